@@ -1,0 +1,41 @@
+//! What makes this machine a different one from all others restored from its template.
+
+use std::fs::{self, File};
+use std::io;
+
+use pyro_protocol::message::Identity;
+
+use crate::failed;
+
+/// Takes the identity. Nothing runs in the machine before this is done.
+pub fn take(identity: &Identity) -> io::Result<()> {
+    if !identity.entropy.is_empty() {
+        let device = File::open("/dev/urandom")?;
+        pyro_sys::entropy::reseed(&device, &identity.entropy).map_err(failed("reseed"))?;
+    }
+    if identity.wall_clock_ns != 0 {
+        set_clock(identity.wall_clock_ns)?;
+    }
+    if !identity.host_name.is_empty() {
+        let name = &identity.host_name;
+        rustix::system::sethostname(name.as_bytes()).map_err(failed("host name"))?;
+        fs::write("/etc/hostname", format!("{name}\n"))?;
+        fs::write("/etc/hosts", hosts(name))?;
+    }
+    if !identity.machine_id.is_empty() {
+        fs::write("/etc/machine-id", format!("{}\n", identity.machine_id))?;
+    }
+    Ok(())
+}
+
+fn set_clock(wall_clock_ns: u64) -> io::Result<()> {
+    let time = rustix::time::Timespec {
+        tv_sec: (wall_clock_ns / 1_000_000_000) as i64,
+        tv_nsec: (wall_clock_ns % 1_000_000_000) as i64,
+    };
+    rustix::time::clock_settime(rustix::time::ClockId::Realtime, time).map_err(failed("set the clock"))
+}
+
+fn hosts(name: &str) -> String {
+    format!("127.0.0.1\tlocalhost\n127.0.1.1\t{name}\n::1\tlocalhost ip6-localhost ip6-loopback\n")
+}

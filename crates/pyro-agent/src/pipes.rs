@@ -1,0 +1,149 @@
+//! A command's three pipes, seen from the agent's side. All are non-blocking.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use pyro_protocol::frame::{Continuation, Kind, MAX_BODY, StreamId};
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+
+use crate::port::{NOTHING, Port};
+
+/// Bytes on their way into a command.
+pub struct Input {
+    pipe: Option<OwnedFd>,
+    queue: VecDeque<u8>,
+    ended: bool,
+}
+
+impl Input {
+    pub fn new(pipe: OwnedFd) -> Self {
+        Self { pipe: Some(pipe), queue: VecDeque::new(), ended: false }
+    }
+
+    pub fn push(&mut self, data: &[u8], continuation: Continuation) {
+        self.queue.extend(data);
+        self.ended |= continuation == Continuation::End;
+    }
+
+    pub fn poll_fd(&self) -> Option<PollFd<'_>> {
+        let wanted = !self.queue.is_empty() || self.ended;
+        self.pipe.as_ref().filter(|_| wanted).map(|pipe| PollFd::new(pipe, PollFlags::OUT))
+    }
+
+    /// Writes what the command takes now, and returns how many bytes left the queue: so many more
+    /// the host may send. A command that closed its stdin takes everything.
+    pub fn pump(&mut self) -> u32 {
+        let before = self.queue.len();
+        while let Some(pipe) = &self.pipe {
+            let (front, _) = self.queue.as_slices();
+            if front.is_empty() {
+                if self.ended {
+                    self.pipe = None;
+                }
+                break;
+            }
+            match rustix::io::write(pipe, front) {
+                Ok(written) => drop(self.queue.drain(..written)),
+                Err(Errno::AGAIN) => break,
+                Err(Errno::INTR) => {}
+                Err(_) => self.pipe = None,
+            }
+        }
+        if self.pipe.is_none() {
+            self.queue.clear();
+        }
+        (before - self.queue.len()) as u32
+    }
+}
+
+/// Bytes on their way out of a command.
+pub struct Output {
+    kind: Kind,
+    pipe: Option<OwnedFd>,
+    credit: u32,
+    /// Once the command has ended: how many bytes were in the pipe then, and still are.
+    rest: Option<u64>,
+    end_sent: bool,
+}
+
+impl Output {
+    pub fn new(kind: Kind, pipe: OwnedFd, credit: u32) -> Self {
+        Self { kind, pipe: Some(pipe), credit, rest: None, end_sent: false }
+    }
+
+    pub fn grant(&mut self, bytes: u32) {
+        self.credit = self.credit.saturating_add(bytes);
+    }
+
+    pub fn poll_fd(&self) -> Option<PollFd<'_>> {
+        let wanted = self.credit > 0 && !self.is_done();
+        self.pipe.as_ref().filter(|_| wanted).map(|pipe| PollFd::new(pipe, PollFlags::IN))
+    }
+
+    /// Passes on what is there, as far as the host's credit and the port's room go.
+    pub fn pump(&mut self, stream: StreamId, port: &mut Port, scratch: &mut [u8]) {
+        while self.credit > 0 && port.has_room() && !self.is_done() {
+            let Some(pipe) = &self.pipe else { break };
+            let rest = self.rest.unwrap_or(u64::MAX);
+            let most = (self.credit as u64).min(rest).min(MAX_BODY as u64) as usize;
+            match rustix::io::read(pipe, &mut scratch[..most]) {
+                Ok(0) => self.pipe = None,
+                Ok(read) => {
+                    self.credit -= read as u32;
+                    self.rest = self.rest.map(|rest| rest - read as u64);
+                    port.send_data(stream, self.kind, Continuation::More, &scratch[..read]);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => break,
+                Err(_) => self.pipe = None,
+            }
+        }
+        if self.is_done() && !self.end_sent {
+            self.end_sent = true;
+            port.send_data(stream, self.kind, Continuation::End, &NOTHING);
+        }
+    }
+
+    /// The command has ended: what is in the pipe now is the last that counts. A descendant that
+    /// lives on may write more, and it goes nowhere.
+    pub fn seal(&mut self) {
+        if self.rest.is_none() {
+            let waiting = self.pipe.as_ref().map_or(0, |pipe| rustix::io::ioctl_fionread(pipe).unwrap_or(0));
+            self.rest = Some(waiting);
+        }
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.pipe.is_none() || self.rest == Some(0)
+    }
+
+    /// What is left to drain into nothing, where somebody still holds the other end.
+    pub fn into_leftover(self) -> Option<OwnedFd> {
+        self.pipe
+    }
+}
+
+/// Reads and drops what is there; says whether somebody may still write.
+pub fn discard(pipe: &OwnedFd, scratch: &mut [u8]) -> bool {
+    loop {
+        match rustix::io::read(pipe.as_fd(), &mut *scratch) {
+            Ok(0) => return false,
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return true,
+            Err(_) => return false,
+        }
+    }
+}
+
+/// A pipe whose agent side does not block. Returns (read end, write end).
+pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// Makes a descriptor non-blocking.
+pub fn non_blocking(descriptor: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(descriptor)?;
+    Ok(rustix::fs::fcntl_setfl(descriptor, flags | rustix::fs::OFlags::NONBLOCK)?)
+}

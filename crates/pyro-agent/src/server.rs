@@ -1,0 +1,267 @@
+//! The loop that serves the host.
+//!
+//! ```text
+//! Silent ──Hello of our generation──▶ Talking ──Freeze──▶ Silent
+//!    └─────Hello of another one──▶ says its own, stays Silent (the host explains it to its user)
+//! ```
+//!
+//! While Silent everything but Hello is dropped: a machine frozen in this state can be restored by
+//! a host that starts a conversation of its own.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Instant;
+
+use prost::Message;
+use pyro_protocol::frame::{Frame, Kind, MAX_BODY, StreamId};
+use pyro_protocol::message::{
+    Event, Exec, Frozen, GoingDown, Hello, Refused, Request, Started, StdinCredit, ToGuest, UnpackProgress,
+};
+use pyro_sys::signals::ChildSignals;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{WaitOptions, wait};
+
+use crate::cgroup::{Cgroup, Cgroups};
+use crate::command::Command;
+use crate::pipes::discard;
+use crate::port::Port;
+use crate::{identity, unpack};
+
+/// Everything the agent owns while it serves.
+pub struct Server {
+    port: Port,
+    children: ChildSignals,
+    cgroups: Cgroups,
+    commands: BTreeMap<StreamId, Command>,
+    /// Groups of ended commands in which somebody may still live.
+    lingering: Vec<Cgroup>,
+    /// Output of those, which goes nowhere.
+    discarded: Vec<OwnedFd>,
+    talking: bool,
+    scratch: Vec<u8>,
+}
+
+/// What a request asks of the loop.
+enum Then {
+    Continue,
+    GoDown,
+}
+
+impl Server {
+    pub fn new(port: Port) -> io::Result<Self> {
+        Ok(Self {
+            port,
+            children: ChildSignals::block()?,
+            cgroups: Cgroups::default(),
+            commands: BTreeMap::new(),
+            lingering: Vec::new(),
+            discarded: Vec::new(),
+            talking: false,
+            scratch: vec![0; MAX_BODY],
+        })
+    }
+
+    /// Serves until the host asks for a shutdown.
+    pub fn serve(mut self) -> io::Result<()> {
+        loop {
+            self.wait()?;
+            while let Some(frame) = self.port.next_frame()? {
+                if let Then::GoDown = self.handle(frame)? {
+                    return self.go_down();
+                }
+            }
+            self.reap();
+            self.enforce_limits();
+            self.pump();
+            self.report_ended();
+            self.port.flush()?;
+        }
+    }
+
+    /// Sleeps until something can be done.
+    fn wait(&self) -> io::Result<()> {
+        let mut waits = vec![self.port.poll_fd(), PollFd::new(&self.children, PollFlags::IN)];
+        let room = self.port.has_room();
+        for command in self.commands.values() {
+            waits.extend(command.input.poll_fd());
+            if room {
+                waits.extend(command.stdout.poll_fd());
+                waits.extend(command.stderr.poll_fd());
+            }
+        }
+        waits.extend(self.discarded.iter().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
+        let timeout = self.commands.values().filter_map(Command::deadline).min().map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) }
+        });
+        match poll(&mut waits, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+            Err(error) => Err(crate::failed("poll")(error)),
+        }
+    }
+
+    fn handle(&mut self, frame: Frame) -> io::Result<Then> {
+        match frame.kind {
+            Kind::Message => {
+                let Ok(ToGuest { request: Some(request) }) = ToGuest::decode(frame.body.clone()) else {
+                    let message = "this agent does not know the request".into();
+                    self.port.send(frame.stream, Event::Refused(Refused { reason: "bad_request".into(), message }));
+                    return Ok(Then::Continue);
+                };
+                self.carry_out(frame.stream, request)
+            }
+            Kind::Stdin => {
+                match self.commands.get_mut(&frame.stream) {
+                    Some(command) if self.talking => command.input.push(&frame.body, frame.continuation),
+                    _ => {} // the command is over; its host will hear so
+                }
+                Ok(Then::Continue)
+            }
+            Kind::Stdout | Kind::Stderr => Ok(Then::Continue),
+        }
+    }
+
+    fn carry_out(&mut self, stream: StreamId, request: Request) -> io::Result<Then> {
+        if let Request::Hello(hello) = &request {
+            self.talking = hello.generation == pyro_protocol::GENERATION;
+            self.port.send(StreamId::CONTROL, Event::Hello(our_hello()));
+            return Ok(Then::Continue);
+        }
+        if !self.talking {
+            return Ok(Then::Continue);
+        }
+        match request {
+            Request::Hello(_) => {}
+            Request::Identity(identity) => {
+                if let Err(error) = identity::take(&identity) {
+                    self.refuse(stream, error);
+                }
+            }
+            Request::Freeze(_) => self.freeze()?,
+            Request::Unpack(request) => {
+                let port = &mut self.port;
+                let result = unpack::unpack(&request, |archive_bytes| {
+                    port.send(stream, Event::UnpackProgress(UnpackProgress { archive_bytes }));
+                    let _ = port.flush();
+                });
+                match result {
+                    Ok(unpacked) => self.port.send(stream, Event::Unpacked(unpacked)),
+                    Err(error) => self.refuse(stream, error),
+                }
+            }
+            Request::Shutdown(_) => return Ok(Then::GoDown),
+            Request::Exec(exec) => self.exec(stream, &exec),
+            Request::Credit(credit) => {
+                if let Some(command) = self.commands.get_mut(&stream) {
+                    command.stdout.grant(credit.stdout);
+                    command.stderr.grant(credit.stderr);
+                }
+            }
+            Request::Signal(signal) => {
+                if let Some(command) = self.commands.get_mut(&stream) {
+                    command.signal(signal);
+                }
+            }
+        }
+        Ok(Then::Continue)
+    }
+
+    fn refuse(&mut self, stream: StreamId, error: io::Error) {
+        let refused = Refused { reason: "failed".into(), message: error.to_string() };
+        self.port.send(stream, Event::Refused(refused));
+    }
+
+    fn exec(&mut self, stream: StreamId, exec: &Exec) {
+        if self.commands.contains_key(&stream) || stream == StreamId::CONTROL {
+            let message = format!("stream {} is taken", stream.0);
+            self.port.send(stream, Event::Refused(Refused { reason: "bad_request".into(), message }));
+            return;
+        }
+        let cgroup = match self.cgroups.take() {
+            Ok(cgroup) => cgroup,
+            Err(error) => return self.refuse(stream, error),
+        };
+        match Command::start(stream, exec, cgroup) {
+            Ok(command) => {
+                let pid = command.pid().as_raw_nonzero().get() as u32;
+                self.port.send(stream, Event::Started(Started { pid }));
+                self.commands.insert(stream, command);
+            }
+            Err(refused) => self.port.send(stream, Event::Refused(refused)),
+        }
+    }
+
+    /// Everything that a restored machine should not have to do again is done now.
+    fn freeze(&mut self) -> io::Result<()> {
+        self.cgroups.prepare_spare()?;
+        rustix::fs::sync();
+        self.port.send(StreamId::CONTROL, Event::Frozen(Frozen {}));
+        self.talking = false;
+        self.port.flush_all()
+    }
+
+    /// Collects every dead child: commands' first processes, and orphans that came to PID 1.
+    fn reap(&mut self) {
+        if !self.children.take() {
+            return;
+        }
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            if let Some(command) = self.commands.values_mut().find(|command| command.pid() == pid) {
+                command.reaped(status);
+            }
+        }
+        self.commands.values_mut().for_each(Command::settle);
+        self.lingering.retain(|cgroup| !cgroup.remove_if_empty());
+    }
+
+    fn enforce_limits(&mut self) {
+        if self.commands.values().any(|command| command.deadline().is_some()) {
+            let now = Instant::now();
+            self.commands.values_mut().for_each(|command| command.enforce(now));
+        }
+    }
+
+    fn pump(&mut self) {
+        for command in self.commands.values_mut() {
+            let taken = command.input.pump();
+            if taken > 0 {
+                self.port.send(command.stream, Event::Credit(StdinCredit { stdin: taken }));
+            }
+            command.stdout.pump(command.stream, &mut self.port, &mut self.scratch);
+            command.stderr.pump(command.stream, &mut self.port, &mut self.scratch);
+        }
+        let scratch = &mut self.scratch;
+        self.discarded.retain(|pipe| discard(pipe, scratch));
+    }
+
+    fn report_ended(&mut self) {
+        let ended: Vec<_> =
+            self.commands.values().filter_map(|command| Some((command.stream, command.outcome()?))).collect();
+        for (stream, exited) in ended {
+            self.port.send(stream, Event::Exited(exited));
+            if let Some(command) = self.commands.remove(&stream) {
+                let (cgroup, pipes) = command.into_leftovers();
+                if !cgroup.remove_if_empty() {
+                    self.lingering.push(cgroup);
+                }
+                self.discarded.extend(pipes);
+            }
+        }
+    }
+
+    fn go_down(mut self) -> io::Result<()> {
+        self.commands.values_mut().for_each(Command::abandon);
+        self.lingering.iter().for_each(|cgroup| drop(cgroup.kill()));
+        self.port.send(StreamId::CONTROL, Event::GoingDown(GoingDown {}));
+        self.port.flush_all()
+    }
+}
+
+fn our_hello() -> Hello {
+    Hello {
+        generation: pyro_protocol::GENERATION,
+        capabilities: vec!["unpack".into()],
+        version: env!("CARGO_PKG_VERSION").into(),
+    }
+}

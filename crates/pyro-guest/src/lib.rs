@@ -1,0 +1,126 @@
+//! The host's side of the talk with the guest agent.
+//!
+//! [`Guest::attach`] takes the byte stream and starts two small tasks, one that reads and one that
+//! writes; both end with the stream. Everything else sends to them. Nothing waits for an answer
+//! before the next question is sent, so a restored machine gets its identity and its first command
+//! in one piece.
+//!
+//! The guest is not trusted: a stream that makes no sense, or a guest that sends more than it was
+//! allowed to, ends the conversation with [`GuestError`]; it never panics and never buffers
+//! without bound.
+#![forbid(unsafe_code)]
+
+mod command;
+mod error;
+mod link;
+
+pub use command::{Command, Exit, OutputEvent, Running, StdinWriter};
+pub use error::{GuestError, Refusal};
+pub use pyro_protocol::message::Identity;
+
+use pyro_protocol::frame::StreamId;
+use pyro_protocol::message::{Event, Freeze, Hello, Request, Shutdown, Unpack};
+use tokio::net::UnixStream;
+
+use link::Link;
+
+/// A guest at the other end of a byte stream.
+#[derive(Debug)]
+pub struct Guest {
+    link: Link,
+}
+
+impl Guest {
+    /// Takes the stream. Must be called inside a tokio runtime.
+    #[must_use]
+    pub fn attach(stream: UnixStream) -> Self {
+        Self { link: Link::start(stream) }
+    }
+
+    /// Says Hello and who the machine is from now on, without waiting for the answer.
+    pub fn introduce(&self, identity: Identity) {
+        let hello = Hello {
+            generation: pyro_protocol::GENERATION,
+            capabilities: Vec::new(),
+            version: env!("CARGO_PKG_VERSION").into(),
+        };
+        self.link.send(StreamId::CONTROL, Request::Hello(hello));
+        self.link.send(StreamId::CONTROL, Request::Identity(identity));
+    }
+
+    /// Awaits the guest's answer to [`Self::introduce`].
+    ///
+    /// # Errors
+    /// [`GuestError::Generation`] when it is another one; otherwise as [`GuestError`].
+    pub async fn ready(&self) -> Result<(), GuestError> {
+        match self.link.control().await? {
+            Event::Hello(hello) if hello.generation == pyro_protocol::GENERATION => Ok(()),
+            Event::Hello(hello) => {
+                Err(GuestError::Generation { guest: hello.generation, guest_version: hello.version })
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes the machine fit to be frozen. Afterwards it waits for a new introduction.
+    ///
+    /// # Errors
+    /// As [`GuestError`].
+    pub async fn freeze(&self) -> Result<(), GuestError> {
+        self.link.send(StreamId::CONTROL, Request::Freeze(Freeze {}));
+        match self.link.control().await? {
+            Event::Frozen(_) => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Fills the blank disk `target` from the tar archives on the disks `sources`; `progress` gets
+    /// the bytes of archive read so far. Returns how many entries were written.
+    ///
+    /// # Errors
+    /// As [`GuestError`].
+    pub async fn unpack(
+        &self,
+        target: &str,
+        sources: &[&str],
+        mut progress: impl FnMut(u64),
+    ) -> Result<u64, GuestError> {
+        let sources = sources.iter().map(|&source| source.to_owned()).collect();
+        self.link.send(StreamId::CONTROL, Request::Unpack(Unpack { target: target.into(), sources }));
+        loop {
+            match self.link.control().await? {
+                Event::UnpackProgress(step) => progress(step.archive_bytes),
+                Event::Unpacked(end) => return Ok(end.entries),
+                other => return Err(unexpected(&other)),
+            }
+        }
+    }
+
+    /// Asks for an orderly end: commands killed, disks written, power off.
+    ///
+    /// # Errors
+    /// As [`GuestError`].
+    pub async fn shut_down(&self) -> Result<(), GuestError> {
+        self.link.send(StreamId::CONTROL, Request::Shutdown(Shutdown {}));
+        match self.link.control().await? {
+            Event::GoingDown(_) => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// A command to be run in the guest; see [`Command`].
+    #[must_use]
+    pub fn command(&self, program: impl Into<Vec<u8>>) -> Command<'_> {
+        Command::new(&self.link, program.into())
+    }
+}
+
+fn unexpected(event: &Event) -> GuestError {
+    match event {
+        Event::Refused(refused) => GuestError::Refused(Refusal::from_wire(refused)),
+        _ => GuestError::Nonsense { what: "an answer to a question that was not asked" },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! Sharing one byte stream between the control stream and any number of commands.
+//!
+//! The reader task owns the decoder and hands frames to whoever waits for their stream; the writer
+//! task owns the sending half. Both share only the table of streams.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use prost::Message;
+use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, StreamId, encode_parts};
+use pyro_protocol::message::{Event, Request, ToGuest, ToHost};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::GuestError;
+
+/// How many bytes of each output stream a guest may send ahead of its reader.
+pub const OUTPUT_WINDOW: u32 = 1 << 20;
+/// Control messages kept for a reader; a guest that sends more without being asked is cut off.
+const CONTROL_QUEUE: usize = 64;
+
+/// What arrives on a command's stream.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A message.
+    Event(Event),
+    /// Output.
+    Data(Kind, Bytes),
+}
+
+/// A command's stream, as the reader task sees it.
+#[derive(Debug)]
+struct Stream {
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    /// Bytes the guest may still send; the sender's side grants what was consumed.
+    stdout_window: u32,
+    stderr_window: u32,
+    stdin_credit: Arc<Semaphore>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    streams: HashMap<StreamId, Stream>,
+    ended: Option<GuestError>,
+}
+
+/// The shared stream.
+#[derive(Clone, Debug)]
+pub struct Link {
+    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    table: Arc<Mutex<Table>>,
+    control: Arc<tokio::sync::Mutex<mpsc::Receiver<Event>>>,
+    next: Arc<AtomicU32>,
+}
+
+impl Link {
+    pub fn start(stream: UnixStream) -> Self {
+        let (reading, writing) = stream.into_split();
+        let (outgoing, to_write) = mpsc::unbounded_channel();
+        let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
+        let table = Arc::new(Mutex::new(Table::default()));
+        tokio::spawn(write_all(writing, to_write));
+        let reader = Reader { table: table.clone(), control: control_sender };
+        tokio::spawn(reader.run(reading));
+        let control = Arc::new(tokio::sync::Mutex::new(control));
+        Self { outgoing, table, control, next: Arc::new(AtomicU32::new(1)) }
+    }
+
+    /// Queues a message. When the guest is gone nobody takes it, and the reader's end says so.
+    pub fn send(&self, stream: StreamId, request: Request) {
+        let body = ToGuest { request: Some(request) }.encode_to_vec();
+        self.queue(stream, Kind::Message, Continuation::More, &body);
+    }
+
+    /// Queues stdin, which the caller holds credit for.
+    pub fn send_stdin(&self, stream: StreamId, continuation: Continuation, data: &[u8]) {
+        self.queue(stream, Kind::Stdin, continuation, data);
+    }
+
+    fn queue(&self, stream: StreamId, kind: Kind, continuation: Continuation, body: &[u8]) {
+        let mut bytes = Vec::new();
+        encode_parts(stream, kind, continuation, body, &mut bytes);
+        let _ = self.outgoing.send(bytes);
+    }
+
+    /// The next message on the control stream.
+    pub async fn control(&self) -> Result<Event, GuestError> {
+        let event = self.control.lock().await.recv().await;
+        event.ok_or_else(|| self.end())
+    }
+
+    /// Opens a stream of its own for a command.
+    pub fn open(&self) -> (StreamId, mpsc::UnboundedReceiver<Arrival>, Arc<Semaphore>) {
+        let id = StreamId(self.next.fetch_add(1, Ordering::Relaxed));
+        let (arrivals, receiver) = mpsc::unbounded_channel();
+        let stdin_credit = Arc::new(Semaphore::new(pyro_protocol::INITIAL_STDIN_CREDIT as usize));
+        let mut table = lock(&self.table);
+        if table.ended.is_some() {
+            stdin_credit.close();
+        } else {
+            let stream = Stream {
+                arrivals,
+                stdout_window: OUTPUT_WINDOW,
+                stderr_window: OUTPUT_WINDOW,
+                stdin_credit: stdin_credit.clone(),
+            };
+            table.streams.insert(id, stream);
+        }
+        (id, receiver, stdin_credit)
+    }
+
+    /// Widens the windows by what the reader has consumed, and tells the guest.
+    pub fn grant(&self, id: StreamId, stdout: u32, stderr: u32) {
+        if let Some(stream) = lock(&self.table).streams.get_mut(&id) {
+            stream.stdout_window += stdout;
+            stream.stderr_window += stderr;
+        }
+        let credit = pyro_protocol::message::OutputCredit { stdout, stderr };
+        self.send(id, Request::Credit(credit));
+    }
+
+    /// Why the conversation ended.
+    pub fn end(&self) -> GuestError {
+        lock(&self.table).ended.clone().unwrap_or(GuestError::Gone)
+    }
+}
+
+/// The table is changed in single steps; a panic elsewhere leaves it whole.
+fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn write_all(mut writing: OwnedWriteHalf, mut to_write: mpsc::UnboundedReceiver<Vec<u8>>) {
+    while let Some(mut bytes) = to_write.recv().await {
+        while bytes.len() < (1 << 18) {
+            let Ok(more) = to_write.try_recv() else { break };
+            bytes.extend(more);
+        }
+        if writing.write_all(&bytes).await.is_err() {
+            return; // the reader task finds the same end and tells everybody
+        }
+    }
+}
+
+struct Reader {
+    table: Arc<Mutex<Table>>,
+    control: mpsc::Sender<Event>,
+}
+
+impl Reader {
+    async fn run(self, mut reading: OwnedReadHalf) {
+        let end = self.read(&mut reading).await.err().unwrap_or(GuestError::Gone);
+        let mut table = lock(&self.table);
+        table.ended = Some(end);
+        for (_, stream) in table.streams.drain() {
+            stream.stdin_credit.close();
+        }
+    }
+
+    async fn read(&self, reading: &mut OwnedReadHalf) -> Result<(), GuestError> {
+        let mut decoder = Decoder::default();
+        let mut buffer = vec![0; 256 * 1024];
+        loop {
+            match reading.read(&mut buffer).await {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(read) => decoder.push(&buffer[..read]),
+            }
+            while let Some(frame) = decoder.next_frame()? {
+                self.deliver(frame)?;
+            }
+        }
+    }
+
+    fn deliver(&self, frame: Frame) -> Result<(), GuestError> {
+        let Frame { stream, kind, body, .. } = frame;
+        match kind {
+            Kind::Message => {
+                let decoded = ToHost::decode(body).map_err(|_| GuestError::Nonsense { what: "a broken message" })?;
+                // A message of a later build of the same generation: not for us.
+                let Some(event) = decoded.event else { return Ok(()) };
+                self.deliver_event(stream, event)
+            }
+            Kind::Stdin => Err(GuestError::Nonsense { what: "stdin" }),
+            Kind::Stdout | Kind::Stderr if body.is_empty() => Ok(()),
+            Kind::Stdout | Kind::Stderr => {
+                let mut table = lock(&self.table);
+                let Some(open) = table.streams.get_mut(&stream) else { return Ok(()) };
+                let window = if kind == Kind::Stdout { &mut open.stdout_window } else { &mut open.stderr_window };
+                *window = window
+                    .checked_sub(body.len() as u32)
+                    .ok_or(GuestError::Nonsense { what: "more output than it was allowed to" })?;
+                let _ = open.arrivals.send(Arrival::Data(kind, body));
+                Ok(())
+            }
+        }
+    }
+
+    fn deliver_event(&self, stream: StreamId, event: Event) -> Result<(), GuestError> {
+        if stream == StreamId::CONTROL {
+            let full = GuestError::Nonsense { what: "too many messages that nobody asked for" };
+            return match self.control.try_send(event) {
+                Err(mpsc::error::TrySendError::Full(_)) => Err(full),
+                _ => Ok(()),
+            };
+        }
+        let mut table = lock(&self.table);
+        let Some(open) = table.streams.get(&stream) else { return Ok(()) };
+        match event {
+            Event::Credit(credit) => {
+                let granted = credit.stdin as usize;
+                if open.stdin_credit.available_permits() + granted > Semaphore::MAX_PERMITS / 2 {
+                    return Err(GuestError::Nonsense { what: "more credit than there are bytes" });
+                }
+                open.stdin_credit.add_permits(granted);
+            }
+            Event::Exited(_) | Event::Refused(_) => {
+                if let Some(open) = table.streams.remove(&stream) {
+                    open.stdin_credit.close();
+                    let _ = open.arrivals.send(Arrival::Event(event));
+                }
+            }
+            other => drop(open.arrivals.send(Arrival::Event(other))),
+        }
+        Ok(())
+    }
+}

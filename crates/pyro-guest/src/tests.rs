@@ -1,0 +1,190 @@
+use super::*;
+use prost::Message;
+use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, encode_parts};
+use pyro_protocol::message::{Exited, Refused, Started, ToGuest, ToHost};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// The other end, played by the test.
+struct Script {
+    stream: UnixStream,
+    decoder: Decoder,
+}
+
+impl Script {
+    fn pair() -> (Guest, Self) {
+        let (host, guest) = UnixStream::pair().unwrap();
+        (Guest::attach(host), Self { stream: guest, decoder: Decoder::default() })
+    }
+
+    async fn frame(&mut self) -> Frame {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return frame;
+            }
+            let mut buffer = [0; 4096];
+            let read = self.stream.read(&mut buffer).await.unwrap();
+            assert_ne!(read, 0, "the host hung up");
+            self.decoder.push(&buffer[..read]);
+        }
+    }
+
+    async fn request(&mut self) -> Request {
+        ToGuest::decode(self.frame().await.body).unwrap().request.unwrap()
+    }
+
+    async fn say(&mut self, stream: u32, event: Event) {
+        let body = ToHost { event: Some(event) }.encode_to_vec();
+        self.bytes(stream, Kind::Message, &body).await;
+    }
+
+    async fn bytes(&mut self, stream: u32, kind: Kind, body: &[u8]) {
+        let mut bytes = Vec::new();
+        encode_parts(StreamId(stream), kind, Continuation::More, body, &mut bytes);
+        self.stream.write_all(&bytes).await.unwrap();
+    }
+}
+
+fn exited(code: u32) -> Event {
+    Event::Exited(Exited { code: Some(code), signal: None, timed_out: false, out_of_memory: false, duration_us: 5 })
+}
+
+#[tokio::test]
+async fn a_guest_of_our_generation_is_ready() {
+    let (guest, mut script) = Script::pair();
+    guest.introduce(Identity::default());
+    assert!(matches!(script.request().await, Request::Hello(hello) if hello.generation == pyro_protocol::GENERATION));
+    let hello = Hello { generation: pyro_protocol::GENERATION, ..Hello::default() };
+    script.say(0, Event::Hello(hello)).await;
+    guest.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_of_another_generation_is_named() {
+    let (guest, mut script) = Script::pair();
+    script.say(0, Event::Hello(Hello { generation: 99, capabilities: vec![], version: "9.9.9".into() })).await;
+    let error = guest.ready().await.unwrap_err();
+    assert_eq!(error.to_string(), "the guest's agent (9.9.9) speaks generation 99 of the protocol, this program 1");
+}
+
+#[tokio::test]
+async fn a_command_streams_and_ends() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("sh").args(["-c", "x"]).timeout(Duration::from_secs(2)).spawn();
+    let Request::Exec(exec) = script.request().await else { panic!("not an exec") };
+    assert_eq!(exec.timeout_us, 2_000_000);
+    script.say(1, Event::Started(Started { pid: 7 })).await;
+    script.bytes(1, Kind::Stdout, b"out\xff").await;
+    script.bytes(1, Kind::Stderr, b"err").await;
+    script.say(1, exited(7)).await;
+    assert_eq!(running.next().await.unwrap(), OutputEvent::Started);
+    assert_eq!(running.next().await.unwrap(), OutputEvent::Stdout(b"out\xff"[..].into()));
+    assert_eq!(running.next().await.unwrap(), OutputEvent::Stderr(b"err"[..].into()));
+    let OutputEvent::Exited(exit) = running.next().await.unwrap() else { panic!("not the end") };
+    assert_eq!((exit.code, exit.timed_out), (7, false));
+}
+
+#[tokio::test]
+async fn a_refused_command_says_why_and_was_not_run() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("nothing").spawn();
+    script.say(1, Event::Refused(Refused { reason: "not_found".into(), message: "nothing: not found".into() })).await;
+    let error = running.next().await.unwrap_err();
+    assert!(matches!(&error, GuestError::Refused(refusal) if refusal.reason == "not_found"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_guest_that_sends_more_than_its_window_is_cut_off() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("yes").spawn();
+    script.request().await;
+    let piece = vec![b'y'; 64 * 1024];
+    for _ in 0..link::OUTPUT_WINDOW as usize / piece.len() + 1 {
+        script.bytes(1, Kind::Stdout, &piece).await;
+    }
+    // Nobody reads before the guest has broken its word: reading would allow it more.
+    assert!(guest.ready().await.is_err());
+    let mut received = 0;
+    let error = loop {
+        match running.next().await {
+            Ok(OutputEvent::Stdout(data)) => received += data.len(),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => break error,
+        }
+    };
+    assert!(received <= link::OUTPUT_WINDOW as usize);
+    assert_eq!(error, GuestError::Nonsense { what: "more output than it was allowed to" });
+}
+
+#[tokio::test]
+async fn what_was_read_is_granted_anew() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("yes").spawn();
+    script.request().await;
+    let piece = vec![b'y'; 64 * 1024];
+    for _ in 0..4 {
+        script.bytes(1, Kind::Stdout, &piece).await;
+    }
+    for _ in 0..4 {
+        running.next().await.unwrap();
+    }
+    script.say(1, exited(0)).await;
+    running.next().await.unwrap();
+    let Request::Credit(credit) = script.request().await else { panic!("no credit") };
+    assert_eq!((credit.stdout, credit.stderr), (256 * 1024, 0));
+}
+
+#[tokio::test]
+async fn stdin_waits_for_credit_and_ends_with_the_command() {
+    let (guest, mut script) = Script::pair();
+    let running = guest.command("cat").spawn();
+    let stdin = running.stdin();
+    script.request().await;
+    let writing = tokio::spawn(async move { stdin.write(&vec![b'x'; 1 << 20]).await });
+    let mut received = 0;
+    while received < pyro_protocol::INITIAL_STDIN_CREDIT as usize {
+        received += script.frame().await.body.len();
+    }
+    assert_eq!(received, pyro_protocol::INITIAL_STDIN_CREDIT as usize);
+    script.say(1, exited(0)).await;
+    assert!(!writing.await.unwrap(), "nobody reads any more");
+}
+
+#[tokio::test]
+async fn garbage_ends_the_conversation_and_nothing_else() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("true").spawn();
+    script.stream.write_all(&[0xff; 64]).await.unwrap();
+    assert!(matches!(running.next().await, Err(GuestError::Frame(_))));
+    assert!(matches!(guest.ready().await, Err(GuestError::Frame(_))));
+    let mut late = guest.command("true").spawn();
+    assert!(matches!(late.next().await, Err(GuestError::Frame(_))));
+}
+
+#[tokio::test]
+async fn a_guest_that_hangs_up_is_gone() {
+    let (guest, script) = Script::pair();
+    let mut running = guest.command("true").spawn();
+    drop(script);
+    assert_eq!(running.next().await, Err(GuestError::Gone));
+    assert_eq!(guest.freeze().await, Err(GuestError::Gone));
+}
+
+#[tokio::test]
+async fn unasked_control_messages_do_not_fill_the_memory() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("true").spawn();
+    for _ in 0..100 {
+        script.say(0, Event::Hello(Hello::default())).await;
+    }
+    let error = running.next().await.unwrap_err();
+    assert_eq!(error, GuestError::Nonsense { what: "too many messages that nobody asked for" });
+}
+
+#[tokio::test]
+async fn an_impossible_exit_status_is_refused() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("true").spawn();
+    script.say(1, exited(4096)).await;
+    assert_eq!(running.next().await, Err(GuestError::Nonsense { what: "an impossible exit status" }));
+}

@@ -1,0 +1,61 @@
+//! Directories for their owner only.
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
+
+/// Makes the directory, and those above it, for its owner only (0700). One that is there already
+/// keeps its content and loses the rights of others.
+///
+/// # Errors
+/// What the file system says.
+pub fn private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Bytes that an ordinary user may still write on the file system that holds `path`.
+///
+/// # Errors
+/// What the file system says.
+pub fn available_bytes(path: &Path) -> io::Result<u64> {
+    let statistics = rustix::fs::statvfs(path)?;
+    Ok(statistics.f_bavail * statistics.f_frsize)
+}
+
+/// Removes a directory with all that is in it; one that is not there is fine.
+///
+/// # Errors
+/// What the file system says, for example where another user's files are inside.
+pub fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn others_lose_their_rights() {
+        let base = tempfile::tempdir().unwrap();
+        let path = base.path().join("a/b");
+        fs::create_dir_all(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        private(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn removing_what_is_not_there_is_fine() {
+        let base = tempfile::tempdir().unwrap();
+        remove(&base.path().join("nothing")).unwrap();
+    }
+}

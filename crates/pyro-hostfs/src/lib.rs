@@ -1,0 +1,11 @@
+//! Files done right: private directories, writes that are whole or not at all, locks that tell who
+//! is alive, digests that do not read holes.
+//!
+//! It does not know what is stored.
+#![forbid(unsafe_code)]
+
+pub mod digest;
+pub mod directory;
+pub mod lock;
+pub mod stamp;
+pub mod write;

@@ -1,0 +1,73 @@
+//! Writes that are whole or not at all.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// Replaces `path` with `content`: temporary file, flush to disk, rename, flush of the directory.
+/// After a crash the file is the old one or the new one. The file is for its owner only (0600).
+///
+/// # Errors
+/// What the file system says; the old file is then still there and nothing else is left.
+pub fn atomically(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = sibling(path);
+    let result = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
+    if result.is_err() {
+        // Nothing can be done about a failure to clean up; the first error is the one to tell.
+        let _ = fs::remove_file(&temporary);
+        return result;
+    }
+    flush_directory(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// What the file system says.
+pub fn flush_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// A name beside `path` that nobody else uses: process and thread make it unique among the living,
+/// and a dead one's leftover is removed first.
+fn sibling(path: &Path) -> PathBuf {
+    let thread = format!("{:?}", std::thread::current().id());
+    let digits: String = thread.chars().filter(char::is_ascii_digit).collect();
+    let mut name = std::ffi::OsString::from(".");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!(".{}-{digits}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let _ = fs::remove_file(&temporary);
+    temporary
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_new_content_replaces_the_old_and_nothing_is_left_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("record.json");
+        atomically(&path, b"one").unwrap();
+        atomically(&path, b"two").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_write_keeps_the_old_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("taken");
+        fs::create_dir(&path).unwrap();
+        assert!(atomically(&path, b"x").is_err());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,139 @@
+//! What must happen between fork and exec.
+//!
+//! Everything here runs in the child of a possibly threaded process, so it may only make system
+//! calls: no allocation, no locks.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::process::Signal;
+
+/// Lets the child die, by SIGKILL, when the **thread** that spawns it ends.
+///
+/// That it is the thread and not the process is Linux's rule (`PR_SET_PDEATHSIG` in prctl(2)):
+/// spawn from a thread that lives as long as the child should.
+pub fn die_with_parent(command: &mut Command) {
+    let parent = rustix::process::getpid();
+    // SAFETY: the closure makes two system calls and touches no memory but its own copy of a pid.
+    unsafe {
+        command.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // The parent may have died before the line above: then nobody would ever kill us.
+            if rustix::process::getppid() != Some(parent) {
+                return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Gives the child `descriptors[i]` as descriptor number `first + i`, open across exec.
+///
+/// The descriptors stay owned by `command` and are closed here when it is dropped. Numbers from
+/// `first` on must not be used otherwise by the child.
+///
+/// # Errors
+/// When a descriptor cannot be moved out of the way of the wanted numbers.
+pub fn inherit(command: &mut Command, first: RawFd, descriptors: Vec<OwnedFd>) -> io::Result<()> {
+    let above = first + descriptors.len() as RawFd;
+    // Duplicates above the wanted numbers, so that no dup2 below overwrites a later source.
+    let sources = descriptors
+        .iter()
+        .map(|descriptor| rustix::io::fcntl_dupfd_cloexec(descriptor, above))
+        .collect::<Result<Vec<OwnedFd>, _>>()?;
+    drop(descriptors);
+    // SAFETY: the closure calls dup2 on descriptors it owns; `forget` keeps the wanted numbers
+    // open (they belong to the program that is about to be executed).
+    unsafe {
+        command.pre_exec(move || {
+            for (target, source) in (first..).zip(&sources) {
+                let mut slot = <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(target);
+                let result = rustix::io::dup2(source, &mut slot);
+                std::mem::forget(slot);
+                result?;
+            }
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// Starts the child as leader of a new session, so that signals of the caller's terminal do not
+/// reach it.
+pub fn new_session(command: &mut Command) {
+    // SAFETY: the closure makes one system call.
+    unsafe {
+        command.pre_exec(|| {
+            rustix::process::setsid()?;
+            Ok(())
+        });
+    }
+}
+
+/// Puts the child, before it executes anything, into the control group whose `cgroup.procs` is
+/// given, and gives it back the default standing when memory runs out.
+///
+/// `cgroup_procs` must stay open until the command was spawned.
+pub fn join_cgroup(command: &mut Command, cgroup_procs: BorrowedFd<'_>, oom_score_adj: BorrowedFd<'_>) {
+    let (procs, score) = (cgroup_procs.as_raw_fd(), oom_score_adj.as_raw_fd());
+    // SAFETY: the closure writes one byte to each of two descriptors that the caller keeps open
+    // while it spawns; "0" stands for the writing process in cgroup.procs (cgroups(7)).
+    unsafe {
+        command.pre_exec(move || {
+            rustix::io::write(BorrowedFd::borrow_raw(procs), b"0")?;
+            rustix::io::write(BorrowedFd::borrow_raw(score), b"0")?;
+            Ok(())
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::File;
+    use std::io::{Read, Seek, Write};
+
+    #[test]
+    fn descriptors_arrive_under_the_wanted_numbers_even_when_they_cross() {
+        let content = |text: &str| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+            file.rewind().unwrap();
+            OwnedFd::from(file)
+        };
+        let mut command = Command::new("sh");
+        command.args(["-c", "cat <&3; cat <&4; cat <&5"]);
+        inherit(&mut command, 3, vec![content("a"), content("b"), content("c")]).unwrap();
+        assert_eq!(command.output().unwrap().stdout, b"abc");
+    }
+
+    #[test]
+    fn a_child_dies_with_the_thread_that_spawned_it() {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        std::thread::spawn(move || {
+            let mut command = Command::new("sleep");
+            command.arg("600").stdout(writer);
+            die_with_parent(&mut command);
+            drop(command.spawn().unwrap());
+        })
+        .join()
+        .unwrap();
+        let mut rest = Vec::new();
+        reader.read_to_end(&mut rest).unwrap();
+    }
+
+    #[test]
+    fn joining_writes_the_two_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let (procs, score) = (directory.path().join("procs"), directory.path().join("score"));
+        let (procs_file, score_file) = (File::create(&procs).unwrap(), File::create(&score).unwrap());
+        let mut command = Command::new("true");
+        use std::os::fd::AsFd;
+        join_cgroup(&mut command, procs_file.as_fd(), score_file.as_fd());
+        assert!(command.status().unwrap().success());
+        assert_eq!(std::fs::read(&procs).unwrap(), b"0");
+        assert_eq!(std::fs::read(&score).unwrap(), b"0");
+    }
+}

@@ -1,0 +1,110 @@
+//! What can go wrong with machines.
+
+use std::io;
+use std::path::PathBuf;
+
+/// The engine's program cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It is not there.
+    #[error("{program} was not found")]
+    Missing {
+        /// Its name or path.
+        program: String,
+    },
+    /// It did not say its version.
+    #[error("{program} does not say which version it is")]
+    Unreadable {
+        /// Its path.
+        program: PathBuf,
+    },
+    /// It is too old.
+    #[error("{program} is QEMU {found}, and {minimum} or newer is needed")]
+    TooOld {
+        /// Its path.
+        program: PathBuf,
+        /// Its version.
+        found: String,
+        /// The oldest version that is good enough.
+        minimum: &'static str,
+    },
+}
+
+/// A machine could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine's program cannot be used.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// A path that QEMU cannot be told of.
+    #[error("the path {path:?} is not UTF-8")]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The host refused something on the way.
+    #[error("could not {attempt}")]
+    Host {
+        /// What was tried.
+        attempt: &'static str,
+        /// The host's answer.
+        #[source]
+        source: io::Error,
+    },
+    /// The machine ended before it ran.
+    #[error("the machine ended while it was starting: {}", death.summary())]
+    Died {
+        /// Its last words.
+        death: Death,
+    },
+    /// The machine refused a request.
+    #[error("the machine refused `{command}`: {message}")]
+    Refused {
+        /// The QMP command.
+        command: &'static str,
+        /// QEMU's words.
+        message: String,
+    },
+}
+
+/// A machine could not be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// The machine ended meanwhile.
+    #[error("the machine ended while it was saved: {}", death.summary())]
+    Died {
+        /// Its last words.
+        death: Death,
+    },
+    /// The machine refused a request, or the state could not be written.
+    #[error("the machine could not be saved: {message}")]
+    Refused {
+        /// QEMU's words.
+        message: String,
+    },
+    /// A path that QEMU cannot be told of.
+    #[error("the path {path:?} is not UTF-8")]
+    Path {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+/// How a machine ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Death {
+    /// Exit status of the machine's process, in words.
+    pub status: String,
+    /// What the machine's process complained about, oldest first.
+    pub complaints: Vec<String>,
+    /// The last lines of the guest's console, oldest first.
+    pub console: Vec<String>,
+}
+
+impl Death {
+    /// One line: the last complaint, or else the last line of the console, or else the status.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        self.complaints.last().or(self.console.last()).unwrap_or(&self.status)
+    }
+}

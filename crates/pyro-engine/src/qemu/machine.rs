@@ -1,0 +1,202 @@
+//! One QEMU process.
+//!
+//! ```text
+//! spawned ──QMP answers──▶ running ──save──▶ standing still
+//!    └────────any────────────┴─────────────────┴──▶ gone (by itself, by halt, or by drop)
+//! ```
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tokio::net::UnixStream;
+use tokio::process::Child;
+
+use super::arguments::{CONSOLE_LOG, QMP_DESCRIPTOR, arguments};
+use super::qmp::{Qmp, QmpError, Request};
+use super::{Program, Start};
+use crate::{Accelerator, BoxFuture, Death, Machine, MachineSpec, SaveError, StartError};
+
+/// The file in the machine's directory that QEMU's own complaints are written to.
+const COMPLAINTS_LOG: &str = "qemu.log";
+/// Lines and bytes kept of each log for a report.
+const TAIL_LINES: usize = 30;
+const TAIL_BYTES: u64 = 16 * 1024;
+
+pub struct QemuMachine {
+    child: Child,
+    qmp: Qmp,
+    channel: Option<UnixStream>,
+    accelerator: Accelerator,
+    directory: PathBuf,
+}
+
+impl QemuMachine {
+    pub async fn start(program: &Program, spec: &MachineSpec, start: Start<'_>) -> Result<Self, StartError> {
+        let words = arguments(spec, &start)?;
+        let (channel, their_channel) = stream_pair()?;
+        let (qmp, their_qmp) = stream_pair()?;
+        let child = spawn(program, spec, &words, vec![their_qmp, their_channel])?;
+        let directory = spec.directory.clone();
+        let mut machine =
+            Self { child, qmp: Qmp::new(qmp), channel: Some(channel), accelerator: spec.accelerator, directory };
+        if let Err(error) = machine.bring_up(&start).await {
+            let error = match error {
+                QmpError::Refused { command, message } => StartError::Refused { command, message },
+                QmpError::Gone | QmpError::Nonsense => StartError::Died { death: machine.died().await },
+            };
+            return Err(error);
+        }
+        Ok(machine)
+    }
+
+    async fn bring_up(&mut self, start: &Start<'_>) -> Result<(), QmpError> {
+        let no_link: Request = ("set_link", json!({"name": "net0", "up": false}));
+        match start {
+            Start::Boot { .. } => {
+                self.qmp.ask(&[("qmp_capabilities", Value::Null), no_link]).await?;
+            }
+            Start::Restore { state } => {
+                // `cont` while the state still comes in means: run when it is there.
+                let requests = [
+                    ("qmp_capabilities", Value::Null),
+                    ignore_shared_memory(),
+                    ("migrate-incoming", json!({"channels": [file_channel(state)]})),
+                    ("cont", Value::Null),
+                ];
+                self.qmp.ask(&requests).await?;
+                self.qmp.event(&["RESUME"]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_state(&mut self, state: &Path) -> Result<(), QmpError> {
+        let requests = [
+            ("stop", Value::Null),
+            ignore_shared_memory(),
+            ("migrate-set-capabilities", json!({"capabilities": [{"capability": "events", "state": true}]})),
+            ("migrate", json!({"channels": [file_channel(state)]})),
+        ];
+        self.qmp.ask(&requests).await?;
+        loop {
+            self.qmp.event(&["MIGRATION"]).await?;
+            let answer = self.qmp.ask(&[("query-migrate", Value::Null)]).await?.pop().unwrap_or_default();
+            match answer["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed" | "cancelled") => {
+                    let message = answer["error-desc"].as_str().unwrap_or("the state was not written").to_owned();
+                    return Err(QmpError::Refused { command: "migrate", message });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn death(&self, status: String) -> Death {
+        let complaints = tail(&self.directory.join(COMPLAINTS_LOG));
+        Death { status, complaints, console: self.console_tail() }
+    }
+}
+
+impl Machine for QemuMachine {
+    fn take_channel(&mut self) -> Option<UnixStream> {
+        self.channel.take()
+    }
+
+    fn accelerator(&self) -> Accelerator {
+        self.accelerator
+    }
+
+    fn process_id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {
+        Box::pin(async move {
+            if state.to_str().is_none() {
+                return Err(SaveError::Path { path: state.to_owned() });
+            }
+            match self.write_state(state).await {
+                Ok(()) => Ok(()),
+                Err(QmpError::Refused { message, .. }) => Err(SaveError::Refused { message }),
+                Err(QmpError::Gone | QmpError::Nonsense) => Err(SaveError::Died { death: self.died().await }),
+            }
+        })
+    }
+
+    fn died(&mut self) -> BoxFuture<'_, Death> {
+        Box::pin(async move {
+            let status = match self.child.wait().await {
+                Ok(status) => format!("QEMU ended with {status}"),
+                Err(error) => format!("QEMU cannot be waited for: {error}"),
+            };
+            self.death(status)
+        })
+    }
+
+    fn halt(mut self: Box<Self>) -> BoxFuture<'static, ()> {
+        Box::pin(async move {
+            // Fails only when the process has ended already.
+            let _ = self.child.kill().await;
+        })
+    }
+
+    fn console_tail(&self) -> Vec<String> {
+        tail(&self.directory.join(CONSOLE_LOG))
+    }
+}
+
+fn spawn(program: &Program, spec: &MachineSpec, words: &[String], inherited: Vec<OwnedFd>) -> Result<Child, StartError> {
+    let host = |attempt| move |source: io::Error| StartError::Host { attempt, source };
+    let complaints = File::create(spec.directory.join(COMPLAINTS_LOG)).map_err(host("open the machine's log"))?;
+    let mut command = Command::new(&program.path);
+    command.args(words).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints);
+    pyro_sys::child::new_session(&mut command);
+    pyro_sys::child::die_with_parent(&mut command);
+    pyro_sys::child::inherit(&mut command, QMP_DESCRIPTOR, inherited).map_err(host("pass descriptors to QEMU"))?;
+    let mut command = tokio::process::Command::from(command);
+    command.kill_on_drop(true).spawn().map_err(host("start QEMU"))
+}
+
+fn stream_pair() -> Result<(UnixStream, OwnedFd), StartError> {
+    let pair = || {
+        let (ours, theirs) = StdStream::pair()?;
+        ours.set_nonblocking(true)?;
+        Ok((UnixStream::from_std(ours)?, OwnedFd::from(theirs)))
+    };
+    pair().map_err(|source| StartError::Host { attempt: "make a socket pair", source })
+}
+
+/// Memory in a file that the guest writes to directly is not part of the state.
+fn ignore_shared_memory() -> Request {
+    let capability = json!({"capability": "x-ignore-shared", "state": true});
+    ("migrate-set-capabilities", json!({"capabilities": [capability]}))
+}
+
+fn file_channel(path: &Path) -> Value {
+    let address = json!({"transport": "file", "filename": path.to_string_lossy(), "offset": 0});
+    json!({"channel-type": "main", "addr": address})
+}
+
+/// The last lines of a log. Only its end is read: a guest may write as much as it likes.
+fn tail(path: &Path) -> Vec<String> {
+    use std::io::{Read, Seek, SeekFrom};
+    let Ok(mut file) = File::open(path) else { return Vec::new() };
+    let length = fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut bytes = Vec::new();
+    let read = file
+        .seek(SeekFrom::Start(length.saturating_sub(TAIL_BYTES)))
+        .and_then(|_| file.take(TAIL_BYTES).read_to_end(&mut bytes));
+    if read.is_err() {
+        return Vec::new();
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let printable = |line: &str| line.chars().filter(|c| !c.is_control()).collect::<String>();
+    let lines: Vec<String> = text.lines().map(printable).filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(TAIL_LINES)..].to_vec()
+}

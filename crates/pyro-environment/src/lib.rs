@@ -1,1 +1,32 @@
-//! x
+//! A named environment made into kernel, initramfs and disk.
+//!
+//! ```text
+//! catalog entry ─▶ signed packages (mmdebstrap) ─▶ archives ─▶ disk (unpacked in a guest) ─▶ installed
+//!                                        .partial-…/ under the pull's lock ────rename────▶ NAME-VERSION/
+//! ```
+//!
+//! An environment is installed when its directory stands under its final name; everything before
+//! that happens beside it, under a lock, and what an interrupted pull left there is removed by the
+//! next one. It knows no machines: whoever pulls brings an [`Unpacker`] that can fill a disk.
+#![forbid(unsafe_code)]
+
+mod catalog;
+mod cpio;
+mod disk;
+mod error;
+mod fetch;
+mod initramfs;
+mod install;
+mod kernel;
+mod manifest;
+mod modules;
+mod progress;
+mod store;
+
+pub use catalog::{CATALOG, CATALOG_VERSION, CatalogEntry, PLATFORM};
+pub use error::{EnvironmentError, UnpackFailure};
+pub use initramfs::Agent;
+pub use install::{Tools, UnpackJob, Unpacker};
+pub use manifest::{Manifest, Package};
+pub use progress::{Progress, Step};
+pub use store::{Installed, Pruned, Store};

@@ -15,11 +15,20 @@ use rustix::process::Signal;
 /// That it is the thread and not the process is Linux's rule (`PR_SET_PDEATHSIG` in prctl(2)):
 /// spawn from a thread that lives as long as the child should.
 pub fn die_with_parent(command: &mut Command) {
+    signalled_with_parent(command, Signal::KILL);
+}
+
+/// As [`die_with_parent`], by SIGTERM: for programs that clean up when they are asked to end.
+pub fn end_with_parent(command: &mut Command) {
+    signalled_with_parent(command, Signal::TERM);
+}
+
+fn signalled_with_parent(command: &mut Command, signal: Signal) {
     let parent = rustix::process::getpid();
     // SAFETY: the closure makes two system calls and touches no memory but its own copy of a pid.
     unsafe {
         command.pre_exec(move || {
-            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            rustix::process::set_parent_process_death_signal(Some(signal))?;
             // The parent may have died before the line above: then nobody would ever kill us.
             if rustix::process::getppid() != Some(parent) {
                 return Err(io::Error::from_raw_os_error(rustix::io::Errno::SRCH.raw_os_error()));

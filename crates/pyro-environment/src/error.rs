@@ -1,0 +1,106 @@
+//! Why an environment cannot be had.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+/// Filling a disk failed, in the words of whoever brought the [`crate::Unpacker`].
+pub type UnpackFailure = Box<dyn Error + Send + Sync>;
+
+/// An operation on environments failed. Nothing half-done is ever taken for installed.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// No such name in the catalog.
+    #[error("unknown environment {name:?}; known are {}", known.join(", "))]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: Vec<&'static str>,
+    },
+    /// The name is known, but it is not installed.
+    #[error("environment {name} is not installed")]
+    NotInstalled {
+        /// Its name.
+        name: String,
+    },
+    /// Too little room to begin.
+    #[error("{} has {available_mib} MiB free, and pulling {name} needs {needed_mib} MiB", path.display())]
+    NoSpace {
+        /// Which environment.
+        name: String,
+        /// Where.
+        path: PathBuf,
+        /// What there is.
+        available_mib: u64,
+        /// What is needed.
+        needed_mib: u64,
+    },
+    /// A program that builds environments is not there.
+    #[error("{program} was not found, and building environments needs it")]
+    MissingTool {
+        /// Its name.
+        program: String,
+    },
+    /// A program that builds environments failed.
+    #[error("{program} failed ({status}): {}", last_words.last().map_or("it said nothing", |line| line))]
+    Tool {
+        /// Its name.
+        program: String,
+        /// Its exit status, in words.
+        status: String,
+        /// The last lines it said, oldest first.
+        last_words: Vec<String>,
+    },
+    /// The kernel package is not what it should be.
+    #[error("the kernel package cannot be used: {problem}")]
+    Kernel {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The disk could not be filled.
+    #[error("the disk of {name} could not be filled")]
+    Unpack {
+        /// Which environment.
+        name: String,
+        /// Why.
+        #[source]
+        source: UnpackFailure,
+    },
+    /// The installed files are not what was installed.
+    #[error("environment {name} is damaged: {problem}")]
+    Damaged {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The host's file system refused something.
+    #[error("could not {attempt}")]
+    Host {
+        /// What was tried.
+        attempt: String,
+        /// The host's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl EnvironmentError {
+    /// Whether the disk was full.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        match self {
+            Self::NoSpace { .. } => true,
+            Self::Host { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Self::Tool { last_words, .. } => last_words.iter().any(|line| line.contains("No space left on device")),
+            _ => false,
+        }
+    }
+}
+
+/// Names what was tried, for `map_err`.
+pub(crate) fn host(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> EnvironmentError {
+    let attempt = attempt.into();
+    move |source| EnvironmentError::Host { attempt, source }
+}

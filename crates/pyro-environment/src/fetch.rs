@@ -1,0 +1,137 @@
+//! Running the programs that fetch and build: their progress while they run, their last words when
+//! they fail.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::Command;
+
+use crate::EnvironmentError;
+use crate::error::host;
+use crate::install::Tools;
+
+/// Lines kept for a report, and the longest one, in bytes.
+const LAST_WORDS: usize = 20;
+const LONGEST_LINE: u64 = 4096;
+
+/// What mmdebstrap is asked for.
+pub struct Fetch<'a> {
+    /// `minbase`: a system; `extract`: packages unpacked and not set up.
+    pub variant: &'a str,
+    /// The release.
+    pub suite: &'a str,
+    /// Packages beyond what the variant brings.
+    pub packages: &'a [&'a str],
+    /// The tar archive to write.
+    pub archive: &'a Path,
+    /// For mmdebstrap's own use: others must be able to enter it, because parts of mmdebstrap run
+    /// under the ids of a user namespace.
+    pub scratch: &'a Path,
+}
+
+/// Fetches packages from the release's archive, signed by the Debian archive keys, into one tar.
+pub async fn fetch(tools: &Tools, fetch: Fetch<'_>, mut said: impl FnMut(&str)) -> Result<(), EnvironmentError> {
+    let mut command = tools.command("mmdebstrap")?;
+    command.arg(format!("--variant={}", fetch.variant)).arg("--format=tar");
+    command.args(["--components=main", "--skip=output/mknod"]);
+    for package in fetch.packages {
+        command.arg(format!("--include={package}"));
+    }
+    // With no mirror named, mmdebstrap knows where Debian's archive is, security updates included.
+    command.arg(fetch.suite).arg("-");
+    let archive = File::create(fetch.archive).map_err(host("write the archive"))?;
+    command.env("TMPDIR", fetch.scratch).stdin(Stdio::null()).stdout(archive);
+    run_to_end("mmdebstrap", command, |line| {
+        if let Some(detail) = line.strip_prefix("I: ") {
+            said(detail.trim_end_matches('.'));
+        }
+    })
+    .await
+}
+
+/// Runs a program to its end; each line it says on standard error goes to `said`.
+pub async fn run_to_end(
+    program: &str,
+    mut command: Command,
+    mut said: impl FnMut(&str),
+) -> Result<(), EnvironmentError> {
+    let mut child = command
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| spawn_error(program, source))?;
+    let mut last_words = VecDeque::new();
+    if let Some(stderr) = child.stderr.take() {
+        let mut reader = BufReader::new(stderr);
+        loop {
+            let mut line = Vec::new();
+            match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+            let line = String::from_utf8_lossy(&line);
+            let line = line.trim();
+            if !line.is_empty() {
+                said(line);
+                if last_words.len() == LAST_WORDS {
+                    last_words.pop_front();
+                }
+                last_words.push_back(line.to_owned());
+            }
+        }
+    }
+    let status = child.wait().await.map_err(host(format!("wait for {program}")))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(EnvironmentError::Tool {
+        program: program.into(),
+        status: status.to_string(),
+        last_words: last_words.into_iter().collect(),
+    })
+}
+
+fn spawn_error(program: &str, source: io::Error) -> EnvironmentError {
+    if source.kind() == io::ErrorKind::NotFound {
+        EnvironmentError::MissingTool { program: program.into() }
+    } else {
+        EnvironmentError::Host { attempt: format!("start {program}"), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[tokio::test]
+    async fn a_failure_carries_the_programs_last_words() {
+        let error = run_to_end("tool", shell("seq 100 >&2; echo last >&2; exit 3"), |_| {}).await.unwrap_err();
+        assert_eq!(error.to_string(), "tool failed (exit status: 3): last");
+        let EnvironmentError::Tool { last_words, .. } = error else { panic!("{error:?}") };
+        assert_eq!(last_words.len(), LAST_WORDS);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_recognised_in_what_a_program_says() {
+        let script = "echo 'tar: x: Cannot write: No space left on device' >&2; exit 2";
+        let error = run_to_end("tar", shell(script), |_| {}).await.unwrap_err();
+        assert!(error.is_out_of_space());
+    }
+
+    #[tokio::test]
+    async fn progress_is_heard_line_by_line() {
+        let mut lines = Vec::new();
+        run_to_end("tool", shell("echo one >&2; echo two >&2"), |line| lines.push(line.to_owned())).await.unwrap();
+        assert_eq!(lines, ["one", "two"]);
+    }
+}

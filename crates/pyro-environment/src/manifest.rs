@@ -1,0 +1,158 @@
+//! `environment.json`: what was installed, out of what, with which digests.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::EnvironmentError;
+use crate::error::host;
+
+/// Name of the file in an installed environment's directory.
+pub const FILE_NAME: &str = "environment.json";
+/// The form of the file. A newer form is refused, not guessed at.
+pub const FORMAT: u32 = 1;
+
+/// What `environment.json` says (the form on disk).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`FORMAT`] of the writer.
+    pub format: u32,
+    /// The environment's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Release of the catalog it was installed from.
+    pub catalog_version: String,
+    /// Release of pyro that installed it.
+    pub installed_by: String,
+    /// Unix seconds.
+    pub installed_at: f64,
+    /// The package archive's release.
+    pub suite: String,
+    /// Digest of the archive of the installed system, before it went onto the disk.
+    pub source_digest: String,
+    /// The guest's kernel.
+    pub kernel: KernelRecord,
+    /// The disk.
+    pub rootfs: FileRecord,
+    /// Digests of the modules that go into the initramfs, in the order of loading.
+    pub modules: Vec<FileRecord>,
+    /// Debian packages on the disk.
+    pub packages: Vec<Package>,
+}
+
+/// The kernel of an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelRecord {
+    /// For example `6.12.117+deb13-cloud-amd64`.
+    pub release: String,
+    /// The ELF image.
+    pub image: FileRecord,
+}
+
+/// A file of an environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileRecord {
+    /// Its name inside the environment's directory.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// Size, inode and time of change when the digest was taken.
+    pub stamp: String,
+}
+
+/// A Debian package.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its architecture.
+    pub architecture: String,
+}
+
+/// The packages in the archive of an installed system, from dpkg's own records.
+pub fn packages_in(archive: &Path) -> Result<Vec<Package>, EnvironmentError> {
+    let read = || {
+        let mut archive = tar::Archive::new(std::io::BufReader::new(fs::File::open(archive)?));
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            if entry.path()?.ends_with("var/lib/dpkg/status") {
+                let mut status = String::new();
+                entry.read_to_string(&mut status)?;
+                return Ok(Some(parse_status(&status)));
+            }
+        }
+        Ok(None)
+    };
+    let packages = read().map_err(host("read the installed system's archive"))?;
+    packages.filter(|packages| !packages.is_empty()).ok_or_else(|| EnvironmentError::Tool {
+        program: "mmdebstrap".into(),
+        status: "its archive has no package records".into(),
+        last_words: Vec::new(),
+    })
+}
+
+fn parse_status(status: &str) -> Vec<Package> {
+    let field = |stanza: &str, name: &str| {
+        stanza.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap_or_default().to_owned()
+    };
+    status
+        .split("\n\n")
+        .filter(|stanza| field(stanza, "Status").ends_with(" installed"))
+        .map(|stanza| Package {
+            name: field(stanza, "Package"),
+            version: field(stanza, "Version"),
+            architecture: field(stanza, "Architecture"),
+        })
+        .collect()
+}
+
+/// Reads the manifest of an installed environment.
+pub fn read(directory: &Path, name: &str) -> Result<Manifest, EnvironmentError> {
+    let damaged = |problem: String| EnvironmentError::Damaged { name: name.into(), problem };
+    let text = fs::read(directory.join(FILE_NAME)).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))?;
+    let value: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))?;
+    match value["format"].as_u64() {
+        Some(format) if format <= u64::from(FORMAT) => {}
+        Some(format) => return Err(damaged(format!("{FILE_NAME} has format {format}, made by a newer pyro"))),
+        None => return Err(damaged(format!("{FILE_NAME} names no format"))),
+    }
+    serde_json::from_value(value).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))
+}
+
+/// Writes the manifest.
+pub fn write(directory: &Path, manifest: &Manifest) -> Result<(), EnvironmentError> {
+    let text = serde_json::to_vec_pretty(manifest).expect("a manifest has string keys only");
+    pyro_hostfs::write::atomically(&directory.join(FILE_NAME), &text).map_err(host(format!("write {FILE_NAME}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_installed_packages_are_listed() {
+        let status = "Package: git\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1:2.39.5\n\n\
+                      Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n";
+        let git = Package { name: "git".into(), version: "1:2.39.5".into(), architecture: "amd64".into() };
+        assert_eq!(parse_status(status), [git]);
+    }
+
+    #[test]
+    fn a_broken_or_newer_manifest_is_damage_and_not_a_guess() {
+        let directory = tempfile::tempdir().unwrap();
+        let problem = |text: &str| {
+            fs::write(directory.path().join(FILE_NAME), text).unwrap();
+            read(directory.path(), "debian:12").unwrap_err().to_string()
+        };
+        assert!(problem("{").starts_with("environment debian:12 is damaged: environment.json: EOF"));
+        assert!(problem("{}").ends_with("names no format"));
+        assert!(problem(r#"{"format": 99}"#).ends_with("format 99, made by a newer pyro"));
+        assert!(problem(r#"{"format": 1}"#).contains("missing field"));
+    }
+}

@@ -1,0 +1,306 @@
+//! The cache of installed environments.
+//!
+//! ```text
+//! CACHE/.lock-NAME            one pull of an environment at a time, across processes
+//! CACHE/.partial-NAME         what a pull is making; rubbish whenever nobody holds the lock
+//! CACHE/NAME-VERSION/         installed: environment.json, vmlinux, rootfs.ext4, modules/, …
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pyro_hostfs::lock::{self, Lock, TryError};
+use pyro_hostfs::{directory, stamp};
+
+use crate::catalog::{self, CATALOG, CatalogEntry};
+use crate::error::host;
+use crate::initramfs::{self, Agent};
+use crate::install::{Installation, KERNEL, MODULES, ROOTFS, Tools, Unpacker, digest_of};
+use crate::manifest::{self, Manifest};
+use crate::progress::{Progress, Step};
+use crate::EnvironmentError;
+
+const PARTIAL: &str = ".partial-";
+/// Holds, inside a partial directory, the path of the scratch directory that goes with it.
+const SCRATCH_NOTE: &str = "scratch";
+
+/// The cache.
+#[derive(Clone, Debug)]
+pub struct Store {
+    cache: PathBuf,
+    tools: Tools,
+    agent: Agent,
+}
+
+/// An installed environment.
+#[derive(Clone, Debug)]
+pub struct Installed {
+    /// Its catalog entry.
+    pub entry: &'static CatalogEntry,
+    /// Its directory.
+    pub directory: PathBuf,
+    /// What is in it.
+    pub manifest: Manifest,
+    /// The ELF kernel.
+    pub kernel: PathBuf,
+    /// The initramfs with this program's agent.
+    pub initramfs: PathBuf,
+    /// The disk, an ext4 file system. Never written to.
+    pub rootfs: PathBuf,
+    /// Digest of all that a machine of this environment starts from, agent included.
+    pub digest: String,
+}
+
+/// What a prune removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Directories in the cache, by name.
+    pub deleted: Vec<String>,
+}
+
+impl Store {
+    /// The store in the directory `cache`, which is made when something is first put there.
+    #[must_use]
+    pub fn new(cache: PathBuf, tools: Tools, agent: Agent) -> Self {
+        Self { cache, tools, agent }
+    }
+
+    /// The cache's directory.
+    #[must_use]
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
+    /// The entry of that name.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::Unknown`], which names the known ones.
+    pub fn entry(&self, name: &str) -> Result<&'static CatalogEntry, EnvironmentError> {
+        catalog::find(name).ok_or_else(|| EnvironmentError::Unknown {
+            name: name.into(),
+            known: CATALOG.iter().map(|entry| entry.name).collect(),
+        })
+    }
+
+    /// Where an environment is or would be installed.
+    #[must_use]
+    pub fn install_directory(&self, entry: &CatalogEntry) -> PathBuf {
+        self.cache.join(entry.directory_name())
+    }
+
+    /// The installed environment of that name, ready to be used. Files whose stamp has changed
+    /// since they were installed are looked at again, byte by byte.
+    ///
+    /// # Errors
+    /// `Unknown`, `NotInstalled`, or `Damaged` when what is there is not what was installed.
+    pub fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
+        let entry = self.entry(name)?;
+        let directory = self.install_directory(entry);
+        if !directory.exists() {
+            return Err(EnvironmentError::NotInstalled { name: name.into() });
+        }
+        let mut manifest = manifest::read(&directory, name)?;
+        self.verify(&directory, &mut manifest)?;
+        let initramfs = initramfs::ensure(&directory, &directory.join(MODULES), self.agent)?;
+        let mut parts = vec![manifest.kernel.image.digest.as_str(), manifest.rootfs.digest.as_str(), self.agent.digest];
+        parts.extend(manifest.modules.iter().map(|module| module.digest.as_str()));
+        let digest = pyro_hostfs::digest::of_bytes(parts.join("\n").as_bytes());
+        Ok(Installed {
+            entry,
+            kernel: directory.join(KERNEL),
+            rootfs: directory.join(ROOTFS),
+            initramfs,
+            directory,
+            manifest,
+            digest,
+        })
+    }
+
+    fn verify(&self, directory: &Path, manifest: &mut Manifest) -> Result<(), EnvironmentError> {
+        let mut moved = false;
+        let name = manifest.name.clone();
+        let damaged = |problem: String| EnvironmentError::Damaged { name: name.clone(), problem };
+        let files = [&mut manifest.kernel.image, &mut manifest.rootfs];
+        for record in files.into_iter().chain(&mut manifest.modules) {
+            let path = directory.join(&record.name);
+            let now = stamp::of(&path).map_err(|error| damaged(format!("{}: {error}", record.name)))?.to_string();
+            if now == record.stamp {
+                continue;
+            }
+            let digest = digest_of(&path).map_err(|error| damaged(format!("{}: {error}", record.name)))?;
+            if digest != record.digest {
+                return Err(damaged(format!("{} is not what was installed (its digest differs)", record.name)));
+            }
+            record.stamp = now;
+            moved = true;
+        }
+        if moved { manifest::write(directory, manifest) } else { Ok(()) }
+    }
+
+    /// Installs the environment, or finds it installed. A damaged one is removed and made again.
+    ///
+    /// # Errors
+    /// As [`EnvironmentError`]; afterwards the environment is as it was before, or not installed.
+    pub async fn pull(
+        &self,
+        name: &str,
+        unpacker: &dyn Unpacker,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Installed, EnvironmentError> {
+        let entry = self.entry(name)?;
+        directory::private(&self.cache).map_err(host(format!("make {}", self.cache.display())))?;
+        let _lock = self.lock(entry, progress).await?;
+        self.remove_partial(&self.partial(entry)).await?;
+        match self.installed(name) {
+            Ok(installed) => return Ok(installed),
+            Err(EnvironmentError::NotInstalled { .. }) => {}
+            Err(EnvironmentError::Damaged { .. }) => self.discard(name)?,
+            Err(error) => return Err(error),
+        }
+        self.check_space(entry)?;
+        let partial = self.partial(entry);
+        let result = self.install(entry, &partial, unpacker, progress).await;
+        let removed = self.remove_partial(&partial).await;
+        result?;
+        removed?;
+        self.installed(name)
+    }
+
+    async fn install(
+        &self,
+        entry: &'static CatalogEntry,
+        partial: &Path,
+        unpacker: &dyn Unpacker,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), EnvironmentError> {
+        directory::private(partial).map_err(host("make a directory in the cache"))?;
+        let scratch = self.make_scratch(partial)?;
+        let installation =
+            Installation { entry, agent: self.agent, tools: &self.tools, directory: partial, scratch: &scratch };
+        installation.run(unpacker, progress).await?;
+        self.remove_scratch(partial).await?;
+        let target = self.install_directory(entry);
+        fs::rename(partial, &target).map_err(host("put the environment in its place"))?;
+        pyro_hostfs::write::flush_directory(&self.cache).map_err(host("flush the cache's directory"))
+    }
+
+    /// Removes an installed environment, whatever state it is in.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn discard(&self, name: &str) -> Result<(), EnvironmentError> {
+        let directory = self.install_directory(self.entry(name)?);
+        directory::remove(&directory).map_err(host(format!("remove {}", directory.display())))
+    }
+
+    /// Removes what no environment of this release uses: other versions, and what interrupted
+    /// pulls left behind. Installed environments of this release stay.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub async fn prune(&self) -> Result<Pruned, EnvironmentError> {
+        let mut pruned = Pruned::default();
+        let Ok(entries) = fs::read_dir(&self.cache) else { return Ok(pruned) };
+        let known: Vec<String> = CATALOG.iter().map(CatalogEntry::directory_name).collect();
+        for entry in entries {
+            let entry = entry.map_err(host("read the cache"))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(slug) = name.strip_prefix(PARTIAL) {
+                // A pull that is under way holds the lock and keeps what it is making.
+                if let Ok(_lock) = lock::try_exclusive(&self.lock_path(slug)) {
+                    self.remove_partial(&entry.path()).await?;
+                    pruned.deleted.push(name);
+                }
+            } else if !name.starts_with('.') && entry.path().is_dir() && !known.contains(&name) {
+                directory::remove(&entry.path()).map_err(host(format!("remove {name}")))?;
+                pruned.deleted.push(name);
+            }
+        }
+        pruned.deleted.sort();
+        Ok(pruned)
+    }
+
+    fn partial(&self, entry: &CatalogEntry) -> PathBuf {
+        self.cache.join(format!("{PARTIAL}{}", entry.slug()))
+    }
+
+    fn lock_path(&self, slug: &str) -> PathBuf {
+        self.cache.join(format!(".lock-{slug}"))
+    }
+
+    async fn lock(
+        &self,
+        entry: &CatalogEntry,
+        progress: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Lock, EnvironmentError> {
+        let path = self.lock_path(&entry.slug());
+        let waited = match lock::try_exclusive(&path) {
+            Ok(lock) => return Ok(lock),
+            Err(TryError::Io(error)) => Err(error),
+            Err(TryError::Held) => {
+                progress(Progress::of(Step::Waiting));
+                tokio::task::spawn_blocking(move || lock::exclusive(&path)).await.unwrap_or_else(|error| {
+                    Err(std::io::Error::other(error))
+                })
+            }
+        };
+        waited.map_err(host("lock the environment"))
+    }
+
+    fn check_space(&self, entry: &CatalogEntry) -> Result<(), EnvironmentError> {
+        let scratch_needed = entry.space_needed / 2;
+        for (path, needed) in [(&self.cache, entry.space_needed), (&self.tools.scratch, scratch_needed)] {
+            let available = directory::available_bytes(path).map_err(host(format!("look at {}", path.display())))?;
+            if available < needed {
+                return Err(EnvironmentError::NoSpace {
+                    name: entry.name.into(),
+                    path: path.clone(),
+                    available_mib: available >> 20,
+                    needed_mib: needed >> 20,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a scratch directory that others may enter, and notes it where the next pull finds it.
+    fn make_scratch(&self, partial: &Path) -> Result<PathBuf, EnvironmentError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let mut random = [0u8; 8];
+        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
+        let name = random.iter().fold(String::from("pyro-"), |name, byte| format!("{name}{byte:02x}"));
+        let scratch = self.tools.scratch.join(name);
+        fs::write(partial.join(SCRATCH_NOTE), scratch.as_os_str().as_encoded_bytes()).map_err(host("write a note"))?;
+        fs::DirBuilder::new().mode(0o755).create(&scratch).map_err(host("make a scratch directory"))?;
+        Ok(scratch)
+    }
+
+    async fn remove_partial(&self, partial: &Path) -> Result<(), EnvironmentError> {
+        if !partial.exists() {
+            return Ok(());
+        }
+        self.remove_scratch(partial).await?;
+        directory::remove(partial).map_err(host(format!("remove {}", partial.display())))
+    }
+
+    async fn remove_scratch(&self, partial: &Path) -> Result<(), EnvironmentError> {
+        let note = partial.join(SCRATCH_NOTE);
+        let Ok(scratch) = fs::read_to_string(&note) else { return Ok(()) };
+        let scratch = PathBuf::from(scratch);
+        if directory::remove(&scratch).is_err() {
+            // Files of a user namespace's other ids: only from inside such a one can they be removed.
+            if let Ok(mut command) = self.tools.command("mmdebstrap") {
+                command.args(["--unshare-helper", "rm", "-rf", "--"]).arg(&scratch);
+                let _ = crate::fetch::run_to_end("mmdebstrap", command, |_| {}).await;
+            }
+        }
+        if scratch.exists() {
+            let error = std::io::Error::other("files of other users are left in it");
+            return Err(host(format!("remove {}", scratch.display()))(error));
+        }
+        fs::remove_file(&note).map_err(host("remove a note"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -44,8 +44,16 @@ fn log(line: &str) {
     eprintln!("pyro-agent: {line}");
 }
 
-/// An error that names what was tried.
-fn failed<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> std::io::Error {
+/// An error that names what was tried, and every cause.
+fn failed<E: std::error::Error>(what: &str) -> impl FnOnce(E) -> std::io::Error {
     let what = what.to_owned();
-    move |error| std::io::Error::other(format!("{what}: {error}"))
+    move |error| {
+        let mut text = format!("{what}: {error}");
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        std::io::Error::other(text)
+    }
 }

@@ -53,6 +53,9 @@ pub trait Machine: Send {
     /// The accelerator it really has.
     fn accelerator(&self) -> Accelerator;
 
+    /// The layers of confinement that are in force around the machine's process, by name.
+    fn layers(&self) -> &'static [&'static str];
+
     /// Process id of the machine on the host, where it is a process.
     fn process_id(&self) -> Option<u32>;
 

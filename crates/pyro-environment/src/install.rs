@@ -279,6 +279,8 @@ fn write_overlay(usr: &Path, target: &Path) -> io::Result<()> {
     header.set_entry_type(tar::EntryType::Directory);
     header.set_mode(0o755);
     header.set_size(0);
+    header.set_uid(0);
+    header.set_gid(0);
     builder.append_data(&mut header, "workspace/", io::empty())?;
     builder.into_inner()?.into_inner().map_err(|error| error.into_error())?.sync_all()
 }

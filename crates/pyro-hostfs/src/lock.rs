@@ -24,37 +24,59 @@ pub enum TryError {
     Io(#[source] io::Error),
 }
 
-/// Takes the lock for oneself, waiting for others.
+/// With whom a lock is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// With nobody.
+    Exclusive,
+    /// With others who share it.
+    Shared,
+}
+
+/// Takes the lock, waiting for others.
 ///
 /// # Errors
 /// What the file system says.
-pub fn exclusive(path: &Path) -> io::Result<Lock> {
+pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
     let file = open(path)?;
-    file.lock()?;
+    match mode {
+        Mode::Exclusive => file.lock()?,
+        Mode::Shared => file.lock_shared()?,
+    }
     Ok(Lock { _file: file })
 }
 
-/// Takes the lock together with others who share it, waiting for an exclusive holder.
+/// Takes the lock if nobody is in the way.
 ///
 /// # Errors
-/// What the file system says.
-pub fn shared(path: &Path) -> io::Result<Lock> {
-    let file = open(path)?;
-    file.lock_shared()?;
-    Ok(Lock { _file: file })
-}
-
-/// Takes the lock for oneself if nobody holds it.
-///
-/// # Errors
-/// [`TryError::Held`] when somebody does.
-pub fn try_exclusive(path: &Path) -> Result<Lock, TryError> {
+/// [`TryError::Held`] when somebody is.
+pub fn try_acquire(path: &Path, mode: Mode) -> Result<Lock, TryError> {
     let file = open(path).map_err(TryError::Io)?;
-    match file.try_lock() {
+    let tried = match mode {
+        Mode::Exclusive => file.try_lock(),
+        Mode::Shared => file.try_lock_shared(),
+    };
+    match tried {
         Ok(()) => Ok(Lock { _file: file }),
         Err(TryLockError::WouldBlock) => Err(TryError::Held),
         Err(TryLockError::Error(error)) => Err(TryError::Io(error)),
     }
+}
+
+/// [`acquire`] for oneself.
+///
+/// # Errors
+/// What the file system says.
+pub fn exclusive(path: &Path) -> io::Result<Lock> {
+    acquire(path, Mode::Exclusive)
+}
+
+/// [`try_acquire`] for oneself.
+///
+/// # Errors
+/// [`TryError::Held`] when somebody holds it.
+pub fn try_exclusive(path: &Path) -> Result<Lock, TryError> {
+    try_acquire(path, Mode::Exclusive)
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -80,8 +102,8 @@ mod tests {
     fn readers_share() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("lock");
-        let _one = shared(&path).unwrap();
-        let _two = shared(&path).unwrap();
+        let _one = acquire(&path, Mode::Shared).unwrap();
+        let _two = acquire(&path, Mode::Shared).unwrap();
         assert!(matches!(try_exclusive(&path), Err(TryError::Held)));
     }
 }

@@ -1,1 +1,90 @@
-//! x
+//! Everything pyro promises, as one facade.
+//!
+//! ```text
+//! Pyro::run ─▶ limits ─▶ environment (pulled when it is not there) ─▶ accelerator (a guest's verdict)
+//!           ─▶ template (booted once, restored ever after) ─▶ machine ─▶ command ─▶ everything removed
+//! ```
+//!
+//! The faces parse, call one function of [`Pyro`], and render what comes back. Nothing here reads
+//! the environment, the terminal or `$HOME`, and nothing prints: what there is to know stands in
+//! [`Config`], and what there is to tell goes out as events and payloads.
+#![forbid(unsafe_code)]
+
+mod accelerator;
+mod agent;
+mod config;
+mod doctor;
+mod environments;
+mod error;
+mod limits;
+mod output;
+mod payload;
+mod run;
+mod shell;
+mod template;
+mod unpacker;
+mod vm;
+
+pub use accelerator::KvmVerdict;
+pub use config::Config;
+pub use doctor::{Check, CheckStatus, Depth, DoctorReport, KvmReport};
+pub use environments::EnvironmentProgress;
+pub use error::{Error, Failure};
+pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
+pub use output::PAYLOAD_CAP;
+pub use payload::{
+    CATALOG_VERSION, Cleanup, EnvironmentList, EnvironmentRecord, Isolation, PullRecord, PruneRecord, RunRecord,
+    StartMode, Timings,
+};
+pub use pyro_engine::Accelerator;
+pub use pyro_environment::Step as PullStep;
+pub use run::{Phase, RunEvent, RunIo, RunRequest};
+pub use shell::join as shell_join;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyro_engine::Engine;
+use pyro_engine::qemu::Qemu;
+use pyro_environment::{Store, Tools};
+
+/// The manager. Cheap to open: it looks at nothing before it is asked to.
+#[derive(Clone)]
+pub struct Pyro {
+    config: Config,
+    engine: Arc<dyn Engine>,
+    store: Store,
+}
+
+impl Pyro {
+    /// The manager over this host's QEMU.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let engine = Arc::new(Qemu::new(&config.qemu, config.search_path.clone()));
+        Self::with_engine(config, engine)
+    }
+
+    /// The manager over another engine.
+    #[must_use]
+    pub fn with_engine(config: Config, engine: Arc<dyn Engine>) -> Self {
+        let tools = Tools { search_path: config.search_path.clone(), scratch: config.scratch.clone() };
+        let store = Store::new(config.cache.clone(), tools, agent::AGENT);
+        Self { config, engine, store }
+    }
+
+    /// What it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn vms(&self) -> PathBuf {
+        self.config.data.join("vms")
+    }
+}
+
+/// Size of the guest agent that this program carries, in bytes.
+#[must_use]
+pub fn agent_size() -> usize {
+    agent::AGENT.program.len()
+}

@@ -112,6 +112,11 @@ impl Machine for QemuMachine {
         self.accelerator
     }
 
+    fn layers(&self) -> &'static [&'static str] {
+        // QEMU refuses to start where it cannot install the filter it was asked for.
+        &["seccomp"]
+    }
+
     fn process_id(&self) -> Option<u32> {
         self.child.id()
     }

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod machine;
+pub mod overlay;
 mod program;
 mod qmp;
 

@@ -1,0 +1,103 @@
+//! `pyro run ENV -- CMD…`.
+
+use pyro_manager::{Error, HostCompat, MachineSize, NetworkPolicy, Pyro, RunIo, RunRecord, RunRequest, VmOptions};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::arguments::RunArguments;
+use crate::context;
+use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
+use crate::stdio::{self, Written};
+
+/// Exit code of a program that wrote to a closed pipe: 128 and SIGPIPE.
+const BROKEN_PIPE: i32 = 141;
+
+pub fn run(arguments: &RunArguments) -> i32 {
+    let format = Format::from_flag(arguments.json);
+    if arguments.command.is_empty() {
+        let example = format!("pyro run {} -- git --version", arguments.environment);
+        return wrong_usage("there is no command; it goes after `--`", &example, format);
+    }
+    match request(arguments) {
+        Ok(request) => run_request(&context::pyro(), request, format),
+        Err(error) => show(&error, format, OWN_ERROR),
+    }
+}
+
+/// Runs it and shows it, for `run` and `demo`.
+pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
+    let (events, writer) = stdio::write_events(format);
+    let cancel = CancellationToken::new();
+    let io = RunIo { events, stdin: stdio::read_input(), cancel: cancel.clone() };
+    let runtime = context::runtime();
+    let (result, interrupted) = runtime.block_on(async {
+        let run = pyro.run(request, io);
+        tokio::pin!(run);
+        tokio::select! {
+            biased;
+            result = &mut run => (result, None),
+            signal = interrupted() => {
+                cancel.cancel();
+                (run.await, Some(signal))
+            }
+        }
+    });
+    runtime.shutdown_background();
+    let written = writer.join().unwrap_or(Written::Closed);
+    match (result, interrupted) {
+        (Ok(record), _) => finish(&record, format, written),
+        (Err(Error::Cancelled), Some(signal)) => {
+            eprintln!("[run] interrupted; the command was ended and its machine removed");
+            128 + signal
+        }
+        (Err(Error::Cancelled), None) if written == Written::Closed => BROKEN_PIPE,
+        (Err(error), _) => show(&error, format, OWN_ERROR),
+    }
+}
+
+fn finish(record: &RunRecord, format: Format, written: Written) -> i32 {
+    if written == Written::Closed {
+        return BROKEN_PIPE;
+    }
+    if format == Format::Json {
+        return if print_json(record) { record.exit_code } else { BROKEN_PIPE };
+    }
+    if record.out_of_memory {
+        eprintln!("[run] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+    }
+    let RunRecord { environment, execution_mode, exit_code, duration_ms, .. } = record;
+    eprintln!(
+        "[run] environment={environment} execution_mode={execution_mode} exit_code={exit_code} duration_ms={duration_ms}"
+    );
+    *exit_code
+}
+
+/// Resolves with the number of a signal that asks this program to end.
+pub async fn interrupted() -> i32 {
+    let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hang_up)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        // Without handlers the signals end the program the usual way.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => 2,
+        _ = terminate.recv() => 15,
+        _ = hang_up.recv() => 1,
+    }
+}
+
+fn request(arguments: &RunArguments) -> Result<RunRequest, Error> {
+    let size = MachineSize::new(arguments.vcpu_count, arguments.mem_mib)?;
+    Ok(RunRequest {
+        environment: arguments.environment.clone(),
+        command: pyro_manager::shell_join(&arguments.command),
+        timeout: pyro_manager::timeout(arguments.timeout_seconds)?,
+        options: VmOptions {
+            size,
+            ttl: pyro_manager::ttl(arguments.ttl_seconds)?,
+            network: if arguments.network { NetworkPolicy::Egress } else { NetworkPolicy::Off },
+            host_compat: if arguments.allow_host_compat { HostCompat::Allowed } else { HostCompat::Refused },
+        },
+    })
+}

@@ -1,0 +1,51 @@
+//! Where things are on this host: the only reader of the environment.
+
+use std::env;
+use std::path::PathBuf;
+
+use pyro_manager::{Config, Pyro};
+use tokio::runtime::{Builder, Runtime};
+
+/// Directories of the system's administration programs, which an ordinary user's `PATH` lacks.
+const ADMINISTRATION: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+/// The manager for this user on this host.
+pub fn pyro() -> Pyro {
+    Pyro::new(config())
+}
+
+/// A runtime on this thread: machines live as long as the thread that started them.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("the kernel gives a process its epoll")
+}
+
+fn config() -> Config {
+    let data = path("PYRO_HOME").unwrap_or_else(|| base("XDG_DATA_HOME", ".local/share").join("pyro"));
+    let cache = path("PYRO_ENVIRONMENT_CACHE_DIR")
+        .unwrap_or_else(|| base("XDG_CACHE_HOME", ".cache").join("pyro-mcp/environments"));
+    let mut search_path: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    for directory in ADMINISTRATION.map(PathBuf::from) {
+        if !search_path.contains(&directory) {
+            search_path.push(directory);
+        }
+    }
+    let mut config = Config::new(data, cache, search_path);
+    config.scratch = env::temp_dir();
+    if let Some(qemu) = path("PYRO_QEMU") {
+        config.qemu = qemu;
+    }
+    if let Some(device) = path("PYRO_KVM_DEVICE") {
+        config.kvm_device = device;
+    }
+    config
+}
+
+fn path(variable: &str) -> Option<PathBuf> {
+    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// A base directory of the XDG specification; relative ones are to be ignored.
+fn base(variable: &str, below_home: &str) -> PathBuf {
+    let home = || path("HOME").unwrap_or_else(|| "/".into()).join(below_home);
+    path(variable).filter(|path| path.is_absolute()).unwrap_or_else(home)
+}

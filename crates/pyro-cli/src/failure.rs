@@ -1,0 +1,91 @@
+//! From an error to what the user sees and the exit code: one place for every command.
+
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use pyro_manager::{Error, Failure};
+use serde_json::{Value, json};
+
+/// An error of pyro's own in `run` and `task exec`, so that it cannot be taken for the command's.
+pub const OWN_ERROR: i32 = 125;
+/// An error in any other command.
+pub const ERROR: i32 = 1;
+/// Wrong usage.
+const USAGE: u8 = 2;
+
+/// How a command shows what it has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text for people.
+    Human,
+    /// One JSON object on stdout.
+    Json,
+}
+
+impl Format {
+    pub fn from_flag(json: bool) -> Self {
+        if json { Self::Json } else { Self::Human }
+    }
+}
+
+/// Prints one object on stdout: keys sorted, two spaces. False when nobody reads it any more.
+pub fn print_json(value: &impl serde::Serialize) -> bool {
+    // serde_json's own map sorts its keys.
+    let value: Value = serde_json::to_value(value).expect("payloads have string keys only");
+    let text = serde_json::to_string_pretty(&value).expect("a JSON value can be written");
+    crate::stdio::print(&format!("{text}\n"))
+}
+
+/// Shows an error of the manager, and returns the exit code given.
+pub fn show(error: &Error, format: Format, code: i32) -> i32 {
+    show_failure(&error.failure(), format);
+    code
+}
+
+fn show_failure(failure: &Failure, format: Format) {
+    eprintln!("[error] {}", failure.error);
+    if let Some(hint) = &failure.hint {
+        eprintln!("[hint] {hint}");
+    }
+    if format == Format::Json {
+        let Failure { error, code, hint } = failure;
+        print_json(&json!({"ok": false, "error": error, "code": code, "hint": hint}));
+    }
+}
+
+/// Shows what clap has to say: help and version on stdout, wrong usage as an error.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            crate::stdio::print(&error.render().to_string());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            eprint!("{}", error.render());
+            ExitCode::from(USAGE)
+        }
+        _ => {
+            let text = error.render().to_string();
+            let (message, hint) = split(&text);
+            let failure = Failure { error: message, code: "usage", hint: Some(hint) };
+            let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
+            show_failure(&failure, Format::from_flag(json));
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Shows wrong usage that clap cannot see.
+pub fn wrong_usage(message: &str, hint: &str, format: Format) -> i32 {
+    show_failure(&Failure { error: message.into(), code: "usage", hint: Some(hint.into()) }, format);
+    i32::from(USAGE)
+}
+
+/// Clap's message, and its usage lines as the hint.
+fn split(text: &str) -> (String, String) {
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let (message, rest) = text.split_once("\n\n").unwrap_or((text, ""));
+    let usage = rest.lines().find(|line| line.starts_with("Usage:")).unwrap_or("`pyro --help` shows every command");
+    let one_line = message.split_whitespace().collect::<Vec<_>>().join(" ");
+    (one_line, usage.to_owned())
+}

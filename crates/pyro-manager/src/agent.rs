@@ -1,0 +1,9 @@
+//! The guest agent, built by this crate's build script.
+
+use pyro_environment::Agent;
+
+/// The agent of this release.
+pub const AGENT: Agent = Agent {
+    program: include_bytes!(concat!(env!("OUT_DIR"), "/pyro-agent")),
+    digest: env!("PYRO_AGENT_DIGEST"),
+};

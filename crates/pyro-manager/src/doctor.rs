@@ -1,0 +1,320 @@
+//! What this host can do, what is missing, and what to do about it.
+//!
+//! Nothing here assumes that anything is there: each check looks for itself and says what it saw.
+//! Only a deep look starts machines.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use pyro_engine::qemu::{MINIMUM_VERSION, Program};
+use pyro_engine::{KvmDevice, ProgramError};
+use pyro_environment::{CATALOG, PLATFORM};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{Accelerator, Error, Pyro};
+
+/// How far to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Depth {
+    /// Look only.
+    Quick,
+    /// Boot a guest, too.
+    Deep,
+}
+
+/// The report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DoctorReport {
+    /// `linux-x86_64`, or what else this is.
+    pub platform: String,
+    /// Whether guests can run: nothing that is needed is missing.
+    pub runtime_ok: bool,
+    /// What is wrong, a sentence each.
+    pub issues: Vec<String>,
+    /// The KVM device.
+    pub kvm: KvmReport,
+    /// Networks for guests.
+    pub networking: Value,
+    /// The programs and directories.
+    pub runtime: Value,
+    /// Every check.
+    pub checks: Vec<Check>,
+}
+
+/// The KVM device, as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KvmReport {
+    /// It is there.
+    pub exists: bool,
+    /// This user may read it.
+    pub readable: bool,
+    /// This user may write it.
+    pub writable: bool,
+    /// A guest came up with it. Null while none has tried.
+    pub usable: Option<bool>,
+    /// Why.
+    pub reason: String,
+}
+
+/// One check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// How it stands.
+    pub status: CheckStatus,
+    /// What was seen.
+    pub detail: String,
+    /// What to do; empty where nothing is to be done.
+    pub fix: String,
+}
+
+/// How a check stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CheckStatus {
+    /// Fine.
+    Pass,
+    /// Something works less well, or not yet.
+    Warn,
+    /// Something needed is missing.
+    Fail,
+}
+
+/// Programs that only building environments needs, with the Debian package of each.
+const BUILD_TOOLS: &[(&str, &str)] = &[("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("depmod", "kmod")];
+/// Signs the release that the guests' kernel comes from.
+const KEYRINGS: &[&str] = &[
+    "/usr/share/keyrings/debian-archive-trixie-automatic.gpg",
+    "/usr/share/keyrings/debian-archive-trixie-automatic.pgp",
+];
+
+impl Pyro {
+    /// Looks at everything.
+    pub async fn doctor(&self, depth: Depth) -> DoctorReport {
+        let deep = if depth == Depth::Deep { Some(self.deep_check().await) } else { None };
+        let kvm = self.kvm_report();
+        let mut checks = vec![
+            platform_check(),
+            self.qemu_check(),
+            kvm_check(&kvm),
+            self.build_tools_check(),
+            self.passt_check(),
+            directory_check("data_directory", &self.config.data, "set PYRO_HOME"),
+            directory_check("cache_directory", &self.config.cache, "set PYRO_ENVIRONMENT_CACHE_DIR"),
+            memory_check(),
+            self.environments_check(),
+        ];
+        checks.extend(deep);
+        let issues = checks
+            .iter()
+            .filter(|check| check.status == CheckStatus::Fail)
+            .map(|check| format!("{}: {}", check.name, check.detail))
+            .collect::<Vec<_>>();
+        DoctorReport {
+            platform: platform(),
+            runtime_ok: issues.is_empty(),
+            issues,
+            networking: json!({"available": false, "reason": "networks for guests are not part of this release"}),
+            runtime: self.runtime(),
+            kvm,
+            checks,
+        }
+    }
+
+    fn kvm_report(&self) -> KvmReport {
+        let device = KvmDevice::inspect(&self.config.kvm_device);
+        let path = self.config.kvm_device.display();
+        let (usable, reason) = if !device.exists {
+            (Some(false), format!("{path} is not there"))
+        } else if !device.may_work() {
+            (Some(false), format!("this user may not open {path} for reading and writing"))
+        } else {
+            match self.kvm_verdict() {
+                Some(verdict) => (Some(verdict.usable), verdict.reason),
+                None => (None, "the device opens; no guest has tried it yet".into()),
+            }
+        };
+        let KvmDevice { exists, readable, writable } = device;
+        KvmReport { exists, readable, writable, usable, reason }
+    }
+
+    fn qemu_check(&self) -> Check {
+        let install = format!("install qemu-system-x86 {MINIMUM_VERSION} or newer (`make setup` does; on Debian 12 from bookworm-backports)");
+        match self.qemu_version() {
+            Ok((path, version)) => Check::pass("qemu", format!("QEMU {version} at {path}")),
+            Err(error) => Check::fail("qemu", error.to_string(), install),
+        }
+    }
+
+    /// Refuses a QEMU that is not there or too old, before anything is downloaded for it. An
+    /// engine of another kind is its own judge.
+    pub(crate) fn check_engine(&self) -> Result<(), Error> {
+        match self.engine.fingerprint(Accelerator::Tcg) {
+            Ok(fingerprint) if fingerprint.starts_with("qemu ") => self.qemu_version().map(drop).map_err(Error::Engine),
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::Engine(error)),
+        }
+    }
+
+    fn qemu_version(&self) -> Result<(String, String), ProgramError> {
+        let program = Program::find(&self.config.qemu, &self.config.search_path)?;
+        Ok((program.path.display().to_string(), program.checked_version()?))
+    }
+
+    fn build_tools_check(&self) -> Check {
+        let mut missing: Vec<&str> =
+            BUILD_TOOLS.iter().filter(|(program, _)| self.find(program).is_none()).map(|(_, package)| *package).collect();
+        if !KEYRINGS.iter().any(|path| Path::new(path).exists()) {
+            missing.push("debian-archive-keyring");
+        }
+        if missing.is_empty() {
+            return Check::pass("build_tools", "mmdebstrap, mke2fs, depmod and Debian's keys are there".into());
+        }
+        let detail = format!("missing: {}", missing.join(", "));
+        let fix = format!("apt-get install {} (`make setup` does)", missing.join(" "));
+        let installed = CATALOG.iter().any(|entry| self.store.installed(entry.name).is_ok());
+        // What is installed runs without them.
+        if installed { Check::warn("build_tools", detail, fix) } else { Check::fail("build_tools", detail, fix) }
+    }
+
+    fn passt_check(&self) -> Check {
+        match self.find("passt") {
+            Some(path) => Check::pass("passt", format!("at {path}")),
+            None => Check::warn("passt", "not found; guests will have no network".into(), "apt-get install passt".into()),
+        }
+    }
+
+    fn environments_check(&self) -> Check {
+        let mut seen = BTreeMap::new();
+        for entry in CATALOG {
+            match self.store.installed(entry.name) {
+                Ok(_) => drop(seen.insert(entry.name, "installed".to_owned())),
+                Err(pyro_environment::EnvironmentError::Damaged { problem, .. }) => drop(seen.insert(entry.name, problem)),
+                Err(_) => {}
+            }
+        }
+        let detail = seen.iter().map(|(name, state)| format!("{name}: {state}")).collect::<Vec<_>>().join("; ");
+        if seen.is_empty() {
+            Check::warn("environments", "none is installed yet".into(), "pyro env pull debian:12".into())
+        } else if let Some((name, _)) = seen.iter().find(|(_, state)| *state != "installed") {
+            Check::warn("environments", detail.clone(), format!("pyro env pull {name}"))
+        } else {
+            Check::pass("environments", detail)
+        }
+    }
+
+    /// Runs a guest, with KVM tried anew where the device opens.
+    async fn deep_check(&self) -> Check {
+        let Some(installed) = CATALOG.iter().find_map(|entry| self.store.installed(entry.name).ok()) else {
+            let fix = "pyro env pull debian:12".to_owned();
+            return Check::warn("guest", "no environment is installed, so no guest could be booted".into(), fix);
+        };
+        self.forget_kvm_verdict();
+        let name = installed.entry.name;
+        match self.boot_once(&installed).await {
+            Ok(accelerator) => Check::pass("guest", format!("a guest of {name} came up under {accelerator}")),
+            Err(error) => Check::fail("guest", error.failure().error, error.hint().unwrap_or_default()),
+        }
+    }
+
+    async fn boot_once(&self, installed: &pyro_environment::Installed) -> Result<Accelerator, Error> {
+        let accelerator = self.accelerator(installed).await?;
+        let key = self.template_key(installed, accelerator, crate::MachineSize::default())?;
+        self.drop_template(installed, &key).await?;
+        self.make_template(installed, &key).await?;
+        Ok(accelerator)
+    }
+
+    fn runtime(&self) -> Value {
+        json!({
+            "qemu": self.find(&self.config.qemu.to_string_lossy()),
+            "data_dir": self.config.data,
+            "cache_dir": self.config.cache,
+            "agent_bytes": crate::agent_size(),
+        })
+    }
+
+    fn find(&self, program: &str) -> Option<String> {
+        let found = Program::find(Path::new(program), &self.config.search_path).ok()?;
+        Some(found.path.display().to_string())
+    }
+}
+
+impl Check {
+    fn pass(name: &'static str, detail: String) -> Self {
+        Self { name, status: CheckStatus::Pass, detail, fix: String::new() }
+    }
+
+    fn warn(name: &'static str, detail: String, fix: String) -> Self {
+        Self { name, status: CheckStatus::Warn, detail, fix }
+    }
+
+    fn fail(name: &'static str, detail: String, fix: String) -> Self {
+        Self { name, status: CheckStatus::Fail, detail, fix }
+    }
+}
+
+fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+fn platform_check() -> Check {
+    let platform = platform();
+    if platform == PLATFORM {
+        Check::pass("platform", platform)
+    } else {
+        Check::fail("platform", format!("{platform}; pyro runs on {PLATFORM}"), "use a Linux x86_64 machine".into())
+    }
+}
+
+/// KVM is a matter of speed: without it, or without a verdict, guests run all the same.
+fn kvm_check(kvm: &KvmReport) -> Check {
+    let slow = format!("{}; guests run under software emulation, which works and is slower", kvm.reason);
+    match kvm.usable {
+        Some(true) => Check::pass("kvm", kvm.reason.clone()),
+        None => Check::warn("kvm", kvm.reason.clone(), "`pyro env pull` or `pyro doctor --deep` lets a guest try".into()),
+        Some(false) if !kvm.exists => {
+            Check::warn("kvm", slow, "load the kvm_intel or kvm_amd module, or turn virtualisation on in the firmware".into())
+        }
+        Some(false) if !(kvm.readable && kvm.writable) => {
+            Check::warn("kvm", slow, "add your user to the group of the device (often `kvm`) and log in again".into())
+        }
+        Some(false) => Check::warn("kvm", slow, "nothing to do here: this host's KVM cannot run an ordinary kernel".into()),
+    }
+}
+
+fn directory_check(name: &'static str, path: &Path, fix: &str) -> Check {
+    const LITTLE: u64 = 2 << 30;
+    // The nearest directory that is there: the rest is made when it is first needed.
+    let there = path.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new("/"));
+    let shown = path.display();
+    if rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_err() {
+        let detail = format!("{shown} cannot be written");
+        return Check::fail(name, detail, format!("{fix} to a directory of your own"));
+    }
+    match pyro_hostfs::directory::available_bytes(there) {
+        Ok(free) if free < LITTLE => {
+            let detail = format!("{shown} has {} MiB free", free >> 20);
+            Check::warn(name, detail, format!("free some space, or {fix} to a larger disk"))
+        }
+        Ok(free) => Check::pass(name, format!("{shown}, {} MiB free", free >> 20)),
+        Err(error) => Check::warn(name, format!("{shown}: {error}"), fix.to_owned()),
+    }
+}
+
+fn memory_check() -> Check {
+    const ENOUGH_KIB: u64 = 1 << 20;
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    match available {
+        Some(kib) if kib < ENOUGH_KIB => {
+            let fix = "close something, or use a smaller --mem-mib".to_owned();
+            Check::warn("memory", format!("{} MiB available", kib >> 10), fix)
+        }
+        Some(kib) => Check::pass("memory", format!("{} MiB available", kib >> 10)),
+        None => Check::warn("memory", "/proc/meminfo does not say how much is available".into(), String::new()),
+    }
+}

@@ -1,0 +1,157 @@
+//! The contract's operations on environments.
+
+use std::sync::Arc;
+
+use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress, Step};
+
+use crate::payload::{CATALOG_VERSION, EnvironmentList, EnvironmentRecord, PruneRecord, PullRecord};
+use crate::template::Lookup;
+use crate::unpacker::GuestUnpacker;
+use crate::{Accelerator, Error, MachineSize, Pyro};
+
+/// How far the making of an environment is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvironmentProgress {
+    /// A step of the installation.
+    Install {
+        /// The step.
+        step: Step,
+        /// What of it; may be empty.
+        detail: String,
+        /// Bytes done and in all, where they are known.
+        bytes: Option<(u64, u64)>,
+    },
+    /// A guest shows whether KVM works here.
+    Probe,
+    /// A machine is booted and frozen as the template of all others.
+    Template,
+}
+
+impl EnvironmentProgress {
+    /// Number of this stage and of all stages, both from 1; waiting for others is stage 0.
+    #[must_use]
+    pub fn stage(&self) -> (u32, u32) {
+        let stage = match self {
+            Self::Install { step, .. } => *step as u32,
+            Self::Probe => Step::Publishing as u32 + 1,
+            Self::Template => Step::Publishing as u32 + 2,
+        };
+        (stage, Step::Publishing as u32 + 2)
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match self {
+            Self::Install { step, .. } => step.describe(),
+            Self::Probe => "trying whether KVM runs a guest here",
+            Self::Template => "booting a machine and freezing it as the template",
+        }
+    }
+}
+
+impl From<Progress> for EnvironmentProgress {
+    fn from(progress: Progress) -> Self {
+        Self::Install { step: progress.step, detail: progress.detail, bytes: progress.bytes }
+    }
+}
+
+impl Pyro {
+    /// Every environment of the catalog.
+    ///
+    /// # Errors
+    /// None so far; a damaged environment is listed as not installed, with its problem.
+    pub fn list_environments(&self) -> Result<EnvironmentList, Error> {
+        let environments = CATALOG.iter().map(|entry| self.record(entry)).collect();
+        Ok(EnvironmentList { catalog_version: CATALOG_VERSION, environments })
+    }
+
+    /// One environment.
+    ///
+    /// # Errors
+    /// [`Error::Environment`] for an unknown name.
+    pub fn inspect_environment(&self, name: &str) -> Result<EnvironmentRecord, Error> {
+        Ok(self.record(self.store.entry(name)?))
+    }
+
+    /// Installs the environment and makes the template for the default size; does nothing where
+    /// both are there.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing half-done is ever taken for done.
+    pub async fn pull_environment(
+        &self,
+        name: &str,
+        progress: &mut (dyn FnMut(EnvironmentProgress) + Send),
+    ) -> Result<PullRecord, Error> {
+        self.check_engine()?;
+        let installed = self.install(name, progress).await?;
+        progress(EnvironmentProgress::Probe);
+        let accelerator = self.accelerator(&installed).await?;
+        let key = self.template_key(&installed, accelerator, MachineSize::default())?;
+        match self.find_template(&installed, &key).await? {
+            Lookup::Found(_) => {}
+            Lookup::Missing | Lookup::Damaged(_) => {
+                progress(EnvironmentProgress::Template);
+                self.make_template(&installed, &key).await?;
+            }
+        }
+        self.inspect_environment(name)
+    }
+
+    /// Removes what no environment of this release uses.
+    ///
+    /// # Errors
+    /// [`Error::Environment`] or [`Error::Host`] when the file system refuses.
+    pub async fn prune_environments(&self) -> Result<PruneRecord, Error> {
+        let mut deleted = self.store.prune().await?.deleted;
+        for entry in CATALOG {
+            if let Ok(installed) = self.store.installed(entry.name) {
+                deleted.extend(self.prune_templates(&installed)?);
+            }
+        }
+        let count = deleted.len();
+        Ok(PruneRecord { deleted_environment_dirs: deleted, count })
+    }
+
+    /// Installs it, or finds it installed. The disk is filled under software emulation: that works
+    /// everywhere, and a kernel is needed to find out whether KVM does.
+    pub(crate) async fn install(
+        &self,
+        name: &str,
+        progress: &mut (dyn FnMut(EnvironmentProgress) + Send),
+    ) -> Result<Installed, Error> {
+        let unpacker = GuestUnpacker { engine: Arc::clone(&self.engine), accelerator: Accelerator::Tcg };
+        let mut report = |step: Progress| progress(step.into());
+        Ok(self.store.pull(name, &unpacker, &mut report).await?)
+    }
+
+    fn record(&self, entry: &'static CatalogEntry) -> EnvironmentRecord {
+        let (installed, problem) = match self.store.installed(entry.name) {
+            Ok(installed) => (Some(installed), None),
+            Err(EnvironmentError::NotInstalled { .. }) => (None, None),
+            Err(error) => (None, Some(Error::from(error).failure().error)),
+        };
+        let manifest = installed.as_ref().map(|installed| installed.manifest.clone());
+        EnvironmentRecord {
+            name: entry.name,
+            version: entry.version,
+            description: entry.description,
+            default_packages: entry.default_packages,
+            distribution: entry.distribution,
+            distribution_version: entry.distribution_version,
+            platform: PLATFORM,
+            source: format!("{} {} packages, signed by the Debian archive", entry.distribution, entry.suite),
+            source_digest: manifest.as_ref().map(|manifest| manifest.source_digest.clone()),
+            catalog_version: CATALOG_VERSION,
+            installed: installed.is_some(),
+            cache_dir: self.store.cache().to_owned(),
+            install_dir: self.store.install_directory(entry),
+            install_manifest: installed.as_ref().map(|installed| installed.directory.join("environment.json")),
+            kernel_image: installed.as_ref().map(|installed| installed.kernel.clone()),
+            rootfs_image: installed.as_ref().map(|installed| installed.rootfs.clone()),
+            problem,
+            manifest,
+        }
+    }
+}

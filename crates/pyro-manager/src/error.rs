@@ -1,0 +1,221 @@
+//! Every error of the public contract: what happened, a stable code, and what to do now.
+//!
+//! Codes are frozen: programs and models act on them. The list is tested against a snapshot.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use pyro_engine::{Death, ProgramError, SaveError, StartError};
+use pyro_environment::EnvironmentError;
+use pyro_guest::{GuestError, Refusal};
+use serde::Serialize;
+
+/// An operation of the manager failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A value is outside the contract's limits.
+    #[error("{field} is {value}; it must be {bounds}")]
+    OutOfRange {
+        /// The field, as every face spells it.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// What is allowed.
+        bounds: String,
+    },
+    /// An argument makes no sense.
+    #[error("{problem}")]
+    InvalidArgument {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Something this release does not do.
+    #[error("{what} is not part of this release")]
+    NotInThisRelease {
+        /// What.
+        what: &'static str,
+    },
+    /// The environment cannot be had.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// QEMU cannot be used.
+    #[error(transparent)]
+    Engine(#[from] ProgramError),
+    /// The machine could not be started.
+    #[error("the machine could not be started")]
+    Start(#[source] StartError),
+    /// The machine runs, and its guest does not answer.
+    #[error("the guest did not come up within {} s{}", waited.as_secs(), last_words(console))]
+    GuestNotUp {
+        /// How long it was given.
+        waited: Duration,
+        /// The last lines of its console, oldest first.
+        console: Vec<String>,
+    },
+    /// The machine ended before its guest was up.
+    #[error("the machine ended before its guest was up: {}{}", death.summary(), last_words(&death.console))]
+    DiedEarly {
+        /// Its last words.
+        death: Death,
+    },
+    /// The machine ended under a command.
+    #[error("the machine ended while the command ran, and how the command ended is unknown: {}{}", death.summary(), last_words(&death.console))]
+    MachineLost {
+        /// Its last words.
+        death: Death,
+    },
+    /// The agent in the guest is of another generation.
+    #[error("the guest's agent is of another release: it speaks generation {guest} of the protocol, this pyro {ours}", ours = pyro_generation())]
+    AgentGeneration {
+        /// Its generation.
+        guest: u32,
+    },
+    /// The guest broke the protocol.
+    #[error("the guest's answers make no sense, so its machine was ended")]
+    GuestNonsense(#[source] GuestError),
+    /// The guest did not run the command.
+    #[error("the guest did not run the command: {0}")]
+    CommandRefused(#[source] Refusal),
+    /// The machine could not be frozen into a template.
+    #[error("the machine could not be saved as a template")]
+    Save(#[source] SaveError),
+    /// The caller gave up.
+    #[error("cancelled: the command was ended and its machine removed")]
+    Cancelled,
+    /// The host refused something.
+    #[error("could not {attempt}")]
+    Host {
+        /// What was tried.
+        attempt: String,
+        /// The host's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// An error as every face shows it (the form on the wire).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// What happened, causes included.
+    pub error: String,
+    /// Stable word.
+    pub code: &'static str,
+    /// What to do now.
+    pub hint: Option<String>,
+}
+
+impl Error {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::OutOfRange { .. } => "out_of_range",
+            Self::InvalidArgument { .. } => "invalid_argument",
+            Self::NotInThisRelease { .. } => "not_in_this_release",
+            Self::Environment(error) => environment_code(error),
+            Self::Engine(ProgramError::Missing { .. }) | Self::Start(StartError::Program(ProgramError::Missing { .. })) => {
+                "qemu_missing"
+            }
+            Self::Engine(ProgramError::TooOld { .. }) | Self::Start(StartError::Program(ProgramError::TooOld { .. })) => {
+                "qemu_too_old"
+            }
+            Self::Engine(ProgramError::Unreadable { .. }) | Self::Start(StartError::Program(ProgramError::Unreadable { .. })) => {
+                "qemu_unusable"
+            }
+            Self::Start(_) => "machine_not_started",
+            Self::GuestNotUp { .. } | Self::DiedEarly { .. } => "guest_not_up",
+            Self::MachineLost { .. } => "machine_lost",
+            Self::AgentGeneration { .. } => "agent_generation",
+            Self::GuestNonsense(_) => "guest_nonsense",
+            Self::CommandRefused(_) => "command_refused",
+            Self::Save(_) => "template_not_saved",
+            Self::Cancelled => "cancelled",
+            Self::Host { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no_space",
+            Self::Host { .. } => "host_refused",
+        }
+    }
+
+    /// What to do now, where there is something.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self.code() {
+            "unknown_environment" => "`pyro env list` shows every environment",
+            "not_installed" => "`pyro env pull` installs it",
+            "no_space" => "free some space, or set PYRO_ENVIRONMENT_CACHE_DIR to a larger disk, and try again",
+            "tool_missing" | "qemu_missing" => "`pyro doctor` says what is missing and how to install it",
+            "qemu_too_old" => "install QEMU 8.2 or newer; on Debian 12 it is in bookworm-backports",
+            "qemu_unusable" => "run it with --version by hand to see what is wrong",
+            "pull_failed" => "see the message above; a later `pyro env pull` starts afresh",
+            "environment_damaged" => "`pyro env pull` removes it and installs it again",
+            "guest_not_up" | "machine_not_started" => "`pyro doctor --deep` boots a guest and says what is in the way",
+            "machine_lost" => "run the command again if doing it twice does no harm",
+            "agent_generation" => "`pyro env prune` removes old templates; the next run makes a new one",
+            "not_in_this_release" => "leave the option out",
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// The error as every face shows it.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        Failure { error: self.with_causes(), code: self.code(), hint: self.hint() }
+    }
+
+    /// Whether no guest can be had on this host at all, whatever the command.
+    #[must_use]
+    pub fn means_no_guest(&self) -> bool {
+        matches!(self.code(), "qemu_missing" | "qemu_too_old" | "qemu_unusable" | "machine_not_started" | "guest_not_up")
+    }
+
+    fn with_causes(&self) -> String {
+        let mut text = self.to_string();
+        // A transparent error's source is its inner error's: nothing is said twice.
+        let mut source = self.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.ends_with(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        text
+    }
+}
+
+fn environment_code(error: &EnvironmentError) -> &'static str {
+    match error {
+        _ if error.is_out_of_space() => "no_space",
+        EnvironmentError::Unknown { .. } => "unknown_environment",
+        EnvironmentError::NotInstalled { .. } => "not_installed",
+        EnvironmentError::MissingTool { .. } => "tool_missing",
+        EnvironmentError::Damaged { .. } => "environment_damaged",
+        EnvironmentError::Unpack { source, .. } => source.downcast_ref::<Error>().map_or("pull_failed", Error::code),
+        EnvironmentError::Tool { .. } | EnvironmentError::Kernel { .. } => "pull_failed",
+        EnvironmentError::NoSpace { .. } => "no_space",
+        EnvironmentError::Host { .. } => "host_refused",
+    }
+}
+
+fn last_words(console: &[String]) -> String {
+    const SHOWN: usize = 8;
+    if console.is_empty() {
+        return "; its console said nothing".into();
+    }
+    let shown = &console[console.len().saturating_sub(SHOWN)..];
+    format!("; its console ended with:\n  {}", shown.join("\n  "))
+}
+
+fn pyro_generation() -> u32 {
+    pyro_guest::GENERATION
+}
+
+/// Names what was tried, for `map_err`.
+pub(crate) fn host(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let attempt = attempt.into();
+    move |source| Error::Host { attempt, source }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use super::*;
+
+/// One of every kind of error a user can meet.
+fn every_error() -> Vec<Error> {
+    let io = |kind| io::Error::new(kind, "the host's words");
+    let death = Death {
+        status: "QEMU ended with signal: 9 (SIGKILL)".into(),
+        complaints: vec![],
+        console: vec!["Kernel panic - not syncing".into()],
+    };
+    let tool = |line: &str| EnvironmentError::Tool {
+        program: "mmdebstrap".into(),
+        status: "exit status: 25".into(),
+        last_words: vec![line.into()],
+    };
+    vec![
+        Error::OutOfRange { field: "mem_mib", value: "1".into(), bounds: "256 to 32768".into() },
+        Error::InvalidArgument { problem: "there is no command".into() },
+        Error::NotInThisRelease { what: "--network" },
+        EnvironmentError::Unknown { name: "x".into(), known: vec!["debian:12"] }.into(),
+        EnvironmentError::NotInstalled { name: "debian:12".into() }.into(),
+        EnvironmentError::NoSpace { name: "debian:12".into(), path: "/c".into(), available_mib: 1, needed_mib: 1600 }.into(),
+        EnvironmentError::MissingTool { program: "mmdebstrap".into() }.into(),
+        tool("E: something went wrong").into(),
+        tool("dpkg: write: No space left on device").into(),
+        EnvironmentError::Kernel { problem: "it is not a Linux boot image".into() }.into(),
+        EnvironmentError::Damaged { name: "debian:12".into(), problem: "vmlinux is gone".into() }.into(),
+        EnvironmentError::Unpack {
+            name: "debian:12".into(),
+            source: Box::new(Error::GuestNotUp { waited: Duration::from_secs(60), console: vec!["one".into(), "two".into()] }),
+        }
+        .into(),
+        EnvironmentError::Host { attempt: "write the kernel".into(), source: io(io::ErrorKind::PermissionDenied) }.into(),
+        ProgramError::Missing { program: "qemu-system-x86_64".into() }.into(),
+        ProgramError::TooOld { program: "/usr/bin/qemu".into(), found: "7.2.19".into(), minimum: "8.2" }.into(),
+        ProgramError::Unreadable { program: "/usr/bin/qemu".into() }.into(),
+        Error::Start(StartError::Refused { command: "migrate-incoming", message: "no".into() }),
+        Error::Start(StartError::Died { death: death.clone() }),
+        Error::GuestNotUp { waited: Duration::from_secs(60), console: vec![] },
+        Error::DiedEarly { death: death.clone() },
+        Error::MachineLost { death },
+        Error::AgentGeneration { guest: 7 },
+        Error::GuestNonsense(GuestError::Nonsense { what: "stdin" }),
+        Error::CommandRefused(Refusal { reason: "no_directory".into(), message: "/x is not a directory".into() }),
+        Error::Save(SaveError::Refused { message: "no".into() }),
+        Error::Cancelled,
+        Error::Host { attempt: "make the machine's directory".into(), source: io(io::ErrorKind::StorageFull) },
+        Error::Host { attempt: "make the machine's directory".into(), source: io(io::ErrorKind::PermissionDenied) },
+    ]
+}
+
+#[test]
+fn messages_codes_and_hints_are_what_they_were() {
+    let shown: String = every_error()
+        .iter()
+        .map(|error| {
+            let Failure { error, code, hint } = error.failure();
+            format!("{code}\n  {error}\n  hint: {}\n", hint.as_deref().unwrap_or("-"))
+        })
+        .collect();
+    insta::assert_snapshot!(shown);
+}
+
+#[test]
+fn a_cause_is_said_once() {
+    let error = Error::Start(StartError::Refused { command: "cont", message: "no".into() });
+    assert_eq!(error.failure().error, "the machine could not be started: the machine refused `cont`: no");
+}

@@ -1,0 +1,173 @@
+//! The contract's limits and defaults (section 2), and the one place that checks them.
+
+use std::time::Duration;
+
+use crate::Error;
+
+/// A closed range of whole numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The field's name, as every face spells it.
+    pub field: &'static str,
+    /// The smallest value.
+    pub least: i64,
+    /// The largest value.
+    pub most: i64,
+}
+
+/// Virtual processors.
+pub const VCPU_COUNT: Bounds = Bounds { field: "vcpu_count", least: 1, most: 8 };
+/// Memory in MiB.
+pub const MEM_MIB: Bounds = Bounds { field: "mem_mib", least: 256, most: 32768 };
+/// Life of a machine in seconds, from its creation.
+pub const TTL_SECONDS: Bounds = Bounds { field: "ttl_seconds", least: 60, most: 604_800 };
+/// The longest time limit, in seconds: a year. Larger ones would overflow somebody's clock.
+const MOST_TIMEOUT_SECONDS: f64 = 31_536_000.0;
+
+impl Bounds {
+    fn check(self, value: i64) -> Result<i64, Error> {
+        if (self.least..=self.most).contains(&value) {
+            return Ok(value);
+        }
+        let bounds = format!("{} to {}", self.least, self.most);
+        Err(Error::OutOfRange { field: self.field, value: value.to_string(), bounds })
+    }
+}
+
+/// The size of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineSize {
+    vcpus: u8,
+    memory_mib: u32,
+}
+
+impl Default for MachineSize {
+    fn default() -> Self {
+        Self { vcpus: 1, memory_mib: 1024 }
+    }
+}
+
+impl MachineSize {
+    /// A size within the contract's bounds.
+    ///
+    /// # Errors
+    /// [`Error::OutOfRange`] with field, value and bounds.
+    pub fn new(vcpu_count: i64, mem_mib: i64) -> Result<Self, Error> {
+        let vcpus = VCPU_COUNT.check(vcpu_count)? as u8;
+        Ok(Self { vcpus, memory_mib: MEM_MIB.check(mem_mib)? as u32 })
+    }
+
+    /// Virtual processors.
+    #[must_use]
+    pub fn vcpus(self) -> u8 {
+        self.vcpus
+    }
+
+    /// Memory in MiB.
+    #[must_use]
+    pub fn memory_mib(self) -> u32 {
+        self.memory_mib
+    }
+}
+
+/// What a guest may reach.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NetworkPolicy {
+    /// Nothing.
+    #[default]
+    Off,
+    /// Outgoing connections.
+    Egress,
+}
+
+/// Whether a command may run on the host where no guest can be had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HostCompat {
+    /// It may not.
+    #[default]
+    Refused,
+    /// The caller asked for it.
+    Allowed,
+}
+
+/// What a caller may choose about a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VmOptions {
+    /// Its size.
+    pub size: MachineSize,
+    /// How long it may live.
+    pub ttl: Duration,
+    /// What it may reach.
+    pub network: NetworkPolicy,
+    /// Whether the host may stand in for it.
+    pub host_compat: HostCompat,
+}
+
+impl Default for VmOptions {
+    fn default() -> Self {
+        Self {
+            size: MachineSize::default(),
+            ttl: Duration::from_secs(600),
+            network: NetworkPolicy::Off,
+            host_compat: HostCompat::Refused,
+        }
+    }
+}
+
+/// A machine's life within the contract's bounds.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn ttl(seconds: i64) -> Result<Duration, Error> {
+    TTL_SECONDS.check(seconds).map(|seconds| Duration::from_secs(seconds as u64))
+}
+
+/// A command's time limit: above 0 and finite, in seconds.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn timeout(seconds: f64) -> Result<Duration, Error> {
+    if seconds > 0.0 && seconds <= MOST_TIMEOUT_SECONDS {
+        return Ok(Duration::from_secs_f64(seconds).max(Duration::from_micros(1)));
+    }
+    let bounds = format!("above 0, at most {MOST_TIMEOUT_SECONDS}");
+    Err(Error::OutOfRange { field: "timeout_seconds", value: seconds.to_string(), bounds })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_value_out_of_range_names_field_value_and_bounds() {
+        assert_eq!(message(MachineSize::new(0, 1024)), "vcpu_count is 0; it must be 1 to 8");
+        assert_eq!(message(MachineSize::new(9, 1024)), "vcpu_count is 9; it must be 1 to 8");
+        assert_eq!(message(MachineSize::new(1, 255)), "mem_mib is 255; it must be 256 to 32768");
+        assert_eq!(message(MachineSize::new(1, 32769)), "mem_mib is 32769; it must be 256 to 32768");
+        assert_eq!(message(MachineSize::new(-1, 1024)), "vcpu_count is -1; it must be 1 to 8");
+        assert_eq!(message(ttl(59)), "ttl_seconds is 59; it must be 60 to 604800");
+        assert_eq!(message(ttl(604_801)), "ttl_seconds is 604801; it must be 60 to 604800");
+        assert_eq!(message(timeout(0.0)), "timeout_seconds is 0; it must be above 0, at most 31536000");
+        assert!(message(timeout(f64::NAN)).starts_with("timeout_seconds is NaN"));
+        assert!(message(timeout(f64::INFINITY)).starts_with("timeout_seconds is inf"));
+        assert!(message(timeout(-1.0)).starts_with("timeout_seconds is -1"));
+    }
+
+    #[test]
+    fn the_bounds_themselves_are_allowed() {
+        assert!(MachineSize::new(1, 256).is_ok() && MachineSize::new(8, 32768).is_ok());
+        assert!(ttl(60).is_ok() && ttl(604_800).is_ok());
+        assert_eq!(timeout(0.5).unwrap(), Duration::from_millis(500));
+        assert_eq!(timeout(1e-12).unwrap(), Duration::from_micros(1), "never rounded to none");
+    }
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let options = VmOptions::default();
+        assert_eq!((options.size.vcpus(), options.size.memory_mib(), options.ttl.as_secs()), (1, 1024, 600));
+    }
+}

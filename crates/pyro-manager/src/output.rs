@@ -1,0 +1,101 @@
+//! A command's output as a payload carries it: text, head and tail, bounded.
+
+use std::collections::VecDeque;
+
+/// Bytes of each stream that a payload carries at most.
+pub const PAYLOAD_CAP: usize = 1 << 20;
+
+/// Keeps the head and the tail of a stream, half of the cap each.
+#[derive(Debug, Default)]
+pub struct Capture {
+    head: Vec<u8>,
+    tail: VecDeque<u8>,
+    total: u64,
+}
+
+/// What was kept.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// UTF-8, with the replacement character for what is not.
+    pub text: String,
+    /// Whether something in the middle is missing.
+    pub truncated: bool,
+}
+
+impl Capture {
+    /// Takes the next bytes.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        self.total += bytes.len() as u64;
+        let half = PAYLOAD_CAP / 2;
+        let room = half - self.head.len();
+        let (now, later) = bytes.split_at(room.min(bytes.len()));
+        self.head.extend_from_slice(now);
+        bytes = later;
+        if bytes.len() > half {
+            bytes = &bytes[bytes.len() - half..];
+        }
+        let surplus = (self.tail.len() + bytes.len()).saturating_sub(half);
+        self.tail.drain(..surplus);
+        self.tail.extend(bytes);
+    }
+
+    /// The text of it. Where the middle is missing, a line says how much.
+    #[must_use]
+    pub fn finish(mut self) -> Captured {
+        let kept = (self.head.len() + self.tail.len()) as u64;
+        let truncated = self.total > kept;
+        if truncated {
+            let note = format!("\n[… {} bytes left out …]\n", self.total - kept);
+            self.head.extend_from_slice(note.as_bytes());
+        }
+        self.head.extend(self.tail);
+        Captured { text: String::from_utf8_lossy(&self.head).into_owned(), truncated }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_is_not_utf8_becomes_the_replacement_character() {
+        let mut capture = Capture::default();
+        capture.push(b"\xff\0x");
+        assert_eq!(capture.finish(), Captured { text: "\u{fffd}\0x".into(), truncated: false });
+    }
+
+    #[test]
+    fn head_and_tail_are_kept_and_the_gap_is_told() {
+        let mut capture = Capture::default();
+        capture.push(b"first");
+        for _ in 0..40 {
+            capture.push(&vec![b'.'; 100_000]);
+        }
+        capture.push(b"last");
+        let captured = capture.finish();
+        assert!(captured.truncated && captured.text.starts_with("first.") && captured.text.ends_with(".last"));
+        let missing = 4_000_009 - PAYLOAD_CAP;
+        assert!(captured.text.contains(&format!("\n[… {missing} bytes left out …]\n")));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn pieces_do_not_matter(cuts in proptest::collection::vec(0usize..700_000, 1..6)) {
+            let bytes: Vec<u8> = (0..cuts.iter().sum::<usize>()).map(|i| b'a' + (i % 26) as u8).collect();
+            let mut whole = Capture::default();
+            whole.push(&bytes);
+            let mut pieces = Capture::default();
+            let mut rest = &bytes[..];
+            for cut in cuts {
+                let (piece, left) = rest.split_at(cut);
+                pieces.push(piece);
+                rest = left;
+            }
+            let (whole, pieces) = (whole.finish(), pieces.finish());
+            prop_assert_eq!(whole.truncated, bytes.len() > PAYLOAD_CAP);
+            prop_assert!(whole == pieces);
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Templates: a machine that was booted once and is restored ever after.
+//!
+//! ```text
+//! ENVIRONMENT/templates/.lock-KEY      exclusive: being made or dropped; shared: being restored from
+//! ENVIRONMENT/templates/.partial-KEY   being made; rubbish whenever nobody holds the lock
+//! ENVIRONMENT/templates/KEY/           template.json, memory, state, disk.qcow2
+//! ```
+//!
+//! The key is a digest of everything the frozen machine depends on, so a template is never wrong,
+//! only missing. Files whose stamp has changed since they were made are looked at again.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use pyro_engine::qemu::overlay;
+use pyro_engine::{
+    Accelerator, BootSpec, Disk, DiskLayer, Layering, Machine, MachineSpec, MemoryFile, MemoryMode, RestoreSpec,
+};
+use pyro_environment::Installed;
+use pyro_guest::{Guest, GuestError, OutputEvent};
+use pyro_hostfs::lock::{self, Lock, Mode, TryError};
+use pyro_hostfs::{digest, directory, stamp};
+use serde::{Deserialize, Serialize};
+
+use crate::error::host;
+use crate::run::identity;
+use crate::unpacker::{BOOT_LIMIT, attach, await_guest, make_memory};
+use crate::vm::VmId;
+use crate::{Error, MachineSize, Pyro};
+
+const FORMAT: u32 = 1;
+const RECORD: &str = "template.json";
+const MEMORY: &str = "memory";
+const STATE: &str = "state";
+const DISK: &str = "disk.qcow2";
+const PARTIAL: &str = ".partial-";
+const LOCK: &str = ".lock-";
+
+/// Run in every machine before it is frozen, so that what nearly every command touches is in its
+/// memory already.
+const WARM_UP: &[&str] = &["true", "sh -c true", "sh -c 'cat /dev/null; ls / >/dev/null'"];
+
+/// What makes a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateKey {
+    environment: String,
+    fingerprint: String,
+    accelerator: Accelerator,
+    size: MachineSize,
+}
+
+/// What `template.json` says (the form on disk).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    environment: String,
+    fingerprint: String,
+    vcpu_count: u8,
+    mem_mib: u32,
+    files: Vec<FileRecord>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct FileRecord {
+    name: String,
+    digest: String,
+    stamp: String,
+}
+
+/// A template that may be restored from while this is held.
+#[derive(Debug)]
+pub struct Template {
+    directory: PathBuf,
+    rootfs: PathBuf,
+    key: TemplateKey,
+    _lock: Lock,
+}
+
+/// What became of a look for a template.
+#[derive(Debug)]
+pub enum Lookup {
+    /// It is there and whole.
+    Found(Template),
+    /// There is none.
+    Missing,
+    /// There was one, and it is not what was made.
+    Damaged(String),
+}
+
+impl TemplateKey {
+    fn digest(&self) -> String {
+        let Self { environment, fingerprint, accelerator, size } = self;
+        let text = format!("{FORMAT} {environment} {fingerprint} {accelerator} {} {}", size.vcpus(), size.memory_mib());
+        digest::of_bytes(text.as_bytes()).trim_start_matches("sha256:")[..32].to_owned()
+    }
+}
+
+impl Pyro {
+    /// The key of the template for machines of this kind.
+    pub(crate) fn template_key(
+        &self,
+        installed: &Installed,
+        accelerator: Accelerator,
+        size: MachineSize,
+    ) -> Result<TemplateKey, Error> {
+        let fingerprint = self.engine.fingerprint(accelerator)?;
+        Ok(TemplateKey { environment: installed.digest.clone(), fingerprint, accelerator, size })
+    }
+
+    /// Looks for the template.
+    pub(crate) async fn find_template(&self, installed: &Installed, key: &TemplateKey) -> Result<Lookup, Error> {
+        let root = templates(installed);
+        let lock = locked(&root, key, Mode::Shared).await?;
+        let directory = root.join(key.digest());
+        if !directory.join(RECORD).exists() {
+            return Ok(Lookup::Missing);
+        }
+        if let Err(problem) = verify(&directory) {
+            return Ok(Lookup::Damaged(problem));
+        }
+        Ok(Lookup::Found(Template { directory, rootfs: installed.rootfs.clone(), key: key.clone(), _lock: lock }))
+    }
+
+    /// Removes the template, if it is there.
+    pub(crate) async fn drop_template(&self, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
+        let root = templates(installed);
+        let _lock = locked(&root, key, Mode::Exclusive).await?;
+        directory::remove(&root.join(key.digest())).map_err(host("remove a template"))
+    }
+
+    /// Makes the template, unless another process has just done so.
+    pub(crate) async fn make_template(&self, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
+        let root = templates(installed);
+        let _lock = locked(&root, key, Mode::Exclusive).await?;
+        let target = root.join(key.digest());
+        let partial = root.join(format!("{PARTIAL}{}", key.digest()));
+        directory::remove(&partial).map_err(host("remove what an interrupted run left"))?;
+        if target.join(RECORD).exists() && verify(&target).is_ok() {
+            return Ok(());
+        }
+        directory::remove(&target).map_err(host("remove a damaged template"))?;
+        directory::private(&partial).map_err(host("make a template's directory"))?;
+        let made = self.freeze_into(&partial, installed, key).await;
+        if made.is_err() {
+            // The first error is the one to tell; the rest is swept by the next run.
+            let _ = directory::remove(&partial);
+        }
+        made?;
+        fs::rename(&partial, &target).map_err(host("put the template in its place"))?;
+        pyro_hostfs::write::flush_directory(&root).map_err(host("flush the templates' directory"))
+    }
+
+    async fn freeze_into(&self, partial: &Path, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
+        make_memory(&partial.join(MEMORY), key.size.memory_mib())?;
+        overlay::write_empty(&partial.join(DISK), disk_size(&installed.rootfs)?).map_err(host("make the template's disk"))?;
+        let memory = MemoryFile { path: partial.join(MEMORY), mode: MemoryMode::Shared };
+        let name = format!("template-{}", &key.digest()[..12]);
+        let machine = machine_spec(&name, key, memory, vec![partial.join(DISK)], &installed.rootfs, partial);
+        let mut machine = self.engine.boot(boot_spec(machine, installed)).await.map_err(Error::Start)?;
+        let result = warm_and_save(&mut *machine, &partial.join(STATE)).await;
+        machine.halt().await;
+        result?;
+        let record = Record {
+            format: FORMAT,
+            environment: key.environment.clone(),
+            fingerprint: key.fingerprint.clone(),
+            vcpu_count: key.size.vcpus(),
+            mem_mib: key.size.memory_mib(),
+            files: [MEMORY, STATE, DISK].into_iter().map(|name| describe(partial, name)).collect::<Result<_, _>>()?,
+        };
+        let text = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
+        pyro_hostfs::write::atomically(&partial.join(RECORD), &text).map_err(host("write the template's record"))
+    }
+
+    /// Removes templates that no machine of this release on this host would use.
+    pub(crate) fn prune_templates(&self, installed: &Installed) -> Result<Vec<String>, Error> {
+        let root = templates(installed);
+        let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
+        let mut removed = Vec::new();
+        for entry in entries.flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let key = name.strip_prefix(PARTIAL).unwrap_or(&name);
+            if name.starts_with(LOCK) || (!name.starts_with(PARTIAL) && self.is_current(&entry.path(), installed)) {
+                continue;
+            }
+            // One that is being made or restored from is left alone.
+            if let Ok(_lock) = lock::try_exclusive(&root.join(format!("{LOCK}{key}"))) {
+                directory::remove(&entry.path()).map_err(host("remove a template"))?;
+                removed.push(format!("{}/templates/{name}", installed.directory.file_name().unwrap_or_default().display()));
+            }
+        }
+        Ok(removed)
+    }
+
+    fn is_current(&self, directory: &Path, installed: &Installed) -> bool {
+        let Ok(record) = read_record(directory) else { return false };
+        let fingerprints = [Accelerator::Kvm, Accelerator::Tcg].map(|accelerator| self.engine.fingerprint(accelerator).ok());
+        record.environment == installed.digest && fingerprints.contains(&Some(record.fingerprint))
+    }
+}
+
+impl Template {
+    /// What a machine restored from it is made of. `directory` holds its own overlay, which is
+    /// made here.
+    pub fn restore_spec(&self, id: &VmId, vm: &Path) -> Result<RestoreSpec, Error> {
+        let overlay = vm.join(DISK);
+        overlay::write_empty(&overlay, disk_size(&self.rootfs)?).map_err(host("make the machine's disk"))?;
+        let memory = MemoryFile { path: self.directory.join(MEMORY), mode: MemoryMode::CopyOnWrite };
+        let layers = vec![overlay, self.directory.join(DISK)];
+        let machine = machine_spec(&id.to_string(), &self.key, memory, layers, &self.rootfs, vm);
+        Ok(RestoreSpec { machine, state: self.directory.join(STATE) })
+    }
+}
+
+fn templates(installed: &Installed) -> PathBuf {
+    installed.directory.join("templates")
+}
+
+fn disk_size(rootfs: &Path) -> Result<u64, Error> {
+    Ok(fs::metadata(rootfs).map_err(host("look at the environment's disk"))?.len())
+}
+
+/// A machine of this key over the environment's disk; `overlays` from the upper to the lower.
+fn machine_spec(
+    name: &str,
+    key: &TemplateKey,
+    memory: MemoryFile,
+    overlays: Vec<PathBuf>,
+    rootfs: &Path,
+    directory: &Path,
+) -> MachineSpec {
+    let mut layers = overlays.into_iter().map(|path| DiskLayer { path, layering: Layering::Qcow2 });
+    let top = layers.next().expect("every machine has an overlay of its own");
+    let mut below: Vec<DiskLayer> = layers.collect();
+    below.push(DiskLayer { path: rootfs.to_owned(), layering: Layering::Raw });
+    MachineSpec {
+        name: name.to_owned(),
+        accelerator: key.accelerator,
+        vcpus: key.size.vcpus(),
+        memory_mib: key.size.memory_mib(),
+        memory,
+        disks: vec![Disk { top, below, writable: true }],
+        directory: directory.to_owned(),
+    }
+}
+
+fn boot_spec(machine: MachineSpec, installed: &Installed) -> BootSpec {
+    BootSpec {
+        machine,
+        kernel: installed.kernel.clone(),
+        initramfs: installed.initramfs.clone(),
+        parameters: vec![format!("{}/dev/vda", pyro_guest::ROOT_PARAMETER)],
+    }
+}
+
+async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<(), Error> {
+    let guest = attach(machine);
+    guest.introduce(identity(&VmId::random()?)?);
+    await_guest(machine, guest.ready(), BOOT_LIMIT).await?;
+    for command in WARM_UP {
+        await_guest(machine, run_quietly(&guest, command), BOOT_LIMIT).await?;
+    }
+    await_guest(machine, guest.freeze(), BOOT_LIMIT).await?;
+    machine.save(state).await.map_err(Error::Save)
+}
+
+/// Runs a command to its end and forgets how it ended: an environment need not have everything.
+async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
+    let mut running = crate::run::command(guest, command).spawn();
+    running.stdin().end();
+    loop {
+        match running.next().await {
+            Ok(OutputEvent::Exited(_)) | Err(GuestError::Refused(_)) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Flushes a file of the template and describes it.
+fn describe(directory: &Path, name: &str) -> Result<FileRecord, Error> {
+    let path = directory.join(name);
+    let describe = || {
+        File::open(&path)?.sync_all()?;
+        let digest = digest::of_sparse_file(&path)?;
+        Ok(FileRecord { name: name.into(), digest, stamp: stamp::of(&path)?.to_string() })
+    };
+    describe().map_err(host(format!("take the digest of the template's {name}")))
+}
+
+fn read_record(directory: &Path) -> Result<Record, String> {
+    let text = fs::read(directory.join(RECORD)).map_err(|error| format!("{RECORD}: {error}"))?;
+    let record: Record = serde_json::from_slice(&text).map_err(|error| format!("{RECORD}: {error}"))?;
+    if record.format == FORMAT { Ok(record) } else { Err(format!("{RECORD} has format {}", record.format)) }
+}
+
+/// Says what is wrong with a template. Costs three stats where nothing has changed.
+fn verify(directory: &Path) -> Result<(), String> {
+    let mut record = read_record(directory)?;
+    let mut moved = false;
+    for file in &mut record.files {
+        let path = directory.join(&file.name);
+        let now = stamp::of(&path).map_err(|error| format!("{}: {error}", file.name))?.to_string();
+        if now == file.stamp {
+            continue;
+        }
+        let digest = digest::of_sparse_file(&path).map_err(|error| format!("{}: {error}", file.name))?;
+        if digest != file.digest {
+            return Err(format!("{} is not what was saved (its digest differs)", file.name));
+        }
+        file.stamp = now;
+        moved = true;
+    }
+    if moved {
+        let text = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
+        pyro_hostfs::write::atomically(&directory.join(RECORD), &text).map_err(|error| error.to_string())?;
+    }
+    Ok(())
+}
+
+/// Takes a lock, on a thread of its own where it must be waited for.
+async fn locked(root: &Path, key: &TemplateKey, mode: Mode) -> Result<Lock, Error> {
+    directory::private(root).map_err(host("make the templates' directory"))?;
+    let path = root.join(format!("{LOCK}{}", key.digest()));
+    let taken = match lock::try_acquire(&path, mode) {
+        Ok(lock) => Ok(lock),
+        Err(TryError::Io(error)) => Err(error),
+        Err(TryError::Held) => tokio::task::spawn_blocking(move || lock::acquire(&path, mode))
+            .await
+            .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+    };
+    taken.map_err(host("lock a template"))
+}

@@ -46,11 +46,16 @@ pub async fn fetch(tools: &Tools, fetch: Fetch<'_>, mut said: impl FnMut(&str)) 
     let archive = File::create(fetch.archive).map_err(host("write the archive"))?;
     command.env("TMPDIR", fetch.scratch).stdin(Stdio::null()).stdout(archive);
     run_to_end("mmdebstrap", command, |line| {
-        if let Some(detail) = line.strip_prefix("I: ") {
+        if let Some(detail) = line.strip_prefix("I: ").filter(|detail| tells_progress(detail)) {
             said(detail.trim_end_matches('.'));
         }
     })
     .await
+}
+
+/// Of what mmdebstrap says, the work; not its choices and its housekeeping.
+fn tells_progress(line: &str) -> bool {
+    ["running apt-get", "downloading", "extracting", "installing", "creating"].iter().any(|start| line.starts_with(start))
 }
 
 /// Runs a program to its end; each line it says on standard error goes to `said`.

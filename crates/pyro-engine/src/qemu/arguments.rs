@@ -11,7 +11,7 @@ use super::Start;
 use crate::{Accelerator, Disk, Layering, MachineSpec, MemoryMode, StartError};
 
 /// Names this list of devices. It changes whenever the devices do: it is part of the fingerprint.
-pub const DEVICES: &str = "microvm-1";
+pub const DEVICES: &str = "microvm-2";
 
 /// Descriptors the process inherits, in this order from 3 on.
 pub const QMP_DESCRIPTOR: i32 = 3;

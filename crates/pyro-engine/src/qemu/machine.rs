@@ -61,13 +61,12 @@ impl QemuMachine {
                 self.qmp.ask(&[("qmp_capabilities", Value::Null), no_link]).await?;
             }
             Start::Restore { state } => {
-                // `cont` while the state still comes in means: run when it is there.
                 let requests = [
                     ("qmp_capabilities", Value::Null),
                     ignore_shared_memory(),
                     ("migrate-incoming", json!({"channels": [file_channel(state)]})),
-                    ("cont", Value::Null),
                 ];
+                // It was saved running, so it runs by itself when its state is there.
                 self.qmp.ask(&requests).await?;
                 self.qmp.event(&["RESUME"]).await?;
             }
@@ -76,8 +75,9 @@ impl QemuMachine {
     }
 
     async fn write_state(&mut self, state: &Path) -> Result<(), QmpError> {
+        // Not stopped first: that would be saved, too, and a restored machine would stand still
+        // until it is told to run. The migration stops it at its end.
         let requests = [
-            ("stop", Value::Null),
             ignore_shared_memory(),
             ("migrate-set-capabilities", json!({"capabilities": [{"capability": "events", "state": true}]})),
             ("migrate", json!({"channels": [file_channel(state)]})),

@@ -24,7 +24,8 @@ const RESERVE: u64 = 48 << 20;
 pub fn prepare() -> io::Result<()> {
     use rustix::mount::{MountFlags, mount};
     let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
-    mount("cgroup2", ROOT, "cgroup2", flags, None).map_err(failed("mount cgroup2"))?;
+    // Without favordynmods each process that joins a group waits for a grace period of the kernel.
+    mount("cgroup2", ROOT, "cgroup2", flags, Some(c"favordynmods")).map_err(failed("mount cgroup2"))?;
     let controllers = "+memory +pids";
     fs::write(format!("{ROOT}/cgroup.subtree_control"), controllers).map_err(failed("delegate controllers"))?;
     fs::create_dir_all(COMMANDS)?;

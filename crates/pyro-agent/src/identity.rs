@@ -1,7 +1,8 @@
 //! What makes this machine a different one from all others restored from its template.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 
 use pyro_protocol::message::Identity;
 
@@ -19,11 +20,22 @@ pub fn take(identity: &Identity) -> io::Result<()> {
     if !identity.host_name.is_empty() {
         let name = &identity.host_name;
         rustix::system::sethostname(name.as_bytes()).map_err(failed("host name"))?;
-        fs::write("/etc/hostname", format!("{name}\n"))?;
-        fs::write("/etc/hosts", hosts(name))?;
+        write_in_place("/etc/hostname", &format!("{name}\n"))?;
+        write_in_place("/etc/hosts", &hosts(name))?;
     }
     if !identity.machine_id.is_empty() {
-        fs::write("/etc/machine-id", format!("{}\n", identity.machine_id))?;
+        write_in_place("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
+    }
+    Ok(())
+}
+
+/// Writes over what is there. Emptying the file first would make the file system write its blocks
+/// out when it is closed, in every restored machine.
+fn write_in_place(path: &str, content: &str) -> io::Result<()> {
+    let file = File::options().write(true).create(true).truncate(false).open(path)?;
+    file.write_all_at(content.as_bytes(), 0)?;
+    if file.metadata()?.len() != content.len() as u64 {
+        file.set_len(content.len() as u64)?;
     }
     Ok(())
 }

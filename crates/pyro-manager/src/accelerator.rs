@@ -14,7 +14,7 @@ use pyro_guest::Identity;
 use serde::{Deserialize, Serialize};
 
 use crate::error::host;
-use crate::unpacker::{attach, await_guest, make_memory};
+use crate::unpacker::{attach, await_guest, in_time, make_memory};
 use crate::vm::{VmDirectory, VmId};
 use crate::{Error, Pyro};
 
@@ -97,7 +97,7 @@ impl Pyro {
             initramfs: installed.initramfs.clone(),
             parameters: Vec::new(),
         };
-        let mut machine = self.engine.boot(spec).await.map_err(Error::Start)?;
+        let mut machine = in_time(self.engine.boot(spec), KVM_LIMIT).await?;
         let guest = attach(&mut *machine);
         guest.introduce(Identity::default());
         let result = await_guest(&mut *machine, guest.ready(), KVM_LIMIT).await;

@@ -23,7 +23,7 @@ use crate::limits::NetworkPolicy;
 use crate::output::{Capture, Captured};
 use crate::payload::{Cleanup, GUEST_AGENT, Isolation, RunRecord, StartMode, Timings};
 use crate::template::Lookup;
-use crate::unpacker::{attach, await_guest};
+use crate::unpacker::{attach, await_guest, in_time};
 use crate::vm::{VmDirectory, VmId, hex, random_bytes};
 use crate::{Error, Pyro, VmOptions, shell};
 
@@ -238,7 +238,7 @@ impl Pyro {
         spec: pyro_engine::RestoreSpec,
         id: &VmId,
     ) -> Result<(Box<dyn Machine>, Guest), Error> {
-        let mut machine = self.engine.restore(spec).await.map_err(Error::Start)?;
+        let mut machine = in_time(self.engine.restore(spec), RESTORE_LIMIT).await?;
         let guest = attach(&mut *machine);
         guest.introduce(identity(id)?);
         match await_guest(&mut *machine, guest.ready(), RESTORE_LIMIT).await {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::host;
 use crate::run::identity;
-use crate::unpacker::{BOOT_LIMIT, attach, await_guest, make_memory};
+use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
 
@@ -156,7 +156,7 @@ impl Pyro {
         let memory = MemoryFile { path: partial.join(MEMORY), mode: MemoryMode::Shared };
         let name = format!("template-{}", &key.digest()[..12]);
         let machine = machine_spec(&name, key, memory, vec![partial.join(DISK)], &installed.rootfs, partial);
-        let mut machine = self.engine.boot(boot_spec(machine, installed)).await.map_err(Error::Start)?;
+        let mut machine = in_time(self.engine.boot(boot_spec(machine, installed)), BOOT_LIMIT).await?;
         let result = warm_and_save(&mut *machine, &partial.join(STATE)).await;
         machine.halt().await;
         result?;

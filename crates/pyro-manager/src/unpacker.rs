@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pyro_engine::{
-    Accelerator, BootSpec, Disk, DiskLayer, Engine, Layering, Machine, MachineSpec, MemoryFile, MemoryMode,
+    Accelerator, BootSpec, Disk, DiskLayer, Engine, Layering, Machine, MachineSpec, MemoryFile, MemoryMode, StartError,
 };
 use pyro_environment::{UnpackFailure, UnpackJob, Unpacker};
 use pyro_guest::{Guest, GuestError, Identity};
@@ -42,6 +42,17 @@ pub async fn await_guest<T>(
         () = tokio::time::sleep(limit) => {
             Err(Error::GuestNotUp { waited: limit, console: machine.console_tail() })
         }
+    }
+}
+
+/// Awaits the start of a machine, which may hang instead.
+pub async fn in_time(
+    starting: impl Future<Output = Result<Box<dyn Machine>, StartError>>,
+    limit: Duration,
+) -> Result<Box<dyn Machine>, Error> {
+    match tokio::time::timeout(limit, starting).await {
+        Ok(started) => started.map_err(Error::Start),
+        Err(_) => Err(Error::GuestNotUp { waited: limit, console: Vec::new() }),
     }
 }
 
@@ -81,7 +92,7 @@ impl GuestUnpacker {
             initramfs: job.initramfs.to_owned(),
             parameters: Vec::new(),
         };
-        let mut machine = self.engine.boot(spec).await.map_err(Error::Start)?;
+        let mut machine = in_time(self.engine.boot(spec), BOOT_LIMIT).await?;
         let guest = attach(&mut *machine);
         guest.introduce(Identity::default());
         await_guest(&mut *machine, guest.ready(), BOOT_LIMIT).await?;

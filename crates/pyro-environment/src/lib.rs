@@ -27,6 +27,6 @@ pub use catalog::{CATALOG, CATALOG_VERSION, CatalogEntry, PLATFORM};
 pub use error::{EnvironmentError, UnpackFailure};
 pub use initramfs::Agent;
 pub use install::{Tools, UnpackJob, Unpacker};
-pub use manifest::{Manifest, Package};
+pub use manifest::{FileRecord, KernelRecord, Manifest, Package};
 pub use progress::{Progress, Step};
 pub use store::{Installed, Pruned, Store};

@@ -146,7 +146,7 @@ impl Error {
             "tool_missing" | "qemu_missing" => "`pyro doctor` says what is missing and how to install it",
             "qemu_too_old" => "install QEMU 8.2 or newer; on Debian 12 it is in bookworm-backports",
             "qemu_unusable" => "run it with --version by hand to see what is wrong",
-            "pull_failed" => "see the message above; a later `pyro env pull` starts afresh",
+            "pull_failed" => "mend what the message names; the next `pyro env pull` starts afresh",
             "environment_damaged" => "`pyro env pull` removes it and installs it again",
             "guest_not_up" | "machine_not_started" => "`pyro doctor --deep` boots a guest and says what is in the way",
             "machine_lost" => "run the command again if doing it twice does no harm",

@@ -1,0 +1,382 @@
+//! One-shot runs over the fake engine: every step can fail, and nothing is ever left.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pyro_manager::{Config, Error, MachineSize, NetworkPolicy, Pyro, RunEvent, RunIo, RunRecord, RunRequest, StartMode, VmOptions};
+use pyro_testkit::{FakeEngine, Start};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+struct World {
+    base: tempfile::TempDir,
+    engine: FakeEngine,
+    pyro: Pyro,
+    environment: PathBuf,
+}
+
+fn world() -> World {
+    let base = tempfile::tempdir().unwrap();
+    let engine = FakeEngine::default();
+    let mut config = Config::new(base.path().join("data"), base.path().join("cache"), vec![]);
+    config.kvm_device = "/nonexistent/kvm".into();
+    config.scratch = base.path().to_owned();
+    let environment = pyro_testkit::install_small(&config.cache, "debian:12");
+    let pyro = Pyro::with_engine(config, Arc::new(engine.clone()));
+    World { base, engine, pyro, environment }
+}
+
+fn request(command: &str) -> RunRequest {
+    RunRequest {
+        environment: "debian:12".into(),
+        command: command.into(),
+        timeout: Duration::from_secs(30),
+        options: VmOptions::default(),
+    }
+}
+
+impl World {
+    async fn run_request(&self, request: RunRequest) -> (Result<RunRecord, Error>, Vec<RunEvent>) {
+        let (events, mut heard) = mpsc::channel(16);
+        let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
+        let listening = tokio::spawn(async move {
+            let mut all = Vec::new();
+            while let Some(event) = heard.recv().await {
+                all.push(event);
+            }
+            all
+        });
+        let result = self.pyro.run(request, io).await;
+        (result, listening.await.unwrap())
+    }
+
+    async fn run(&self, command: &str) -> Result<RunRecord, Error> {
+        self.run_request(request(command)).await.0
+    }
+
+    fn assert_nothing_is_left(&self) {
+        assert_eq!(self.engine.alive(), 0, "no machine is left");
+        let vms = std::fs::read_dir(self.base.path().join("data/vms"));
+        assert_eq!(vms.map_or(0, Iterator::count), 0, "no directory is left");
+    }
+
+    fn template(&self) -> PathBuf {
+        let templates = self.environment.join("templates");
+        let visible = |path: &PathBuf| !path.file_name().unwrap().to_str().unwrap().starts_with('.');
+        let mut found: Vec<PathBuf> =
+            std::fs::read_dir(templates).unwrap().map(|entry| entry.unwrap().path()).filter(visible).collect();
+        assert_eq!(found.len(), 1);
+        found.remove(0)
+    }
+}
+
+fn notices(events: &[RunEvent]) -> Vec<&str> {
+    events.iter().filter_map(|event| if let RunEvent::Notice(text) = event { Some(text.as_str()) } else { None }).collect()
+}
+
+#[tokio::test]
+async fn the_first_run_makes_the_template_and_later_ones_use_it() {
+    let world = world();
+    let first = world.run("hello").await.unwrap();
+    assert_eq!((first.start_mode, first.exit_code), (Some(StartMode::Cold), 0));
+    let second = world.run("hello").await.unwrap();
+    assert_eq!(second.start_mode, Some(StartMode::Template));
+    assert_eq!((world.engine.boots(), world.engine.restores()), (1, 2));
+    assert_ne!(first.vm_id, second.vm_id);
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn output_is_streamed_as_bytes_and_returned_as_text() {
+    let (result, events) = world().run_request(request("hello")).await;
+    let record = result.unwrap();
+    assert_eq!((record.stdout.as_str(), record.stderr.as_str()), ("hello\n", "warn\u{fffd}\n"));
+    assert!(events.contains(&RunEvent::Stderr(Bytes::from_static(b"warn\xff\n"))));
+    assert_eq!(record.command, "hello");
+    assert_eq!(record.execution_mode, "guest_agent");
+    assert_eq!(record.cleanup.vm_id, record.vm_id);
+}
+
+#[tokio::test]
+async fn the_payload_has_the_contracts_keys() {
+    let record = serde_json::to_value(world().run("hello").await.unwrap()).unwrap();
+    let keys: Vec<&String> = record.as_object().unwrap().keys().collect();
+    insta::assert_debug_snapshot!(keys);
+}
+
+#[tokio::test]
+async fn exit_codes_are_the_commands_own() {
+    let world = world();
+    assert_eq!(world.run("fail 7").await.unwrap().exit_code, 7);
+    assert_eq!(world.run("signal 9").await.unwrap().exit_code, 137);
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn every_machine_is_somebody_else() {
+    let world = world();
+    for _ in 0..3 {
+        world.run("hello").await.unwrap();
+    }
+    let identities = world.engine.identities();
+    assert_eq!(identities.len(), 4, "the template's machine and three others");
+    for (at, one) in identities.iter().enumerate() {
+        assert_eq!((one.entropy.len(), one.machine_id.len(), one.host_name.len()), (64, 32, 12));
+        assert!(one.wall_clock_ns > 0);
+        for other in &identities[at + 1..] {
+            assert!(one.entropy != other.entropy && one.machine_id != other.machine_id && one.host_name != other.host_name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn stdin_reaches_the_command() {
+    let world = world();
+    let (events, mut heard) = mpsc::channel(16);
+    let (input, stdin) = mpsc::channel(1);
+    tokio::spawn(async move { while heard.recv().await.is_some() {} });
+    tokio::spawn(async move {
+        for _ in 0..20 {
+            input.send(Bytes::from(vec![b'x'; 50_000])).await.unwrap();
+        }
+    });
+    let io = RunIo { events, stdin: Some(stdin), cancel: CancellationToken::new() };
+    let record = world.pyro.run(request("cat"), io).await.unwrap();
+    assert_eq!((record.stdout.len(), record.stdout_truncated), (1_000_000, false));
+}
+
+#[tokio::test]
+async fn a_cancelled_run_leaves_nothing() {
+    let world = world();
+    let (events, mut heard) = mpsc::channel(16);
+    let cancel = CancellationToken::new();
+    let io = RunIo { events, stdin: None, cancel: cancel.clone() };
+    let (result, ()) = tokio::join!(world.pyro.run(request("hang"), io), async {
+        while let Some(event) = heard.recv().await {
+            if matches!(event, RunEvent::Phase(pyro_manager::Phase::Execute { .. })) {
+                cancel.cancel();
+            }
+        }
+    });
+    assert!(matches!(result, Err(Error::Cancelled)));
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_listening_has_given_up() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    let (events, mut heard) = mpsc::channel(1);
+    let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
+    let (result, ()) = tokio::join!(world.pyro.run(request("flood"), io), async move {
+        while let Some(event) = heard.recv().await {
+            if matches!(event, RunEvent::Stdout(_)) {
+                return;
+            }
+        }
+    });
+    assert!(matches!(result, Err(Error::Cancelled)), "{result:?}");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_machine_that_dies_under_a_command_invents_no_exit_code() {
+    let world = world();
+    let error = world.run("die").await.unwrap_err();
+    assert_eq!(error.code(), "machine_lost");
+    assert!(error.to_string().contains("how the command ended is unknown"), "{error}");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_guest_that_makes_no_sense_is_ended() {
+    let world = world();
+    assert_eq!(world.run("nonsense").await.unwrap_err().code(), "guest_nonsense");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_refused_command_says_so() {
+    let world = world();
+    let error = world.run("missing").await.unwrap_err();
+    assert_eq!((error.code(), error.to_string().as_str()), ("command_refused", "the guest did not run the command: missing: not found"));
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_outlives_its_guests_time_limit_is_ended_with_its_machine() {
+    let world = world();
+    let record = world.run("hang").await.unwrap();
+    assert_eq!((record.exit_code, record.timed_out), (124, true));
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_guest_that_does_not_come_up_is_reported_with_its_console() {
+    let world = world();
+    world.engine.behave(|behaviour| behaviour.boot = Start::Silent);
+    let error = world.run("hello").await.unwrap_err();
+    assert_eq!(error.code(), "guest_not_up");
+    assert!(error.to_string().ends_with("its console ended with:\n  the fake's console"), "{error}");
+    world.engine.behave(|behaviour| behaviour.boot = Start::Dies);
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "guest_not_up");
+    world.engine.behave(|behaviour| behaviour.boot = Start::Refused);
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "machine_not_started");
+    world.assert_nothing_is_left();
+    world.engine.behave(|behaviour| behaviour.boot = Start::Works);
+    world.run("hello").await.expect("nothing of the failures is in the way");
+}
+
+#[tokio::test]
+async fn an_agent_of_another_generation_is_named() {
+    let world = world();
+    world.engine.behave(|behaviour| behaviour.generation = 99);
+    let error = world.run("hello").await.unwrap_err();
+    assert_eq!(error.code(), "agent_generation");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_saved_is_not_left_behind() {
+    let world = world();
+    world.engine.behave(|behaviour| behaviour.save_fails = true);
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "template_not_saved");
+    world.assert_nothing_is_left();
+    let left = std::fs::read_dir(world.environment.join("templates")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(left.iter().all(|name| name.starts_with(".lock-")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_corrupted_template_is_said_dropped_and_made_again() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    std::fs::write(world.template().join("memory"), "something else").unwrap();
+    let (result, events) = world.run_request(request("hello")).await;
+    assert_eq!(result.unwrap().start_mode, Some(StartMode::Cold));
+    let notices = notices(&events);
+    assert!(notices.len() == 1 && notices[0].contains("memory is not what was saved"), "{notices:?}");
+    assert_eq!(world.run("hello").await.unwrap().start_mode, Some(StartMode::Template));
+}
+
+#[tokio::test]
+async fn a_template_that_cannot_be_restored_is_made_again_once() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    world.engine.behave(|behaviour| behaviour.restore = Start::Dies);
+    let (result, events) = world.run_request(request("hello")).await;
+    assert_eq!(result.unwrap_err().code(), "guest_not_up");
+    assert_eq!(notices(&events).len(), 1, "said once");
+    assert_eq!(world.engine.boots(), 2, "made again once");
+    world.assert_nothing_is_left();
+    world.engine.behave(|behaviour| behaviour.restore = Start::Works);
+    world.run("hello").await.unwrap();
+}
+
+#[tokio::test]
+async fn other_sizes_and_other_builds_get_templates_of_their_own() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    let mut larger = request("hello");
+    larger.options.size = MachineSize::new(2, 512).unwrap();
+    world.run_request(larger).await.0.unwrap();
+    assert_eq!(world.engine.boots(), 2);
+    world.engine.behave(|behaviour| behaviour.build = "2".into());
+    world.run("hello").await.unwrap();
+    assert_eq!(world.engine.boots(), 3);
+    let pruned = world.pyro.prune_environments().await.unwrap();
+    assert_eq!(pruned.count, 2, "the templates of the other build: {pruned:?}");
+    world.run("hello").await.unwrap();
+    assert_eq!(world.engine.boots(), 3, "the present one stays");
+}
+
+#[tokio::test]
+async fn runs_at_once_share_one_template() {
+    let world = world();
+    let runs = (0..8).map(|_| world.run("hello"));
+    let records = futures_join(runs.collect()).await;
+    assert_eq!(records.len(), 8);
+    assert_eq!((world.engine.boots(), world.engine.restores()), (1, 8));
+    world.assert_nothing_is_left();
+}
+
+async fn futures_join<F: Future<Output = Result<RunRecord, Error>>>(runs: Vec<F>) -> Vec<RunRecord> {
+    let mut runs: Vec<_> = runs.into_iter().map(Box::pin).collect();
+    let mut records = Vec::new();
+    std::future::poll_fn(|context| {
+        runs.retain_mut(|run| match run.as_mut().poll(context) {
+            std::task::Poll::Ready(record) => {
+                records.push(record.unwrap());
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if runs.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    records
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_swept_by_the_next() {
+    let world = world();
+    let dead = world.base.path().join("data/vms/00000000dead");
+    std::fs::create_dir_all(&dead).unwrap();
+    std::fs::write(dead.join("lock"), "").unwrap();
+    std::fs::write(dead.join("disk.qcow2"), "x").unwrap();
+    world.run("hello").await.unwrap();
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn kvm_is_used_only_where_a_guest_came_up_with_it_and_the_verdict_is_kept() {
+    let mut world = world();
+    let device = world.base.path().join("kvm");
+    std::fs::write(&device, "").unwrap();
+    let mut config = world.pyro.config().clone();
+    config.kvm_device = device;
+    world.pyro = Pyro::with_engine(config, Arc::new(world.engine.clone()));
+    world.engine.behave(|behaviour| behaviour.boot_with_kvm = Start::Dies);
+    assert_eq!(world.run("hello").await.unwrap().accelerator, Some("tcg"));
+    assert_eq!(world.engine.boots(), 2, "a probe and a template");
+    assert_eq!(world.run("hello").await.unwrap().accelerator, Some("tcg"));
+    assert_eq!(world.engine.boots(), 2, "the verdict is kept");
+    let report = world.pyro.doctor(pyro_manager::Depth::Quick).await;
+    assert_eq!(report.kvm.usable, Some(false));
+    assert!(report.kvm.reason.contains("no guest comes up"), "{}", report.kvm.reason);
+    world.engine.behave(|behaviour| {
+        behaviour.boot_with_kvm = Start::Works;
+        behaviour.build = "2".into();
+    });
+    assert_eq!(world.run("hello").await.unwrap().accelerator, Some("kvm"), "another QEMU is tried anew");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn bad_arguments_are_refused_before_anything_starts() {
+    let world = world();
+    let code = |result: Result<RunRecord, Error>| result.unwrap_err().code();
+    assert_eq!(code(world.run("  ").await), "invalid_argument");
+    assert_eq!(code(world.run("a\0b").await), "invalid_argument");
+    let mut networked = request("hello");
+    networked.options.network = NetworkPolicy::Egress;
+    assert_eq!(code(world.run_request(networked).await.0), "not_in_this_release");
+    let mut unknown = request("hello");
+    unknown.environment = "debian:99".into();
+    assert_eq!(code(world.run_request(unknown).await.0), "unknown_environment");
+    world.engine.behave(|behaviour| behaviour.program_is_there = false);
+    assert_eq!(code(world.run("hello").await), "qemu_missing");
+    assert_eq!(world.engine.boots(), 0);
+}
+
+#[tokio::test]
+async fn a_damaged_environment_is_said_and_pulled_again() {
+    let world = world();
+    std::fs::write(world.environment.join(pyro_testkit::small_environment_files()[0]), "broken").unwrap();
+    let (result, events) = world.run_request(request("hello")).await;
+    assert_eq!(result.unwrap_err().code(), "tool_missing", "there is no mmdebstrap in this world");
+    assert!(notices(&events)[0].contains("is damaged: vmlinux is not what was installed"), "{:?}", notices(&events));
+    assert!(!Path::new(&world.environment).exists(), "the damaged one is gone");
+}

@@ -1,0 +1,141 @@
+//! The guest's end of the conversation, played from a small script of commands:
+//! `hello`, `fail N`, `cat`, `hang`, `die`, `nonsense`, `missing`, `flood`, `signal N`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prost::Message;
+use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, StreamId, encode_parts};
+use pyro_protocol::message::{
+    Event, Exec, Exited, Frozen, GoingDown, Hello, Identity, Refused, Request, Started, StdinCredit, ToGuest, ToHost,
+    Unpacked,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+
+/// What a scripted guest needs.
+pub struct Script {
+    pub stream: UnixStream,
+    pub generation: u32,
+    pub identities: Arc<Mutex<Vec<Identity>>>,
+    pub kill: Arc<watch::Sender<bool>>,
+    /// Streams of commands that copy their input.
+    pub copying: Vec<StreamId>,
+}
+
+/// Keeps the guest's end open without a word, until the machine is gone.
+pub async fn keep_open(stream: UnixStream, mut killed: watch::Receiver<bool>) {
+    let _ = killed.wait_for(|killed| *killed).await;
+    drop(stream);
+}
+
+impl Script {
+    /// Plays until the machine is gone.
+    pub async fn play(mut self) {
+        let mut killed = self.kill.subscribe();
+        let mut decoder = Decoder::default();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let read = tokio::select! {
+                read = self.stream.read(&mut buffer) => read.unwrap_or(0),
+                _ = killed.wait_for(|killed| *killed) => return,
+            };
+            if read == 0 {
+                return;
+            }
+            decoder.push(&buffer[..read]);
+            while let Ok(Some(frame)) = decoder.next_frame() {
+                if self.answer(frame).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn answer(&mut self, frame: Frame) -> std::io::Result<()> {
+        let stream = frame.stream;
+        if frame.kind == Kind::Stdin {
+            return self.echo(frame).await;
+        }
+        let Ok(ToGuest { request: Some(request) }) = ToGuest::decode(frame.body) else { return Ok(()) };
+        match request {
+            Request::Hello(_) => {
+                let hello = Hello { generation: self.generation, capabilities: vec![], version: "fake".into() };
+                self.say(stream, Event::Hello(hello)).await
+            }
+            Request::Identity(identity) => {
+                self.identities.lock().unwrap_or_else(PoisonError::into_inner).push(identity);
+                Ok(())
+            }
+            Request::Freeze(_) => self.say(stream, Event::Frozen(Frozen {})).await,
+            Request::Unpack(_) => self.say(stream, Event::Unpacked(Unpacked { entries: 1 })).await,
+            Request::Shutdown(_) => self.say(stream, Event::GoingDown(GoingDown {})).await,
+            Request::Exec(exec) => self.exec(stream, &exec).await,
+            Request::Credit(_) | Request::Signal(_) => Ok(()),
+        }
+    }
+
+    async fn exec(&mut self, stream: StreamId, exec: &Exec) -> std::io::Result<()> {
+        let text = exec.candidates.last().and_then(|argv| argv.words.last()).cloned().unwrap_or_default();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let (verb, argument) = text.split_once(' ').unwrap_or((&text, ""));
+        let number = argument.parse().unwrap_or(0);
+        if verb == "missing" {
+            let refused = Refused { reason: "not_found".into(), message: "missing: not found".into() };
+            return self.say(stream, Event::Refused(refused)).await;
+        }
+        self.say(stream, Event::Started(Started { pid: 1 })).await?;
+        match verb {
+            "cat" => {
+                self.copying.push(stream);
+                Ok(())
+            }
+            "hang" => Ok(()),
+            "die" => {
+                self.data(stream, Kind::Stdout, b"half").await?;
+                let _ = self.kill.send(true);
+                Ok(())
+            }
+            "nonsense" => self.stream.write_all(&[0xff; 32]).await,
+            "flood" => {
+                loop {
+                    self.data(stream, Kind::Stdout, &[b'x'; 60_000]).await?;
+                }
+            }
+            "fail" => self.exited(stream, Some(number), None).await,
+            "signal" => self.exited(stream, None, Some(number)).await,
+            _ => {
+                self.data(stream, Kind::Stdout, b"hello\n").await?;
+                self.data(stream, Kind::Stderr, b"warn\xff\n").await?;
+                self.exited(stream, Some(0), None).await
+            }
+        }
+    }
+
+    async fn echo(&mut self, frame: Frame) -> std::io::Result<()> {
+        if !self.copying.contains(&frame.stream) {
+            return Ok(());
+        }
+        if frame.continuation == Continuation::End {
+            return self.exited(frame.stream, Some(0), None).await;
+        }
+        self.data(frame.stream, Kind::Stdout, &frame.body).await?;
+        self.say(frame.stream, Event::Credit(StdinCredit { stdin: frame.body.len() as u32 })).await
+    }
+
+    async fn exited(&mut self, stream: StreamId, code: Option<u32>, signal: Option<u32>) -> std::io::Result<()> {
+        let exited = Exited { code, signal, timed_out: false, out_of_memory: false, duration_us: 1500 };
+        self.say(stream, Event::Exited(exited)).await
+    }
+
+    async fn say(&mut self, stream: StreamId, event: Event) -> std::io::Result<()> {
+        let body = ToHost { event: Some(event) }.encode_to_vec();
+        self.data(stream, Kind::Message, &body).await
+    }
+
+    async fn data(&mut self, stream: StreamId, kind: Kind, body: &[u8]) -> std::io::Result<()> {
+        let mut bytes = Vec::new();
+        encode_parts(stream, kind, Continuation::More, body, &mut bytes);
+        self.stream.write_all(&bytes).await
+    }
+}

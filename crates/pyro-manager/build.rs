@@ -17,7 +17,8 @@ const GLIBC: &str = "x86_64-unknown-linux-gnu";
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let workspace = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
-    for watched in ["crates/pyro-agent", "crates/pyro-protocol/src", "crates/pyro-sys/src", "Cargo.toml", "Cargo.lock"] {
+    for watched in ["crates/pyro-agent", "crates/pyro-protocol/src", "crates/pyro-sys/src", "Cargo.toml", "Cargo.lock"]
+    {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
     println!("cargo::rerun-if-env-changed=PYRO_AGENT_BINARY");
@@ -42,7 +43,8 @@ fn build(workspace: &Path, out: &Path) -> PathBuf {
     // Flags and wrappers of the outer build are not for the guest.
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        let meant_for_outer = name.starts_with("CARGO_") && !name.starts_with("CARGO_HOME") && !name.starts_with("CARGO_NET");
+        let meant_for_outer =
+            name.starts_with("CARGO_") && !name.starts_with("CARGO_HOME") && !name.starts_with("CARGO_NET");
         if meant_for_outer || name.starts_with("RUSTC") || name == "RUSTFLAGS" {
             cargo.env_remove(name.as_ref());
         }

@@ -1,1 +1,36 @@
-fn main() {}
+//! `cargo xtask tidy|check|bench`: the house checks itself, runs all its tests, and measures
+//! itself.
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person at the terminal")]
+
+mod bench;
+mod check;
+mod floor;
+mod statistics;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match words.first().map(String::as_str) {
+        Some("tidy") => tidy::run(&root()),
+        Some("check") => check::run(&root()),
+        Some("bench") => bench::run(&root()),
+        Some("floor") => bench::floor(&words[1..]),
+        _ => Err("usage: cargo xtask tidy|check|bench".to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's directory.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_owned()
+}

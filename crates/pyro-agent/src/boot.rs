@@ -75,9 +75,12 @@ fn furnish() -> io::Result<()> {
     pseudo_filesystem("tmpfs", "/dev/shm", "mode=1777")?;
     pseudo_filesystem("tmpfs", "/run", "mode=755")?;
     fs::create_dir_all("/run/lock")?;
-    for (link, target) in
-        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")]
-    {
+    for (link, target) in [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ] {
         let path = format!("/dev/{link}");
         if fs::symlink_metadata(&path).is_err() {
             std::os::unix::fs::symlink(target, path)?;

@@ -94,7 +94,9 @@ impl Command {
                     let program = OsStr::from_bytes(program).display().to_string();
                     last = match error.kind() {
                         io::ErrorKind::NotFound => refused("not_found", format!("{program}: not found")),
-                        io::ErrorKind::PermissionDenied => refused("not_executable", format!("{program}: {error}")),
+                        io::ErrorKind::PermissionDenied | io::ErrorKind::ExecutableFileBusy => {
+                            refused("not_executable", format!("{program}: {error}"))
+                        }
                         _ => refused("failed", format!("{program}: {error}")),
                     };
                 }

@@ -49,8 +49,7 @@ pub fn read_input() -> Option<mpsc::Receiver<Bytes>> {
 /// A terminal whose foreground is another program's: reading it would stop this one.
 fn is_background_terminal() -> bool {
     let stdin = io::stdin();
-    rustix::termios::isatty(&stdin)
-        && rustix::termios::tcgetpgrp(&stdin).ok() != Some(rustix::process::getpgrp())
+    rustix::termios::isatty(&stdin) && rustix::termios::tcgetpgrp(&stdin).ok() != Some(rustix::process::getpgrp())
 }
 
 /// How the writing of a run's events ended.

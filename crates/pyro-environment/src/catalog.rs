@@ -42,7 +42,7 @@ pub const CATALOG: &[CatalogEntry] = &[
         distribution: "debian",
         distribution_version: "12",
         suite: "bookworm",
-        packages: &["git", "ca-certificates", "kmod"],
+        packages: &["git", "ca-certificates", "kmod", "procps"],
         space_needed: 1600 * MIB,
     },
     CatalogEntry {
@@ -65,8 +65,18 @@ pub const CATALOG: &[CatalogEntry] = &[
         distribution_version: "12",
         suite: "bookworm",
         packages: &[
-            "git", "gcc", "g++", "libc6-dev", "make", "cmake", "python3", "python3-venv", "python3-pip",
-            "ca-certificates", "kmod",
+            "git",
+            "gcc",
+            "g++",
+            "libc6-dev",
+            "make",
+            "cmake",
+            "python3",
+            "python3-venv",
+            "python3-pip",
+            "ca-certificates",
+            "kmod",
+            "procps",
         ],
         space_needed: 3600 * MIB,
     },
@@ -95,7 +105,8 @@ mod tests {
 
     #[test]
     fn names_and_directories_are_unique() {
-        let mut names: Vec<_> = CATALOG.iter().flat_map(|entry| [entry.name.to_owned(), entry.directory_name()]).collect();
+        let mut names: Vec<_> =
+            CATALOG.iter().flat_map(|entry| [entry.name.to_owned(), entry.directory_name()]).collect();
         names.sort();
         names.dedup();
         assert_eq!(names.len(), CATALOG.len() * 2);

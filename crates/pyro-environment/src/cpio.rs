@@ -38,9 +38,7 @@ impl Archive {
     fn entry(&mut self, path: &str, mode: u32, device: (u32, u32), content: &[u8]) {
         self.inode += 1;
         let name_length = path.len() as u32 + 1;
-        let fields = [
-            self.inode, mode, 0, 0, 1, 0, content.len() as u32, 0, 0, device.0, device.1, name_length, 0,
-        ];
+        let fields = [self.inode, mode, 0, 0, 1, 0, content.len() as u32, 0, 0, device.0, device.1, name_length, 0];
         self.bytes.extend_from_slice(b"070701");
         for field in fields {
             self.bytes.extend_from_slice(format!("{field:08x}").as_bytes());

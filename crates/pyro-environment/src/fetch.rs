@@ -55,7 +55,9 @@ pub async fn fetch(tools: &Tools, fetch: Fetch<'_>, mut said: impl FnMut(&str)) 
 
 /// Of what mmdebstrap says, the work; not its choices and its housekeeping.
 fn tells_progress(line: &str) -> bool {
-    ["running apt-get", "downloading", "extracting", "installing", "creating"].iter().any(|start| line.starts_with(start))
+    ["running apt-get", "downloading", "extracting", "installing", "creating"]
+        .iter()
+        .any(|start| line.starts_with(start))
 }
 
 /// Runs a program to its end; each line it says on standard error goes to `said`.
@@ -64,11 +66,8 @@ pub async fn run_to_end(
     mut command: Command,
     mut said: impl FnMut(&str),
 ) -> Result<(), EnvironmentError> {
-    let mut child = command
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| spawn_error(program, source))?;
+    let mut child =
+        command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(|source| spawn_error(program, source))?;
     let mut last_words = VecDeque::new();
     if let Some(stderr) = child.stderr.take() {
         let mut reader = BufReader::new(stderr);

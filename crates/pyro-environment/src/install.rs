@@ -135,7 +135,8 @@ impl Installation<'_> {
         depmod.arg("-b").arg(tree.join("usr")).arg(&release);
         run_to_end("depmod", depmod, |_| {}).await?;
         self.boot_modules(&tree.join("usr/lib/modules").join(&release))?;
-        write_overlay(&tree.join("usr"), &self.directory.join("overlay.tar")).map_err(host("write the overlay archive"))?;
+        write_overlay(&tree.join("usr"), &self.directory.join("overlay.tar"))
+            .map_err(host("write the overlay archive"))?;
         Ok(release)
     }
 
@@ -199,7 +200,8 @@ impl Installation<'_> {
         packages: Vec<manifest::Package>,
         source_digest: String,
     ) -> Result<(), EnvironmentError> {
-        let order = fs::read_to_string(self.directory.join(MODULES).join(ORDER)).map_err(host("read the module order"))?;
+        let order =
+            fs::read_to_string(self.directory.join(MODULES).join(ORDER)).map_err(host("read the module order"))?;
         let modules = order.lines().map(|name| self.record(&format!("{MODULES}/{name}"))).collect::<Result<_, _>>()?;
         let manifest = Manifest {
             format: FORMAT,
@@ -223,11 +225,7 @@ impl Installation<'_> {
         let path = self.directory.join(name);
         let describe = || {
             File::open(&path)?.sync_all()?;
-            Ok(FileRecord {
-                name: name.into(),
-                digest: digest_of(&path)?,
-                stamp: stamp::of(&path)?.to_string(),
-            })
+            Ok(FileRecord { name: name.into(), digest: digest_of(&path)?, stamp: stamp::of(&path)?.to_string() })
         };
         describe().map_err(host(format!("take the digest of {name}")))
     }
@@ -270,19 +268,32 @@ fn extract_kernel(archive: &Path, tree: &Path) -> Result<String, EnvironmentErro
     release.ok_or_else(|| EnvironmentError::Kernel { problem: "there is no kernel image in it".into() })
 }
 
-/// What goes onto the disk after the system: the module tree, and the workspace.
+/// What goes onto the disk after the system: the module tree, the workspace, and two files that
+/// the package tools had copied from the host, made the guest's own.
 fn write_overlay(usr: &Path, target: &Path) -> io::Result<()> {
     let mut builder = tar::Builder::new(io::BufWriter::new(File::create_new(target)?));
     builder.mode(tar::HeaderMode::Deterministic);
     builder.append_dir_all("usr", usr)?;
+    append(&mut builder, "workspace/", tar::EntryType::Directory, 0o755, b"")?;
+    append(&mut builder, "etc/hostname", tar::EntryType::Regular, 0o644, b"pyro\n")?;
+    append(&mut builder, "etc/resolv.conf", tar::EntryType::Regular, 0o644, b"")?;
+    builder.into_inner()?.into_inner().map_err(|error| error.into_error())?.sync_all()
+}
+
+fn append(
+    builder: &mut tar::Builder<impl io::Write>,
+    path: &str,
+    kind: tar::EntryType,
+    mode: u32,
+    content: &[u8],
+) -> io::Result<()> {
     let mut header = tar::Header::new_gnu();
-    header.set_entry_type(tar::EntryType::Directory);
-    header.set_mode(0o755);
-    header.set_size(0);
+    header.set_entry_type(kind);
+    header.set_mode(mode);
     header.set_uid(0);
     header.set_gid(0);
-    builder.append_data(&mut header, "workspace/", io::empty())?;
-    builder.into_inner()?.into_inner().map_err(|error| error.into_error())?.sync_all()
+    header.set_size(content.len() as u64);
+    builder.append_data(&mut header, path, content)
 }
 
 #[cfg(test)]

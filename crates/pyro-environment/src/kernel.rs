@@ -18,7 +18,8 @@ pub fn extract(image: &[u8]) -> Result<Vec<u8>, EnvironmentError> {
     if image.get(0x202..0x206) != Some(b"HdrS") {
         return Err(problem("it is not a Linux boot image"));
     }
-    let word = |at: usize| image.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
+    let word =
+        |at: usize| image.get(at..at + 4).map(|bytes| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
     let sectors = usize::from(image[0x1f1].max(4));
     let (Some(offset), Some(length)) = (word(0x248), word(0x24c)) else { return Err(problem("its header is cut off")) };
     let start = (sectors + 1) * 512 + offset as usize;

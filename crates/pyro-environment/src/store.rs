@@ -12,13 +12,13 @@ use std::path::{Path, PathBuf};
 use pyro_hostfs::lock::{self, Lock, TryError};
 use pyro_hostfs::{directory, stamp};
 
+use crate::EnvironmentError;
 use crate::catalog::{self, CATALOG, CatalogEntry};
 use crate::error::host;
 use crate::initramfs::{self, Agent};
 use crate::install::{Installation, KERNEL, MODULES, ROOTFS, Tools, Unpacker, digest_of};
 use crate::manifest::{self, Manifest};
 use crate::progress::{Progress, Step};
-use crate::EnvironmentError;
 
 const PARTIAL: &str = ".partial-";
 /// Holds, inside a partial directory, the path of the scratch directory that goes with it.
@@ -239,9 +239,9 @@ impl Store {
             Err(TryError::Io(error)) => Err(error),
             Err(TryError::Held) => {
                 progress(Progress::of(Step::Waiting));
-                tokio::task::spawn_blocking(move || lock::exclusive(&path)).await.unwrap_or_else(|error| {
-                    Err(std::io::Error::other(error))
-                })
+                tokio::task::spawn_blocking(move || lock::exclusive(&path))
+                    .await
+                    .unwrap_or_else(|error| Err(std::io::Error::other(error)))
             }
         };
         waited.map_err(host("lock the environment"))

@@ -3,7 +3,5 @@
 use pyro_environment::Agent;
 
 /// The agent of this release.
-pub const AGENT: Agent = Agent {
-    program: include_bytes!(concat!(env!("OUT_DIR"), "/pyro-agent")),
-    digest: env!("PYRO_AGENT_DIGEST"),
-};
+pub const AGENT: Agent =
+    Agent { program: include_bytes!(concat!(env!("OUT_DIR"), "/pyro-agent")), digest: env!("PYRO_AGENT_DIGEST") };

@@ -142,7 +142,9 @@ impl Pyro {
     }
 
     fn qemu_check(&self) -> Check {
-        let install = format!("install qemu-system-x86 {MINIMUM_VERSION} or newer (`make setup` does; on Debian 12 from bookworm-backports)");
+        let install = format!(
+            "install qemu-system-x86 {MINIMUM_VERSION} or newer (`make setup` does; on Debian 12 from bookworm-backports)"
+        );
         match self.qemu_version() {
             Ok((path, version)) => Check::pass("qemu", format!("QEMU {version} at {path}")),
             Err(error) => Check::fail("qemu", error.to_string(), install),
@@ -165,8 +167,11 @@ impl Pyro {
     }
 
     fn build_tools_check(&self) -> Check {
-        let mut missing: Vec<&str> =
-            BUILD_TOOLS.iter().filter(|(program, _)| self.find(program).is_none()).map(|(_, package)| *package).collect();
+        let mut missing: Vec<&str> = BUILD_TOOLS
+            .iter()
+            .filter(|(program, _)| self.find(program).is_none())
+            .map(|(_, package)| *package)
+            .collect();
         if !KEYRINGS.iter().any(|path| Path::new(path).exists()) {
             missing.push("debian-archive-keyring");
         }
@@ -183,7 +188,9 @@ impl Pyro {
     fn passt_check(&self) -> Check {
         match self.find("passt") {
             Some(path) => Check::pass("passt", format!("at {path}")),
-            None => Check::warn("passt", "not found; guests will have no network".into(), "apt-get install passt".into()),
+            None => {
+                Check::warn("passt", "not found; guests will have no network".into(), "apt-get install passt".into())
+            }
         }
     }
 
@@ -192,7 +199,9 @@ impl Pyro {
         for entry in CATALOG {
             match self.store.installed(entry.name) {
                 Ok(_) => drop(seen.insert(entry.name, "installed".to_owned())),
-                Err(pyro_environment::EnvironmentError::Damaged { problem, .. }) => drop(seen.insert(entry.name, problem)),
+                Err(pyro_environment::EnvironmentError::Damaged { problem, .. }) => {
+                    drop(seen.insert(entry.name, problem))
+                }
                 Err(_) => {}
             }
         }
@@ -275,14 +284,20 @@ fn kvm_check(kvm: &KvmReport) -> Check {
     let slow = format!("{}; guests run under software emulation, which works and is slower", kvm.reason);
     match kvm.usable {
         Some(true) => Check::pass("kvm", kvm.reason.clone()),
-        None => Check::warn("kvm", kvm.reason.clone(), "`pyro env pull` or `pyro doctor --deep` lets a guest try".into()),
-        Some(false) if !kvm.exists => {
-            Check::warn("kvm", slow, "load the kvm_intel or kvm_amd module, or turn virtualisation on in the firmware".into())
+        None => {
+            Check::warn("kvm", kvm.reason.clone(), "`pyro env pull` or `pyro doctor --deep` lets a guest try".into())
         }
+        Some(false) if !kvm.exists => Check::warn(
+            "kvm",
+            slow,
+            "load the kvm_intel or kvm_amd module, or turn virtualisation on in the firmware".into(),
+        ),
         Some(false) if !(kvm.readable && kvm.writable) => {
             Check::warn("kvm", slow, "add your user to the group of the device (often `kvm`) and log in again".into())
         }
-        Some(false) => Check::warn("kvm", slow, "nothing to do here: this host's KVM cannot run an ordinary kernel".into()),
+        Some(false) => {
+            Check::warn("kvm", slow, "nothing to do here: this host's KVM cannot run an ordinary kernel".into())
+        }
     }
 }
 
@@ -308,7 +323,9 @@ fn directory_check(name: &'static str, path: &Path, fix: &str) -> Check {
 fn memory_check() -> Check {
     const ENOUGH_KIB: u64 = 1 << 20;
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
+    let available = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
     match available {
         Some(kib) if kib < ENOUGH_KIB => {
             let fix = "close something, or use a smaller --mem-mib".to_owned();

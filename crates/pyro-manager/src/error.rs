@@ -114,15 +114,12 @@ impl Error {
             Self::InvalidArgument { .. } => "invalid_argument",
             Self::NotInThisRelease { .. } => "not_in_this_release",
             Self::Environment(error) => environment_code(error),
-            Self::Engine(ProgramError::Missing { .. }) | Self::Start(StartError::Program(ProgramError::Missing { .. })) => {
-                "qemu_missing"
-            }
-            Self::Engine(ProgramError::TooOld { .. }) | Self::Start(StartError::Program(ProgramError::TooOld { .. })) => {
-                "qemu_too_old"
-            }
-            Self::Engine(ProgramError::Unreadable { .. }) | Self::Start(StartError::Program(ProgramError::Unreadable { .. })) => {
-                "qemu_unusable"
-            }
+            Self::Engine(ProgramError::Missing { .. })
+            | Self::Start(StartError::Program(ProgramError::Missing { .. })) => "qemu_missing",
+            Self::Engine(ProgramError::TooOld { .. })
+            | Self::Start(StartError::Program(ProgramError::TooOld { .. })) => "qemu_too_old",
+            Self::Engine(ProgramError::Unreadable { .. })
+            | Self::Start(StartError::Program(ProgramError::Unreadable { .. })) => "qemu_unusable",
             Self::Start(_) => "machine_not_started",
             Self::GuestNotUp { .. } | Self::DiedEarly { .. } => "guest_not_up",
             Self::MachineLost { .. } => "machine_lost",
@@ -166,7 +163,10 @@ impl Error {
     /// Whether no guest can be had on this host at all, whatever the command.
     #[must_use]
     pub fn means_no_guest(&self) -> bool {
-        matches!(self.code(), "qemu_missing" | "qemu_too_old" | "qemu_unusable" | "machine_not_started" | "guest_not_up")
+        matches!(
+            self.code(),
+            "qemu_missing" | "qemu_too_old" | "qemu_unusable" | "machine_not_started" | "guest_not_up"
+        )
     }
 
     fn with_causes(&self) -> String {

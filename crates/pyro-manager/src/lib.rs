@@ -33,12 +33,12 @@ pub use error::{Error, Failure};
 pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
 pub use output::PAYLOAD_CAP;
 pub use payload::{
-    CATALOG_VERSION, Cleanup, EnvironmentList, EnvironmentRecord, Isolation, PullRecord, PruneRecord, RunRecord,
+    CATALOG_VERSION, Cleanup, EnvironmentList, EnvironmentRecord, Isolation, PruneRecord, PullRecord, RunRecord,
     StartMode, Timings,
 };
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
-pub use run::{Phase, RunEvent, RunIo, RunRequest};
+pub use run::{Phase, RunEvent, RunIo, RunRequest, Session};
 pub use shell::join as shell_join;
 
 use std::path::PathBuf;

@@ -25,7 +25,7 @@ use crate::payload::{Cleanup, GUEST_AGENT, Isolation, RunRecord, StartMode, Timi
 use crate::template::Lookup;
 use crate::unpacker::{attach, await_guest, in_time};
 use crate::vm::{VmDirectory, VmId, hex, random_bytes};
-use crate::{Error, Pyro, VmOptions, shell};
+use crate::{Error, MachineSize, Pyro, VmOptions, shell};
 
 /// How long a restored guest may take to answer.
 const RESTORE_LIMIT: Duration = Duration::from_secs(30);
@@ -95,11 +95,44 @@ pub enum Phase {
     },
 }
 
-/// A machine whose guest has answered.
-struct Started {
+/// A machine of this process whose guest has answered. Dropping it removes it.
+pub struct Session {
+    id: VmId,
+    installed: Installed,
     machine: Box<dyn Machine>,
     guest: Guest,
     mode: StartMode,
+    created: Duration,
+    // Last, so that the machine is ended before its files go.
+    directory: VmDirectory,
+}
+
+impl Session {
+    /// The way to the guest.
+    #[must_use]
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// Process id of the machine, where it is a process.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.machine.process_id()
+    }
+
+    /// Resolves when the machine has ended by itself.
+    pub async fn died(&mut self) -> Death {
+        self.machine.died().await
+    }
+
+    /// Ends the machine and removes everything of it.
+    ///
+    /// # Errors
+    /// [`Error::Host`] when something could not be removed.
+    pub async fn end(self) -> Result<(), Error> {
+        self.machine.halt().await;
+        self.directory.remove()
+    }
 }
 
 impl Pyro {
@@ -112,25 +145,21 @@ impl Pyro {
         check(&request)?;
         let cancel = io.cancel.clone();
         let began = Instant::now();
-        let id = VmId::random()?;
-        let prepared = tokio::select! {
+        let mut session = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            prepared = self.prepare(&request, &id, &io.events) => prepared?,
+            session = self.session(&request.environment, request.options, &io.events) => session?,
         };
-        let (installed, directory, started, created) = prepared;
-        let Started { mut machine, guest, mode } = started;
+        let created = session.created;
         let start = began.elapsed().saturating_sub(created);
-        let executed = execute(&mut *machine, &guest, &request, &id, io).await;
-        let accelerator = machine.accelerator();
-        let layers = machine.layers().to_vec();
-        machine.halt().await;
-        directory.remove()?;
+        let executed = execute(&mut session, &request, io).await;
+        let (accelerator, layers) = (session.machine.accelerator(), session.machine.layers().to_vec());
+        let (vm_id, version, mode) = (session.id.to_string(), session.installed.entry.version, session.mode);
+        session.end().await?;
         let Executed { exit, stdout, stderr, took } = executed?;
-        let vm_id = id.to_string();
         Ok(RunRecord {
             environment: request.environment,
-            environment_version: installed.entry.version.into(),
+            environment_version: version.into(),
             command: request.command,
             stdout: stdout.text,
             stderr: stderr.text,
@@ -150,21 +179,32 @@ impl Pyro {
         })
     }
 
-    async fn prepare(
+    /// A machine of the environment, with its guest up and nothing run in it yet. It lives in this
+    /// process, and dies with the thread that called this.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing is left of it.
+    pub async fn session(
         &self,
-        request: &RunRequest,
-        id: &VmId,
+        environment: &str,
+        options: VmOptions,
         events: &mpsc::Sender<RunEvent>,
-    ) -> Result<(Installed, VmDirectory, Started, Duration), Error> {
+    ) -> Result<Session, Error> {
         let began = Instant::now();
-        tell(events, RunEvent::Phase(Phase::Create { environment: request.environment.clone() })).await?;
-        let installed = self.environment_for_run(&request.environment, events).await?;
+        tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
+        let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
-        let directory = VmDirectory::create(&self.vms(), id)?;
+        let id = VmId::random()?;
+        let directory = VmDirectory::create(&self.vms(), &id)?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
-        let started = self.start(request, &installed, accelerator, id, &directory, events).await?;
-        Ok((installed, directory, started, created))
+        let started = self.start(&installed, accelerator, options.size, &id, &directory, events).await;
+        // A QEMU that is too old fails in many ways; its version is the reason to tell.
+        let (machine, guest, mode) = started.map_err(|error| match self.check_engine() {
+            Err(reason) if error.means_no_guest() => reason,
+            _ => error,
+        })?;
+        Ok(Session { id, installed, machine, guest, mode, created, directory })
     }
 
     /// The environment, pulled when it is not installed, and made again when it is damaged.
@@ -179,6 +219,7 @@ impl Pyro {
             }
             Err(error) => return Err(error.into()),
         }
+        self.check_engine()?;
         let mut report = |progress| drop(events.try_send(RunEvent::Environment(progress)));
         self.install(name, &mut report).await
     }
@@ -187,21 +228,21 @@ impl Pyro {
     /// is damaged, or cannot be restored from, is dropped and made again, once.
     async fn start(
         &self,
-        request: &RunRequest,
         installed: &Installed,
         accelerator: Accelerator,
+        size: MachineSize,
         id: &VmId,
         directory: &VmDirectory,
         events: &mpsc::Sender<RunEvent>,
-    ) -> Result<Started, Error> {
-        let key = self.template_key(installed, accelerator, request.options.size)?;
+    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+        let key = self.template_key(installed, accelerator, size)?;
         let mut mode = StartMode::Template;
         for _ in 0..3 {
             let problem = match self.find_template(installed, &key).await? {
                 Lookup::Found(template) => {
                     let spec = template.restore_spec(id, directory.path())?;
                     match self.restore(spec, id).await {
-                        Ok((machine, guest)) => return Ok(Started { machine, guest, mode }),
+                        Ok((machine, guest)) => return Ok((machine, guest, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
                         Err(error @ (Error::Start(_) | Error::DiedEarly { .. } | Error::GuestNotUp { .. })) => {
                             let failure = error.failure().error;
@@ -271,16 +312,10 @@ struct Executed {
     took: Duration,
 }
 
-async fn execute(
-    machine: &mut dyn Machine,
-    guest: &Guest,
-    request: &RunRequest,
-    id: &VmId,
-    io: RunIo,
-) -> Result<Executed, Error> {
+async fn execute(session: &mut Session, request: &RunRequest, io: RunIo) -> Result<Executed, Error> {
     let began = Instant::now();
-    let mut running =
-        command(guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
+    let Session { machine, guest, id, .. } = session;
+    let mut running = command(guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
     let RunIo { events, stdin, cancel } = io;
     let feeding = feed(&running, stdin);
     tell(&events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
@@ -307,7 +342,7 @@ async fn execute(
             }
             Ok(OutputEvent::Exited(exit)) => break Ok(exit),
             Err(GuestError::Refused(refusal)) => break Err(Error::CommandRefused(refusal)),
-            Err(GuestError::Gone) => break Err(Error::MachineLost { death: end_of(machine).await }),
+            Err(GuestError::Gone) => break Err(Error::MachineLost { death: end_of(&mut **machine).await }),
             Err(error) => break Err(Error::GuestNonsense(error)),
         }
     };

@@ -87,8 +87,29 @@ mod tests {
         assert_eq!(direct("python3 -c 'print(1)'").unwrap(), ["python3", "-c", "print(1)"]);
         assert_eq!(direct("env A=1 sh").unwrap(), ["env", "A=1", "sh"]);
         for text in [
-            "", "echo $HOME", "a | b", "a; b", "a && b", "a > b", "a *", "a ~", "a # b", "A=1 sh", "cd /", "exit 3",
-            "'cd' /", "a \"b\"", "a\nb", "a `b`", "{ a", "if true", "a \\b", "'unended", "echo a", "printf x", "a &",
+            "",
+            "echo $HOME",
+            "a | b",
+            "a; b",
+            "a && b",
+            "a > b",
+            "a *",
+            "a ~",
+            "a # b",
+            "A=1 sh",
+            "cd /",
+            "exit 3",
+            "'cd' /",
+            "a \"b\"",
+            "a\nb",
+            "a `b`",
+            "{ a",
+            "if true",
+            "a \\b",
+            "'unended",
+            "echo a",
+            "printf x",
+            "a &",
         ] {
             assert_eq!(direct(text), None, "{text:?}");
         }

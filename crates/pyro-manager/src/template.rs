@@ -152,7 +152,8 @@ impl Pyro {
 
     async fn freeze_into(&self, partial: &Path, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
         make_memory(&partial.join(MEMORY), key.size.memory_mib())?;
-        overlay::write_empty(&partial.join(DISK), disk_size(&installed.rootfs)?).map_err(host("make the template's disk"))?;
+        overlay::write_empty(&partial.join(DISK), disk_size(&installed.rootfs)?)
+            .map_err(host("make the template's disk"))?;
         let memory = MemoryFile { path: partial.join(MEMORY), mode: MemoryMode::Shared };
         let name = format!("template-{}", &key.digest()[..12]);
         let machine = machine_spec(&name, key, memory, vec![partial.join(DISK)], &installed.rootfs, partial);
@@ -186,7 +187,10 @@ impl Pyro {
             // One that is being made or restored from is left alone.
             if let Ok(_lock) = lock::try_exclusive(&root.join(format!("{LOCK}{key}"))) {
                 directory::remove(&entry.path()).map_err(host("remove a template"))?;
-                removed.push(format!("{}/templates/{name}", installed.directory.file_name().unwrap_or_default().display()));
+                removed.push(format!(
+                    "{}/templates/{name}",
+                    installed.directory.file_name().unwrap_or_default().display()
+                ));
             }
         }
         Ok(removed)
@@ -194,7 +198,8 @@ impl Pyro {
 
     fn is_current(&self, directory: &Path, installed: &Installed) -> bool {
         let Ok(record) = read_record(directory) else { return false };
-        let fingerprints = [Accelerator::Kvm, Accelerator::Tcg].map(|accelerator| self.engine.fingerprint(accelerator).ok());
+        let fingerprints =
+            [Accelerator::Kvm, Accelerator::Tcg].map(|accelerator| self.engine.fingerprint(accelerator).ok());
         record.environment == installed.digest && fingerprints.contains(&Some(record.fingerprint))
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pyro_manager::{Config, Error, MachineSize, NetworkPolicy, Pyro, RunEvent, RunIo, RunRecord, RunRequest, StartMode, VmOptions};
+use pyro_manager::{
+    Config, Error, MachineSize, NetworkPolicy, Pyro, RunEvent, RunIo, RunRecord, RunRequest, StartMode, VmOptions,
+};
 use pyro_testkit::{FakeEngine, Start};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -73,7 +75,10 @@ impl World {
 }
 
 fn notices(events: &[RunEvent]) -> Vec<&str> {
-    events.iter().filter_map(|event| if let RunEvent::Notice(text) = event { Some(text.as_str()) } else { None }).collect()
+    events
+        .iter()
+        .filter_map(|event| if let RunEvent::Notice(text) = event { Some(text.as_str()) } else { None })
+        .collect()
 }
 
 #[tokio::test]
@@ -126,7 +131,9 @@ async fn every_machine_is_somebody_else() {
         assert_eq!((one.entropy.len(), one.machine_id.len(), one.host_name.len()), (64, 32, 12));
         assert!(one.wall_clock_ns > 0);
         for other in &identities[at + 1..] {
-            assert!(one.entropy != other.entropy && one.machine_id != other.machine_id && one.host_name != other.host_name);
+            assert!(
+                one.entropy != other.entropy && one.machine_id != other.machine_id && one.host_name != other.host_name
+            );
         }
     }
 }
@@ -201,7 +208,10 @@ async fn a_guest_that_makes_no_sense_is_ended() {
 async fn a_refused_command_says_so() {
     let world = world();
     let error = world.run("missing").await.unwrap_err();
-    assert_eq!((error.code(), error.to_string().as_str()), ("command_refused", "the guest did not run the command: missing: not found"));
+    assert_eq!(
+        (error.code(), error.to_string().as_str()),
+        ("command_refused", "the guest did not run the command: missing: not found")
+    );
     world.assert_nothing_is_left();
 }
 

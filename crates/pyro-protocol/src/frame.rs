@@ -99,13 +99,7 @@ impl Frame {
 ///
 /// # Panics
 /// When the body is longer than [`MAX_BODY`].
-pub fn encode_parts(
-    stream: StreamId,
-    kind: Kind,
-    continuation: Continuation,
-    body: &[u8],
-    out: &mut Vec<u8>,
-) {
+pub fn encode_parts(stream: StreamId, kind: Kind, continuation: Continuation, body: &[u8], out: &mut Vec<u8>) {
     assert!(body.len() <= MAX_BODY, "senders cut bodies at MAX_BODY");
     let end = match continuation {
         Continuation::More => 0,

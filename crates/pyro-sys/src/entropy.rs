@@ -54,10 +54,7 @@ unsafe fn ioctl(descriptor: i32, request: Opcode, argument: *const core::ffi::c_
         fn as_ptr(&mut self) -> *mut core::ffi::c_void {
             self.1.cast_mut()
         }
-        unsafe fn output_from_ptr(
-            _: rustix::ioctl::IoctlOutput,
-            _: *mut core::ffi::c_void,
-        ) -> rustix::io::Result<()> {
+        unsafe fn output_from_ptr(_: rustix::ioctl::IoctlOutput, _: *mut core::ffi::c_void) -> rustix::io::Result<()> {
             Ok(())
         }
     }

@@ -108,8 +108,8 @@ impl FakeEngine {
         if how == Start::Refused {
             return Err(StartError::Refused { command: "migrate-incoming", message: "the fake refuses".into() });
         }
-        let (ours, theirs) = UnixStream::pair()
-            .map_err(|source| StartError::Host { attempt: "make a socket pair", source })?;
+        let (ours, theirs) =
+            UnixStream::pair().map_err(|source| StartError::Host { attempt: "make a socket pair", source })?;
         let behaviour = self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (kill, killed) = watch::channel(false);
         let kill = Arc::new(kill);
@@ -129,7 +129,14 @@ impl FakeEngine {
         }
         self.counts.alive.fetch_add(1, Ordering::SeqCst);
         let _ = std::fs::write(directory.join("console.log"), "the fake's console\n");
-        Ok(Box::new(FakeMachine { channel: Some(ours), accelerator, behaviour, kill, killed, counts: self.counts.clone() }))
+        Ok(Box::new(FakeMachine {
+            channel: Some(ours),
+            accelerator,
+            behaviour,
+            kill,
+            killed,
+            counts: self.counts.clone(),
+        }))
     }
 }
 

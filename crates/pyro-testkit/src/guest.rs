@@ -97,11 +97,9 @@ impl Script {
                 Ok(())
             }
             "nonsense" => self.stream.write_all(&[0xff; 32]).await,
-            "flood" => {
-                loop {
-                    self.data(stream, Kind::Stdout, &[b'x'; 60_000]).await?;
-                }
-            }
+            "flood" => loop {
+                self.data(stream, Kind::Stdout, &[b'x'; 60_000]).await?;
+            },
             "fail" => self.exited(stream, Some(number), None).await,
             "signal" => self.exited(stream, None, Some(number)).await,
             _ => {

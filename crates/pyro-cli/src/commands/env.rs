@@ -94,7 +94,8 @@ fn prune(pyro: &Pyro, format: Format) -> Result<i32, Error> {
 }
 
 fn details(record: &EnvironmentRecord) -> String {
-    let packages = if record.default_packages.is_empty() { "none".to_owned() } else { record.default_packages.join(", ") };
+    let packages =
+        if record.default_packages.is_empty() { "none".to_owned() } else { record.default_packages.join(", ") };
     let mut lines = vec![
         format!("Environment: {}", record.name),
         format!("Version: {}", record.version),

@@ -156,7 +156,12 @@ impl Machine for QemuMachine {
     }
 }
 
-fn spawn(program: &Program, spec: &MachineSpec, words: &[String], inherited: Vec<OwnedFd>) -> Result<Child, StartError> {
+fn spawn(
+    program: &Program,
+    spec: &MachineSpec,
+    words: &[String],
+    inherited: Vec<OwnedFd>,
+) -> Result<Child, StartError> {
     let host = |attempt| move |source: io::Error| StartError::Host { attempt, source };
     let complaints = File::create(spec.directory.join(COMPLAINTS_LOG)).map_err(host("open the machine's log"))?;
     let mut command = Command::new(&program.path);

@@ -1,6 +1,6 @@
 use super::*;
-use crate::UnpackJob;
 use crate::UnpackFailure;
+use crate::UnpackJob;
 use crate::manifest::{FORMAT, FileRecord, KernelRecord};
 use std::future::Future;
 use std::pin::Pin;

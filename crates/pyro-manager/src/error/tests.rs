@@ -19,7 +19,8 @@ fn every_error() -> Vec<Error> {
         Error::NotInThisRelease { what: "--network" },
         EnvironmentError::Unknown { name: "x".into(), known: vec!["debian:12"] }.into(),
         EnvironmentError::NotInstalled { name: "debian:12".into() }.into(),
-        EnvironmentError::NoSpace { name: "debian:12".into(), path: "/c".into(), available_mib: 1, needed_mib: 1600 }.into(),
+        EnvironmentError::NoSpace { name: "debian:12".into(), path: "/c".into(), available_mib: 1, needed_mib: 1600 }
+            .into(),
         EnvironmentError::MissingTool { program: "mmdebstrap".into() }.into(),
         tool("E: something went wrong").into(),
         tool("dpkg: write: No space left on device").into(),
@@ -27,10 +28,14 @@ fn every_error() -> Vec<Error> {
         EnvironmentError::Damaged { name: "debian:12".into(), problem: "vmlinux is gone".into() }.into(),
         EnvironmentError::Unpack {
             name: "debian:12".into(),
-            source: Box::new(Error::GuestNotUp { waited: Duration::from_secs(60), console: vec!["one".into(), "two".into()] }),
+            source: Box::new(Error::GuestNotUp {
+                waited: Duration::from_secs(60),
+                console: vec!["one".into(), "two".into()],
+            }),
         }
         .into(),
-        EnvironmentError::Host { attempt: "write the kernel".into(), source: io(io::ErrorKind::PermissionDenied) }.into(),
+        EnvironmentError::Host { attempt: "write the kernel".into(), source: io(io::ErrorKind::PermissionDenied) }
+            .into(),
         ProgramError::Missing { program: "qemu-system-x86_64".into() }.into(),
         ProgramError::TooOld { program: "/usr/bin/qemu".into(), found: "7.2.19".into(), minimum: "8.2" }.into(),
         ProgramError::Unreadable { program: "/usr/bin/qemu".into() }.into(),

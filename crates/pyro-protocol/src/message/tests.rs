@@ -13,7 +13,10 @@ fn everything() -> Vec<(&'static str, Frame)> {
         Frame { stream: StreamId(stream), kind: Kind::Message, continuation: Continuation::More, body: body.into() }
     };
     let data = |kind, continuation, body: &'static [u8]| Frame {
-        stream: StreamId(1), kind, continuation, body: Bytes::from_static(body),
+        stream: StreamId(1),
+        kind,
+        continuation,
+        body: Bytes::from_static(body),
     };
     let hello = Hello { generation: 1, capabilities: vec!["unpack".into()], version: "2.1.0".into() };
     let exec = Exec {
@@ -37,7 +40,10 @@ fn everything() -> Vec<(&'static str, Frame)> {
         ("hello to guest", to_guest(0, Request::Hello(hello.clone()))),
         ("identity", to_guest(0, Request::Identity(identity))),
         ("freeze", to_guest(0, Request::Freeze(Freeze {}))),
-        ("unpack", to_guest(0, Request::Unpack(Unpack { target: "/dev/vda".into(), sources: vec!["/dev/vdb".into()] }))),
+        (
+            "unpack",
+            to_guest(0, Request::Unpack(Unpack { target: "/dev/vda".into(), sources: vec!["/dev/vdb".into()] })),
+        ),
         ("shutdown", to_guest(0, Request::Shutdown(Shutdown {}))),
         ("exec", to_guest(1, Request::Exec(exec))),
         ("output credit", to_guest(1, Request::Credit(OutputCredit { stdout: 65536, stderr: 1 }))),
@@ -48,13 +54,40 @@ fn everything() -> Vec<(&'static str, Frame)> {
         ("frozen", to_host(0, Event::Frozen(Frozen {}))),
         ("unpack progress", to_host(0, Event::UnpackProgress(UnpackProgress { archive_bytes: 1 << 33 }))),
         ("unpacked", to_host(0, Event::Unpacked(Unpacked { entries: 10917 }))),
-        ("refused", to_host(1, Event::Refused(Refused { reason: "not_found".into(), message: "no such program".into() }))),
+        (
+            "refused",
+            to_host(1, Event::Refused(Refused { reason: "not_found".into(), message: "no such program".into() })),
+        ),
         ("started", to_host(1, Event::Started(Started { pid: 42 }))),
         ("stdin credit", to_host(1, Event::Credit(StdinCredit { stdin: 4096 }))),
         ("stdout", data(Kind::Stdout, Continuation::More, b"out")),
         ("stderr ends", data(Kind::Stderr, Continuation::End, b"err")),
-        ("exited", to_host(1, Event::Exited(Exited { code: Some(0), signal: None, timed_out: false, out_of_memory: false, duration_us: 1234 }))),
-        ("killed", to_host(1, Event::Exited(Exited { code: None, signal: Some(9), timed_out: true, out_of_memory: true, duration_us: 1 }))),
+        (
+            "exited",
+            to_host(
+                1,
+                Event::Exited(Exited {
+                    code: Some(0),
+                    signal: None,
+                    timed_out: false,
+                    out_of_memory: false,
+                    duration_us: 1234,
+                }),
+            ),
+        ),
+        (
+            "killed",
+            to_host(
+                1,
+                Event::Exited(Exited {
+                    code: None,
+                    signal: Some(9),
+                    timed_out: true,
+                    out_of_memory: true,
+                    duration_us: 1,
+                }),
+            ),
+        ),
         ("going down", to_host(0, Event::GoingDown(GoingDown {}))),
     ]
 }

@@ -49,8 +49,7 @@ fn a_disk_is_a_chain_of_which_only_the_top_is_writable() {
 #[test]
 fn the_callers_parameters_follow_the_engines() {
     let parameters = ["pyro.root=/dev/vda".to_owned()];
-    let start =
-        Start::Boot { kernel: Path::new("/k"), initramfs: Path::new("/i"), parameters: &parameters };
+    let start = Start::Boot { kernel: Path::new("/k"), initramfs: Path::new("/i"), parameters: &parameters };
     let words = arguments(&spec(MemoryMode::Shared), &start).unwrap();
     let line = value_after(&words, "-append")[0];
     assert!(line.ends_with(" pyro.root=/dev/vda"), "{line}");

@@ -1,0 +1,32 @@
+# The commands of this project. `make` or `make help` lists them.
+.DEFAULT_GOAL := help
+CARGO ?= cargo
+# rustup's own place, for a shell that has not read its profile since `make setup`.
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+
+.PHONY: help setup build demo check dist-check bench clean
+
+help: ## Show this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## Install what building, testing and running need (says what; quick when all is there)
+	@scripts/setup.sh
+
+build: setup ## Build target/release/pyro
+	@$(CARGO) build --release --locked
+
+demo: build ## Pull debian:12 and run git --version in a guest
+	@target/release/pyro env pull debian:12
+	@target/release/pyro run debian:12 -- git --version
+
+check: setup ## Format, lints, the house law, and every test, with their counts
+	@$(CARGO) xtask check
+
+dist-check: build ## Install the release build into an empty place and run a guest from there
+	@scripts/dist-check.sh
+
+bench: build ## Measure, as ratios with their spread
+	@$(CARGO) run --quiet --release --locked --package xtask -- bench
+
+clean: ## Remove everything that was built
+	@$(CARGO) clean

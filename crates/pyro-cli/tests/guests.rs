@@ -1,0 +1,238 @@
+//! The command line with real guests, the way a user types it.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::World;
+
+#[test]
+fn output_and_exit_code_are_passed_through_byte_for_byte() {
+    let Some(world) = World::with_guests("output_and_exit_code_are_passed_through") else { return };
+    let ended = world.run(&["run", "debian:12", "--", "sh", "-c", r#"printf "\377\000x"; echo err >&2; exit 7"#]);
+    assert_eq!((ended.stdout.as_slice(), ended.code), (&b"\xff\0x"[..], 7));
+    let lines: Vec<&str> = ended.stderr.lines().collect();
+    assert_eq!(lines[0], "[run] phase=create environment=debian:12");
+    assert!(lines[1].starts_with("[run] phase=start vm_id=") && lines[2].starts_with("[run] phase=execute vm_id="));
+    assert_eq!(lines[3], "err");
+    assert!(lines[4].starts_with("[run] environment=debian:12 execution_mode=guest_agent exit_code=7 duration_ms="));
+    assert_eq!(world.machines(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_hundred_mebibytes_of_stdin_come_back_unchanged() {
+    let Some(world) = World::with_guests("a_hundred_mebibytes_of_stdin") else { return };
+    let mut input = vec![0; 100 << 20];
+    std::fs::File::open("/dev/urandom").unwrap().read_exact(&mut input).unwrap();
+    let ended = world.run_with_input(&["run", "--timeout-seconds", "300", "debian:12", "--", "cat"], input.clone());
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stdout == input, "{} bytes came back", ended.stdout.len());
+}
+
+#[test]
+fn flags_stand_before_or_after_and_words_keep_their_boundaries() {
+    let Some(world) = World::with_guests("flags_stand_before_or_after") else { return };
+    let ended =
+        world.run(&["run", "--json", "debian:12", "--timeout-seconds", "20", "--", "sh", "-lc", r#"echo "a  b""#]);
+    let record = ended.json();
+    assert_eq!((record["stdout"].as_str(), record["exit_code"].as_i64()), (Some("a  b\n"), Some(0)));
+    assert_eq!(record["command"], r#"sh -lc 'echo "a  b"'"#);
+    assert_eq!((record["start_mode"].as_str(), record["timed_out"].as_bool()), (Some("template"), Some(false)));
+    assert_eq!(record["isolation"]["layers"][0], "seccomp");
+    assert_eq!(record["isolation"]["boundary"], record["accelerator"]);
+    assert!(ended.out().starts_with("{\n  \"accelerator\""), "keys are sorted, two spaces");
+    let missing = world.run(&["run", "debian:12", "--", "no-such-program", "x"]);
+    assert_eq!(missing.code, 127);
+    assert!(missing.stderr.contains("no-such-program: not found"), "{}", missing.stderr);
+}
+
+#[test]
+fn a_timed_out_command_keeps_its_output() {
+    let Some(world) = World::with_guests("a_timed_out_command_keeps_its_output") else { return };
+    let began = Instant::now();
+    let script = "echo a; (sleep 600 &) ; sleep 600";
+    let ended = world.run(&["run", "debian:12", "--timeout-seconds", "2", "--", "sh", "-c", script]);
+    assert_eq!((ended.out().as_str(), ended.code), ("a\n", 124));
+    assert!(began.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn two_runs_are_two_machines() {
+    let Some(world) = World::with_guests("two_runs_are_two_machines") else { return };
+    let script = "hostname; cat /etc/machine-id /proc/sys/kernel/random/boot_id; od -An -N16 -tx8 /dev/urandom; \
+                  ls -A /workspace; touch /workspace/mine; date +%s";
+    let (mut seen, mut times) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let before = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let ended = world.run(&["run", "debian:12", "--", "sh", "-c", script]);
+        let after = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let out = ended.out();
+        let lines: Vec<String> = out.lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), 5, "four lines of identity, the clock, and no file: {out}");
+        let now: u64 = lines[4].parse().unwrap();
+        assert!((before..=after).contains(&now), "the guest's clock is right: {before} {now} {after}");
+        times.push(now);
+        seen.push(lines[..4].to_vec());
+    }
+    for (one, other) in seen[0].iter().zip(&seen[1]) {
+        assert_ne!(one, other);
+    }
+}
+
+#[test]
+fn another_size_gets_a_machine_of_that_size() {
+    let Some(world) = World::with_guests("another_size_gets_a_machine_of_that_size") else { return };
+    let words = [
+        "run",
+        "debian:12",
+        "--vcpu-count",
+        "2",
+        "--mem-mib",
+        "256",
+        "--",
+        "sh",
+        "-c",
+        "nproc; awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo",
+    ];
+    let ended = world.run(&words);
+    let out = ended.out();
+    let (processors, memory) = out.trim().split_once('\n').unwrap_or_else(|| panic!("{out} {}", ended.stderr));
+    assert_eq!(processors, "2");
+    let memory: u32 = memory.parse().unwrap();
+    assert!((150..=256).contains(&memory), "{memory}");
+}
+
+/// Starts a run that prints `up` and goes on.
+fn long_run(world: &World) -> std::process::Child {
+    let mut command = world.pyro();
+    command.args(["run", "debian:12", "--timeout-seconds", "600", "--", "sh", "-c", "echo up; sleep 600"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "up\n");
+    child
+}
+
+/// Processes of the host whose command line names this machine.
+fn processes_of(vm_id: &str) -> Vec<u32> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&format!("pyro-{vm_id}")) {
+            found.push(pid);
+        }
+    }
+    found
+}
+
+#[test]
+fn a_killed_run_leaves_no_machine_and_the_next_command_removes_its_directory() {
+    let Some(world) = World::with_guests("a_killed_run_leaves_no_machine") else { return };
+    let mut child = long_run(&world);
+    let machines = world.machines();
+    assert_eq!((machines.len(), processes_of(&machines[0]).len()), (1, 1));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // The kernel kills the machine when its parent is gone; its end is awaited, not timed.
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !processes_of(&machines[0]).is_empty() {
+        assert!(Instant::now() < patience, "QEMU outlives its parent");
+        std::thread::yield_now();
+    }
+    assert_eq!(world.machines(), machines, "nobody was there to remove it");
+    world.run(&["run", "debian:12", "--", "true"]);
+    assert_eq!(world.machines(), [] as [&str; 0]);
+}
+
+#[test]
+fn an_interrupted_run_ends_the_command_and_cleans_up() {
+    let Some(world) = World::with_guests("an_interrupted_run_ends_the_command") else { return };
+    let child = long_run(&world);
+    let machine = world.machines().remove(0);
+    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("[run] interrupted"));
+    assert_eq!((world.machines().len(), processes_of(&machine).len()), (0, 0));
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_run() {
+    let Some(world) = World::with_guests("a_reader_that_goes_away_ends_the_run") else { return };
+    let mut command = world.pyro();
+    command
+        .args(["run", "debian:12", "--timeout-seconds", "600", "--", "yes"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut some = [0; 4];
+    child.stdout.take().unwrap().read_exact(&mut some).unwrap();
+    assert_eq!(&some, b"y\ny\n");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(141));
+    assert_eq!(world.machines(), [] as [&str; 0]);
+}
+
+#[test]
+fn a_template_damaged_on_disk_is_said_and_made_again() {
+    let Some(world) = World::with_own_guests("a_template_damaged_on_disk") else { return };
+    let templates = world.cache().join("debian_12-1.0.0/templates");
+    for entry in std::fs::read_dir(&templates).unwrap().flatten() {
+        let state = entry.path().join("state");
+        if let Ok(mut bytes) = std::fs::read(&state) {
+            bytes[5000] ^= 0xff;
+            // Its own file, not the shared one that it is a link to.
+            std::fs::remove_file(&state).unwrap();
+            std::fs::write(&state, bytes).unwrap();
+        }
+    }
+    let ended = world.run(&["run", "debian:12", "--", "echo", "fine"]);
+    assert_eq!((ended.out().as_str(), ended.code), ("fine\n", 0), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("notice: the template was unusable and is made again: state is not what was saved"),
+        "{}",
+        ended.stderr
+    );
+    let again = world.run(&["run", "debian:12", "--json", "--", "true"]).json();
+    assert_eq!(again["start_mode"], "template");
+}
+
+#[test]
+fn a_damaged_disk_is_seen_by_doctor_and_inspect() {
+    let Some(world) = World::with_own_guests("a_damaged_disk_is_seen") else { return };
+    let kernel = world.cache().join("debian_12-1.0.0/vmlinux");
+    std::fs::remove_file(&kernel).unwrap();
+    std::fs::write(&kernel, "not a kernel").unwrap();
+    let inspected = world.run(&["env", "inspect", "debian:12"]).out();
+    assert!(
+        inspected.contains("Installed: no\n") && inspected.contains("Problem: environment debian:12 is damaged"),
+        "{inspected}"
+    );
+    let doctor = world.run(&["doctor"]).out();
+    assert!(doctor.contains("[warn] environments: debian:12: vmlinux is not what was installed"), "{doctor}");
+}
+
+#[test]
+fn pulling_what_is_installed_is_quick_and_says_so() {
+    let Some(world) = World::with_guests("pulling_what_is_installed") else { return };
+    let ended = world.run(&["env", "pull", "debian:12"]);
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
+    assert!(ended.stderr.contains("[pull] phase=install environment=debian:12\n"), "{}", ended.stderr);
+    assert!(ended.stderr.ends_with("[pull] phase=ready environment=debian:12\n"), "{}", ended.stderr);
+    assert!(ended.out().starts_with("Pulled: debian:12\nEnvironment: debian:12\n"), "{}", ended.out());
+    let manifest = world.cache().join("debian_12-1.0.0/environment.json");
+    let manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(manifest).unwrap()).unwrap();
+    assert!(manifest["packages"].as_array().unwrap().iter().any(|package| package["name"] == "git"));
+    assert!(manifest["kernel"]["release"].as_str().unwrap().contains("cloud"));
+}
+
+#[test]
+fn the_demo_prints_the_payload() {
+    let Some(world) = World::with_guests("the_demo_prints_the_payload") else { return };
+    let record = world.run(&["demo"]).json();
+    assert!(record["stdout"].as_str().unwrap().starts_with("git version 2."), "{record}");
+    assert_eq!(record["cleanup"]["reason"], "post_exec_cleanup");
+}

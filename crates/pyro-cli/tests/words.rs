@@ -1,0 +1,161 @@
+//! What the command line says without any guest: help, usage, errors, doctor on a bare host.
+
+mod common;
+
+use common::World;
+use std::os::unix::fs::PermissionsExt;
+
+#[test]
+fn every_help_text_is_what_it_was_and_ends_in_an_example() {
+    let world = World::empty();
+    let commands: &[&[&str]] = &[
+        &["--help"],
+        &["env", "--help"],
+        &["env", "list", "--help"],
+        &["env", "pull", "--help"],
+        &["env", "inspect", "--help"],
+        &["env", "prune", "--help"],
+        &["run", "--help"],
+        &["doctor", "--help"],
+        &["demo", "--help"],
+    ];
+    let mut all = String::new();
+    for words in commands {
+        let ended = world.run(words);
+        assert_eq!(ended.code, 0);
+        let text = ended.out();
+        let last = text.trim_end().lines().last().unwrap().trim();
+        assert!(last.contains("pyro "), "{words:?} ends with {last:?}");
+        all.push_str(&format!("$ pyro {}\n{text}\n", words.join(" ")));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn version_is_the_release() {
+    assert_eq!(World::empty().run(&["--version"]).out(), "pyro 2.1.0\n");
+}
+
+#[test]
+fn wrong_usage_says_what_to_do() {
+    let world = World::empty();
+    let cases: &[&[&str]] = &[
+        &["frobnicate"],
+        &["run"],
+        &["run", "debian:12"],
+        &["run", "debian:12", "--"],
+        &["run", "debian:12", "git", "--version"],
+        &["run", "debian:12", "--mem-mib", "lots", "--", "true"],
+        &["run", "--json", "debian:12"],
+        &["env", "pull"],
+        &["env", "inspect", "debian:12", "--frob", "--json"],
+    ];
+    let mut all = String::new();
+    for words in cases {
+        let ended = world.run(words);
+        assert_eq!(ended.code, 2, "{words:?}");
+        all.push_str(&format!("$ pyro {}\n{}{}\n", words.join(" "), ended.stderr, ended.out()));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn refused_values_and_names_are_errors_in_words_and_in_json() {
+    let world = World::empty();
+    let cases: &[(&[&str], i32)] = &[
+        (&["run", "debian:12", "--vcpu-count", "0", "--", "true"], 125),
+        (&["run", "debian:12", "--vcpu-count", "-3", "--", "true"], 125),
+        (&["run", "debian:12", "--mem-mib", "100", "--", "true"], 125),
+        (&["run", "debian:12", "--ttl-seconds", "1", "--", "true"], 125),
+        (&["run", "debian:12", "--timeout-seconds", "0", "--", "true"], 125),
+        (&["run", "debian:12", "--network", "--", "true"], 125),
+        (&["run", "debian:99", "--", "true"], 125),
+        (&["run", "debian:99", "--json", "--", "true"], 125),
+        (&["env", "inspect", "debian:99", "--json"], 1),
+        (&["env", "pull", "debian:99"], 1),
+    ];
+    let mut all = String::new();
+    for (words, code) in cases {
+        let ended = world.run(words);
+        assert_eq!(ended.code, *code, "{words:?}: {}", ended.stderr);
+        let stderr: String =
+            ended.stderr.lines().filter(|line| !line.starts_with("[run] phase")).collect::<Vec<_>>().join("\n");
+        all.push_str(&format!("$ pyro {}\n{stderr}\n{}\n", words.join(" "), ended.out()));
+    }
+    insta::assert_snapshot!(all);
+    assert!(!world.cache().exists(), "nothing was made for a refused request");
+}
+
+#[test]
+fn an_empty_host_lists_what_could_be_installed() {
+    let world = World::empty();
+    let text = world.run(&["env", "list"]).out();
+    assert!(text.starts_with("Catalog version: 2.1.0\ndebian:12 [not installed] "), "{text}");
+    let json = world.run(&["env", "list", "--json"]).json();
+    assert_eq!(json["environments"].as_array().unwrap().len(), 3);
+    assert_eq!(json["environments"][0]["installed"], false);
+    let inspected = world.run(&["env", "inspect", "debian:12-build"]).out();
+    assert!(inspected.contains("Default packages: git, gcc, make, cmake, python3\n"), "{inspected}");
+    assert_eq!(world.run(&["env", "prune"]).out(), "Deleted 0 cached environment entries.\n");
+}
+
+#[test]
+fn doctor_tells_the_truth_on_a_machine_with_nothing_installed() {
+    let world = World::empty();
+    let ended =
+        world.pyro().env("PATH", "/nonexistent").env("PYRO_QEMU", "no-such-qemu").args(["doctor", "--json"]).output();
+    let ended = common::Ended::from(ended.unwrap());
+    assert_eq!(ended.code, 1);
+    let report = ended.json();
+    assert_eq!(report["runtime_ok"], false);
+    let qemu = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "qemu").unwrap();
+    assert_eq!((qemu["status"].as_str(), qemu["detail"].as_str()), (Some("fail"), Some("no-such-qemu was not found")));
+    assert!(report["issues"][0].as_str().unwrap().starts_with("qemu: "), "{report}");
+}
+
+#[test]
+fn doctor_tells_a_missing_kvm_device_from_a_forbidden_one() {
+    let world = World::empty();
+    let reason = |device: &std::path::Path| {
+        let output = world.pyro().env("PYRO_KVM_DEVICE", device).args(["doctor", "--json"]).output().unwrap();
+        let report = common::Ended::from(output).json();
+        assert_eq!(report["kvm"]["usable"], false);
+        report["kvm"]["reason"].as_str().unwrap().to_owned()
+    };
+    let missing = world.base.path().join("kvm");
+    assert_eq!(reason(&missing), format!("{} is not there", missing.display()));
+    // A directory can be opened for writing by nobody, not even by root.
+    assert_eq!(
+        reason(world.base.path()),
+        format!("this user may not open {} for reading and writing", world.base.path().display())
+    );
+}
+
+#[test]
+fn a_qemu_that_is_too_old_is_refused_before_anything_is_fetched() {
+    let world = World::empty();
+    let old = world.base.path().join("old-qemu");
+    std::fs::write(&old, "#!/bin/sh\necho 'QEMU emulator version 7.2.19'\n").unwrap();
+    std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let output = world.pyro().env("PYRO_QEMU", &old).args(["env", "pull", "debian:12", "--json"]).output().unwrap();
+    let ended = common::Ended::from(output);
+    assert_eq!((ended.code, ended.json()["code"].as_str().unwrap().to_owned()), (1, "qemu_too_old".into()));
+    let output =
+        world.pyro().env("PYRO_QEMU", &old).args(["run", "debian:12", "--json", "--", "true"]).output().unwrap();
+    let ended = common::Ended::from(output);
+    assert_eq!((ended.code, ended.json()["code"].as_str().unwrap().to_owned()), (125, "qemu_too_old".into()));
+    let output = world.pyro().env("PYRO_QEMU", &old).args(["doctor"]).output().unwrap();
+    assert!(common::Ended::from(output).out().contains("is QEMU 7.2.19, and 8.2 or newer is needed"));
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_made_is_named() {
+    let world = World::empty();
+    let file = world.base.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let output =
+        world.pyro().env("PYRO_ENVIRONMENT_CACHE_DIR", file.join("below")).args(["env", "pull", "debian:12"]).output();
+    let ended = common::Ended::from(output.unwrap());
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("[error] could not make "), "{}", ended.stderr);
+}

@@ -1,0 +1,171 @@
+//! What it costs, as ratios measured side by side in one run, with their spread.
+//!
+//! A pair is one run of each, one after the other, the order changing each time; a ratio is taken
+//! for each pair, and its median and quartiles are printed. Milliseconds are printed too, and mean
+//! little on another machine.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use crate::floor::{self, Start};
+use crate::statistics::{Summary, summarise};
+
+const PAIRS: usize = 15;
+const COLD_PAIRS: usize = 5;
+
+/// One thing that is timed.
+type Timed<'a> = &'a dyn Fn() -> Result<(), String>;
+
+struct Bench {
+    pyro: PathBuf,
+    cache: PathBuf,
+    home: tempfile::TempDir,
+}
+
+/// Runs the hidden `floor` command, which the benchmark starts as a process of its own, so that
+/// both sides of a ratio pay for the start of a process.
+pub fn floor(words: &[String]) -> Result<(), String> {
+    let [start, environment, template] = words else { return Err("floor template|cold ENVIRONMENT TEMPLATE".into()) };
+    let start = if start == "cold" { Start::Cold } else { Start::Template };
+    floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
+}
+
+pub fn run(root: &Path) -> Result<(), String> {
+    let home = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let bench = Bench { pyro: root.join("target/release/pyro"), cache: root.join("target/test-cache"), home };
+    bench.pull()?;
+    let environment = bench.cache.join("debian_12-1.0.0");
+    let template = bench.template(&environment)?;
+    println!("bench: {PAIRS} pairs each; ratio: median (first to third quartile)\n");
+
+    let run = || bench.pyro(&["run", "debian:12", "--", "true"]);
+    let floor = || bench.floor("template", &environment, &template);
+    let cold = || bench.floor("cold", &environment, &template);
+    let version = || bench.pyro(&["--version"]);
+    let nothing = || finish("true", Command::new("true"));
+
+    let (ratio, ours, theirs) = pairs(&run, &floor, PAIRS)?;
+    println!("pyro run -- true / floor        {ratio}   goal at most 1.2   [{ours} ms / {theirs} ms]");
+    let (ratio, theirs, ours) = pairs(&cold, &run, COLD_PAIRS)?;
+    println!("cold boot / pyro run -- true    {ratio}   goal at least 8    [{theirs} ms / {ours} ms]");
+    let (ratio, ours, theirs) = pairs(&version, &nothing, PAIRS * 2)?;
+    println!("pyro --version / true           {ratio}   goal: under 10 ms  [{ours} ms / {theirs} ms]");
+    println!("private memory of one machine   {} MiB   goal at most 60", bench.private_memory()? >> 20);
+    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    println!("size of the agent               {} KiB   goal under 1536", bench.agent_size()? >> 10);
+    println!("size of pyro, agent included    {} KiB", size(&bench.pyro) >> 10);
+    Ok(())
+}
+
+impl Bench {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.pyro);
+        command.args(words).env("PYRO_HOME", self.home.path()).env("PYRO_ENVIRONMENT_CACHE_DIR", &self.cache);
+        command
+    }
+
+    fn pyro(&self, words: &[&str]) -> Result<(), String> {
+        finish("pyro", self.command(words))
+    }
+
+    /// The same program as this, as a process of its own.
+    fn floor(&self, start: &str, environment: &Path, template: &Path) -> Result<(), String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = Command::new(program);
+        command.args(["floor", start]).arg(environment).arg(template);
+        finish("floor", command)
+    }
+
+    fn pull(&self) -> Result<(), String> {
+        self.pyro(&["env", "pull", "debian:12"])?;
+        // Whatever was there: this makes sure of the template for this build.
+        self.pyro(&["run", "debian:12", "--", "true"])
+    }
+
+    /// The directory of the template that runs use, with an empty overlay in it for the floor.
+    fn template(&self, environment: &Path) -> Result<PathBuf, String> {
+        let entries = std::fs::read_dir(environment.join("templates")).map_err(|error| error.to_string())?;
+        let mut found: Vec<(std::time::SystemTime, PathBuf)> = entries
+            .flatten()
+            .filter(|entry| is_default_size(&entry.path()))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        found.sort();
+        let template = found.pop().ok_or("there is no template of the default size")?.1;
+        let copy = self.home.path().join("template");
+        std::fs::create_dir(&copy).map_err(|error| error.to_string())?;
+        for name in ["memory", "state", "disk.qcow2"] {
+            std::os::unix::fs::symlink(template.join(name), copy.join(name)).map_err(|error| error.to_string())?;
+        }
+        let mut image = Command::new("qemu-img");
+        image.args(["create", "-q", "-u", "-f", "qcow2"]).arg(copy.join("blank.qcow2")).arg("16G");
+        finish("qemu-img", image)?;
+        Ok(copy)
+    }
+
+    /// Bytes of one restored machine's process that it shares with nobody, while a command sleeps.
+    fn private_memory(&self) -> Result<u64, String> {
+        let mut command = self.command(&["run", "debian:12", "--", "sh", "-c", "echo up; sleep 60"]);
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().map_err(|error| error.to_string())?;
+        let mut up = [0; 3];
+        let stdout = child.stdout.as_mut().ok_or("no output")?;
+        std::io::Read::read_exact(stdout, &mut up).map_err(|error| error.to_string())?;
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        let children = std::fs::read_to_string(children).map_err(|error| error.to_string())?;
+        let machine = children.split_whitespace().next().ok_or("the run has no machine")?;
+        let memory =
+            std::fs::read_to_string(format!("/proc/{machine}/smaps_rollup")).map_err(|error| error.to_string())?;
+        let kib = memory
+            .lines()
+            .find_map(|line| line.strip_prefix("Private_Dirty:")?.split_whitespace().next()?.parse::<u64>().ok());
+        child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
+        kib.map(|kib| kib << 10).ok_or_else(|| "the kernel does not say".into())
+    }
+
+    fn agent_size(&self) -> Result<u64, String> {
+        let output = self.command(&["doctor", "--json"]).output().map_err(|error| error.to_string())?;
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())?;
+        report["runtime"]["agent_bytes"].as_u64().ok_or_else(|| "doctor does not say".into())
+    }
+}
+
+fn is_default_size(template: &Path) -> bool {
+    let record = std::fs::read(template.join("template.json")).unwrap_or_default();
+    let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
+    record["vcpu_count"] == 1 && record["mem_mib"] == 1024
+}
+
+fn finish(name: &str, mut command: Command) -> Result<(), String> {
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{name}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{name}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Ratio of the first to the second, and the milliseconds of each.
+fn pairs(first: Timed<'_>, second: Timed<'_>, count: usize) -> Result<(Summary, Summary, Summary), String> {
+    let (mut ratios, mut firsts, mut seconds) = (Vec::new(), Vec::new(), Vec::new());
+    for pair in 0..count {
+        let (one, other) = if pair % 2 == 0 {
+            let one = time(first)?;
+            (one, time(second)?)
+        } else {
+            let other = time(second)?;
+            (time(first)?, other)
+        };
+        ratios.push(one / other);
+        firsts.push(one);
+        seconds.push(other);
+    }
+    Ok((summarise(&ratios), summarise(&firsts), summarise(&seconds)))
+}
+
+/// Milliseconds.
+fn time(timed: Timed<'_>) -> Result<f64, String> {
+    let began = Instant::now();
+    timed()?;
+    Ok(began.elapsed().as_secs_f64() * 1e3)
+}

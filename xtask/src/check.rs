@@ -1,0 +1,158 @@
+//! Every check and every test, in one command, with their counts.
+//!
+//! ```text
+//! format, lints                     no test is counted here
+//! unit      pure decisions, the manager on the fake engine, the words of the command line
+//! guests    real guests, over one environment that is pulled once and kept in target/
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Guests at once: as many as this is meant for, a machine with two processors.
+const GUESTS_AT_ONCE: &str = "--test-threads=2";
+
+#[derive(Default)]
+struct Counts {
+    passed: u32,
+    failed: u32,
+    skipped: u32,
+}
+
+pub fn run(root: &Path) -> Result<(), String> {
+    let house = House { root: root.to_owned(), skips: root.join("target/skipped-tests.log") };
+    let _ = fs::remove_file(&house.skips);
+    house.must("format", &["fmt", "--all", "--", "--check"])?;
+    house.must("lints", &["clippy", "--workspace", "--all-targets", "--locked", "-q", "--", "-D", "warnings"])?;
+    let mut total = Counts::default();
+    let unit: &[&[&str]] = &[
+        &[
+            "test",
+            "--workspace",
+            "--locked",
+            "--exclude",
+            "pyro-cli",
+            "--exclude",
+            "pyro-manager",
+            "--exclude",
+            "pyro-agent",
+        ],
+        &["test", "-p", "pyro-agent", "--locked"],
+        &["test", "-p", "pyro-manager", "--locked", "--lib", "--test", "run"],
+        &["test", "-p", "pyro-cli", "--locked", "--bins", "--test", "words"],
+    ];
+    house.tier("unit", unit, &mut total)?;
+    house.pull()?;
+    let guests: &[&[&str]] = &[
+        &["test", "-p", "pyro-manager", "--locked", "--test", "agent", "--", GUESTS_AT_ONCE],
+        &["test", "-p", "pyro-cli", "--locked", "--test", "guests", "--", GUESTS_AT_ONCE],
+    ];
+    house.tier("guests", guests, &mut total)?;
+    if let Ok(skips) = fs::read_to_string(&house.skips) {
+        println!("skipped:\n{skips}");
+    }
+    println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    if total.failed == 0 { Ok(()) } else { Err("check: there are failures".into()) }
+}
+
+struct House {
+    root: PathBuf,
+    skips: PathBuf,
+}
+
+impl House {
+    fn cargo(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(words).current_dir(&self.root);
+        command.env("PYRO_TEST_CACHE", self.cache()).env("PYRO_TEST_SKIPS", &self.skips);
+        command.env("INSTA_UPDATE", "no").env("INSTA_FORCE_PASS", "0");
+        command
+    }
+
+    /// Where the environment that the tests share is kept.
+    fn cache(&self) -> PathBuf {
+        self.root.join("target/test-cache")
+    }
+
+    fn must(&self, what: &str, words: &[&str]) -> Result<(), String> {
+        println!("check: {what}");
+        let status = self.cargo(words).status().map_err(|error| format!("{what}: {error}"))?;
+        if status.success() { Ok(()) } else { Err(format!("check: {what} failed")) }
+    }
+
+    /// Installs debian:12 for the tests, where it is not; another build of the agent gets a
+    /// template of its own.
+    fn pull(&self) -> Result<(), String> {
+        println!("check: pull debian:12 for the tests");
+        self.must("build", &["build", "-p", "pyro-cli", "--locked", "-q"])?;
+        let status = Command::new(self.root.join("target/debug/pyro"))
+            .args(["env", "pull", "debian:12"])
+            .env("PYRO_ENVIRONMENT_CACHE_DIR", self.cache())
+            .env("PYRO_HOME", self.root.join("target/test-home"))
+            .stdout(Stdio::null())
+            .status()
+            .map_err(|error| format!("pull: {error}"))?;
+        if status.success() { Ok(()) } else { Err("check: debian:12 could not be pulled for the tests".into()) }
+    }
+
+    fn tier(&self, name: &str, runs: &[&[&str]], total: &mut Counts) -> Result<(), String> {
+        println!("check: tests: {name}");
+        let skipped_before = self.skipped();
+        let mut tier = Counts::default();
+        for words in runs {
+            let output =
+                self.cargo(words).stderr(Stdio::inherit()).output().map_err(|error| format!("{name}: {error}"))?;
+            let text = String::from_utf8_lossy(&output.stdout);
+            print!("{text}");
+            let counted = count(&text);
+            if !output.status.success() && counted.failed == 0 {
+                return Err(format!("check: `cargo {}` failed before it ran its tests", words.join(" ")));
+            }
+            tier.passed += counted.passed;
+            tier.failed += counted.failed;
+            tier.skipped += counted.skipped;
+        }
+        // A test that skips itself has passed in the eyes of its harness.
+        let skipped = self.skipped() - skipped_before;
+        tier.passed -= skipped.min(tier.passed);
+        tier.skipped += skipped;
+        println!("check: {name}: {} passed, {} failed, {} skipped", tier.passed, tier.failed, tier.skipped);
+        total.passed += tier.passed;
+        total.failed += tier.failed;
+        total.skipped += tier.skipped;
+        Ok(())
+    }
+
+    fn skipped(&self) -> u32 {
+        fs::read_to_string(&self.skips).map_or(0, |text| text.lines().count() as u32)
+    }
+}
+
+/// Adds up the closing lines of cargo's test programs.
+fn count(output: &str) -> Counts {
+    let mut counts = Counts::default();
+    for line in output.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        let number = |word: &str| {
+            let before = line.split(word).next()?;
+            before.split_whitespace().last()?.parse::<u32>().ok()
+        };
+        counts.passed += number(" passed").unwrap_or(0);
+        counts.failed += number(" failed").unwrap_or(0);
+        counts.skipped += number(" ignored").unwrap_or(0);
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn closing_lines_are_added_up() {
+        let output = "test a ... ok\ntest result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\nnoise\n\
+                      test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured\n";
+        let counts = count(output);
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (7, 2, 1));
+    }
+}

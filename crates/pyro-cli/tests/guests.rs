@@ -1,5 +1,7 @@
 //! The command line with real guests, the way a user types it.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod common;
 
 use std::io::{BufRead, BufReader, Read};

@@ -1,5 +1,7 @@
 //! What the command line says without any guest: help, usage, errors, doctor on a bare host.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 mod common;
 
 use common::World;

@@ -1,6 +1,8 @@
 //! The agent in a real guest: what it promises about commands. One guest a test, restored from the
 //! template that all tests share.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! One-shot runs over the fake engine: every step can fail, and nothing is ever left.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! In a program of its own: a signal is only kept for the descriptor when the first thread of the
 //! process blocks it, and a test harness runs tests in others.
 
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
 use pyro_sys::signals::ChildSignals;
 use rustix::event::{PollFd, PollFlags, poll};
 

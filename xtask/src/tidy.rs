@@ -28,10 +28,10 @@ const EMPTY_NAMES: &[&str] = &["core", "common", "util", "utils", "base", "helpe
 /// No source file is longer, tests aside. Exceptions are named here and only shrink.
 const HARD_LIMIT: usize = 800;
 const SOFT_LIMIT: usize = 400;
-const LONG_FILES: &[&str] = &["crates/pyro-manager/src/run.rs"];
+const LONG_FILES: &[&str] = &[];
 /// What only a face may do.
 const FACES_ONLY: &[&str] =
-    &["println!", "eprintln!", "print!(", "env::var", "env::args", "env::home_dir", "stdin()", "stdout()"];
+    &["println!", "eprintln!", "print!(", "env::var", "env::args", "env::home_dir", "io::stdin", "io::stdout"];
 
 pub fn run(root: &Path) -> Result<(), String> {
     let mut problems = dependencies(root)?;

@@ -16,10 +16,12 @@ mod config;
 mod doctor;
 mod environments;
 mod error;
+mod host_compat;
 mod limits;
 mod output;
 mod payload;
 mod run;
+mod session;
 mod shell;
 mod template;
 mod unpacker;
@@ -38,7 +40,8 @@ pub use payload::{
 };
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
-pub use run::{Phase, RunEvent, RunIo, RunRequest, Session};
+pub use run::{Phase, RunEvent, RunIo, RunRequest};
+pub use session::Session;
 pub use shell::join as shell_join;
 
 use std::path::PathBuf;

@@ -10,6 +10,9 @@ pub use pyro_environment::CATALOG_VERSION;
 /// How a command was run.
 pub const GUEST_AGENT: &str = "guest_agent";
 
+/// On the host, with no boundary: the caller asked for it, and no guest could be had.
+pub const HOST_COMPAT: &str = "host_compat";
+
 /// The result of a one-shot command.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RunRecord {

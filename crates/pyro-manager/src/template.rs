@@ -23,7 +23,7 @@ use pyro_hostfs::{digest, directory, stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::host;
-use crate::run::identity;
+use crate::session::identity;
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};

@@ -392,3 +392,38 @@ async fn a_damaged_environment_is_said_and_pulled_again() {
     assert!(notices(&events)[0].contains("is damaged: vmlinux is not what was installed"), "{:?}", notices(&events));
     assert!(!Path::new(&world.environment).exists(), "the damaged one is gone");
 }
+
+#[tokio::test]
+async fn the_host_stands_in_only_where_no_guest_can_be_had_and_only_when_asked() {
+    let world = world();
+    let mut allowed = request("echo $HOME; pwd; cat; echo err >&2; exit 7");
+    allowed.options.host_compat = pyro_manager::HostCompat::Allowed;
+    let in_guest = world.run_request(allowed.clone()).await.0.unwrap();
+    assert_eq!(in_guest.execution_mode, "guest_agent", "a guest can be had");
+    world.engine.behave(|behaviour| behaviour.restore = Start::Refused);
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "machine_not_started", "nobody asked");
+    let (result, events) = world.run_request(allowed).await;
+    let record = result.unwrap();
+    assert_eq!((record.execution_mode, record.isolation.boundary), ("host_compat", "none"));
+    assert_eq!((record.exit_code, record.stderr.as_str(), record.accelerator), (7, "err\n", None));
+    let lines: Vec<&str> = record.stdout.lines().collect();
+    assert!(lines[0] == lines[1] && lines[0].ends_with("/workspace"), "{lines:?}");
+    assert!(notices(&events).last().unwrap().contains("running on this host, with no isolation"));
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_command_on_the_host_leaves_no_process_behind() {
+    let world = world();
+    world.engine.behave(|behaviour| behaviour.program_is_there = false);
+    let mut stubborn = request("echo a; (setsid sleep 4711 &); trap '' TERM; sleep 4711; sleep 4711");
+    stubborn.options.host_compat = pyro_manager::HostCompat::Allowed;
+    stubborn.timeout = Duration::from_secs(1);
+    let record = world.run_request(stubborn).await.0.unwrap();
+    assert_eq!((record.exit_code, record.timed_out, record.stdout.as_str()), (124, true, "a\n"));
+    let left = std::process::Command::new("sh")
+        .args(["-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -c 'sleep 471[1]'"])
+        .output();
+    assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap().trim(), "0");
+    world.assert_nothing_is_left();
+}

@@ -1,0 +1,191 @@
+//! A machine of this process, from its template to an answering guest.
+//!
+//! ```text
+//! environment (pulled when not there) ─▶ accelerator ─▶ directory ─▶ template ─▶ restored ─▶ answers
+//! ```
+//!
+//! The caller's process owns the machine: no daemon, no supervisor. When that process dies, the
+//! kernel kills the machine, and the next command removes the directory.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pyro_engine::{Accelerator, Death, Machine};
+use pyro_environment::{EnvironmentError, Installed};
+use pyro_guest::{Guest, Identity};
+use tokio::sync::mpsc;
+
+use crate::environments::EnvironmentProgress;
+use crate::payload::StartMode;
+use crate::run::{Phase, RunEvent, tell};
+use crate::template::Lookup;
+use crate::unpacker::{attach, await_guest, in_time};
+use crate::vm::{VmDirectory, VmId, hex, random_bytes};
+use crate::{Error, MachineSize, Pyro, VmOptions};
+
+/// How long a restored guest may take to answer.
+const RESTORE_LIMIT: Duration = Duration::from_secs(30);
+
+/// A machine of this process whose guest has answered. Dropping it removes it.
+pub struct Session {
+    pub(crate) id: VmId,
+    pub(crate) installed: Installed,
+    pub(crate) machine: Box<dyn Machine>,
+    pub(crate) guest: Guest,
+    pub(crate) mode: StartMode,
+    pub(crate) created: Duration,
+    // Last, so that the machine is ended before its files go.
+    directory: VmDirectory,
+}
+
+impl Session {
+    /// The way to the guest.
+    #[must_use]
+    pub fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// Process id of the machine, where it is a process.
+    #[must_use]
+    pub fn process_id(&self) -> Option<u32> {
+        self.machine.process_id()
+    }
+
+    /// Resolves when the machine has ended by itself.
+    pub async fn died(&mut self) -> Death {
+        self.machine.died().await
+    }
+
+    /// Ends the machine and removes everything of it.
+    ///
+    /// # Errors
+    /// [`Error::Host`] when something could not be removed.
+    pub async fn end(self) -> Result<(), Error> {
+        self.machine.halt().await;
+        self.directory.remove()
+    }
+}
+
+impl Pyro {
+    /// A machine of the environment, with its guest up and nothing run in it yet. It lives in this
+    /// process, and dies with the thread that called this.
+    ///
+    /// # Errors
+    /// [`Error`]; then nothing is left of it.
+    pub async fn session(
+        &self,
+        environment: &str,
+        options: VmOptions,
+        events: &mpsc::Sender<RunEvent>,
+    ) -> Result<Session, Error> {
+        let began = Instant::now();
+        tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
+        let installed = self.environment_for_run(environment, events).await?;
+        let accelerator = self.accelerator(&installed).await?;
+        let id = VmId::random()?;
+        let directory = VmDirectory::create(&self.vms(), &id)?;
+        let created = began.elapsed();
+        tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
+        let started = self.start(&installed, accelerator, options.size, &id, &directory, events).await;
+        // A QEMU that is too old fails in many ways; its version is the reason to tell.
+        let (machine, guest, mode) = started.map_err(|error| match self.check_engine() {
+            Err(reason) if error.means_no_guest() => reason,
+            _ => error,
+        })?;
+        Ok(Session { id, installed, machine, guest, mode, created, directory })
+    }
+
+    /// The environment, pulled when it is not installed, and made again when it is damaged.
+    async fn environment_for_run(&self, name: &str, events: &mpsc::Sender<RunEvent>) -> Result<Installed, Error> {
+        match self.store.installed(name) {
+            Ok(installed) => return Ok(installed),
+            Err(EnvironmentError::NotInstalled { .. }) => {
+                tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
+            }
+            Err(error @ EnvironmentError::Damaged { .. }) => {
+                tell(events, RunEvent::Notice(format!("{error}; removing it and pulling it again"))).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.check_engine()?;
+        let mut report = |progress| drop(events.try_send(RunEvent::Environment(progress)));
+        self.install(name, &mut report).await
+    }
+
+    /// Restores a machine from its template. A template that is not there is made first; one that
+    /// is damaged, or cannot be restored from, is dropped and made again, once.
+    async fn start(
+        &self,
+        installed: &Installed,
+        accelerator: Accelerator,
+        size: MachineSize,
+        id: &VmId,
+        directory: &VmDirectory,
+        events: &mpsc::Sender<RunEvent>,
+    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+        let key = self.template_key(installed, accelerator, size)?;
+        let mut mode = StartMode::Template;
+        for _ in 0..3 {
+            let problem = match self.find_template(installed, &key).await? {
+                Lookup::Found(template) => {
+                    let spec = template.restore_spec(id, directory.path())?;
+                    match self.restore(spec, id).await {
+                        Ok((machine, guest)) => return Ok((machine, guest, mode)),
+                        Err(error) if mode == StartMode::Cold => return Err(error),
+                        Err(error @ (Error::Start(_) | Error::DiedEarly { .. } | Error::GuestNotUp { .. })) => {
+                            let failure = error.failure().error;
+                            Some(failure.lines().next().unwrap_or_default().to_owned())
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                Lookup::Missing => None,
+                Lookup::Damaged(problem) => Some(problem),
+            };
+            match problem {
+                Some(problem) => {
+                    let notice = format!("the template was unusable and is made again: {problem}");
+                    tell(events, RunEvent::Notice(notice)).await?;
+                    self.drop_template(installed, &key).await?;
+                }
+                None => {
+                    let _ = events.try_send(RunEvent::Environment(EnvironmentProgress::Template));
+                    self.make_template(installed, &key).await?;
+                    mode = StartMode::Cold;
+                }
+            }
+        }
+        Err(Error::Host {
+            attempt: "make a template that stays".into(),
+            source: std::io::Error::other("another process keeps removing it"),
+        })
+    }
+
+    /// Restores a machine and gives it its identity. No command was sent when this fails.
+    pub(crate) async fn restore(
+        &self,
+        spec: pyro_engine::RestoreSpec,
+        id: &VmId,
+    ) -> Result<(Box<dyn Machine>, Guest), Error> {
+        let mut machine = in_time(self.engine.restore(spec), RESTORE_LIMIT).await?;
+        let guest = attach(&mut *machine);
+        guest.introduce(identity(id)?);
+        match await_guest(&mut *machine, guest.ready(), RESTORE_LIMIT).await {
+            Ok(()) => Ok((machine, guest)),
+            Err(error) => {
+                machine.halt().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Who a machine is from now on.
+pub(crate) fn identity(id: &VmId) -> Result<Identity, Error> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Identity {
+        wall_clock_ns: u64::try_from(since.as_nanos()).unwrap_or(0),
+        entropy: random_bytes::<64>()?.to_vec(),
+        host_name: id.to_string(),
+        machine_id: hex(&random_bytes::<16>()?),
+    })
+}

@@ -7,8 +7,10 @@ use std::io;
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::EnvironmentError;
 use crate::error::host;
@@ -66,8 +68,9 @@ pub async fn run_to_end(
     mut command: Command,
     mut said: impl FnMut(&str),
 ) -> Result<(), EnvironmentError> {
-    let mut child =
-        command.stderr(Stdio::piped()).kill_on_drop(true).spawn().map_err(|source| spawn_error(program, source))?;
+    let child = command.stderr(Stdio::piped()).spawn().map_err(|source| spawn_error(program, source))?;
+    let mut asked = AskedToEnd(child);
+    let child = &mut asked.0;
     let mut last_words = VecDeque::new();
     if let Some(stderr) = child.stderr.take() {
         let mut reader = BufReader::new(stderr);
@@ -97,6 +100,24 @@ pub async fn run_to_end(
         status: status.to_string(),
         last_words: last_words.into_iter().collect(),
     })
+}
+
+/// A program that is asked to end, and waited for, when nobody waits for its result any more: it
+/// cleans up after itself then. One that takes too long is killed.
+struct AskedToEnd(Child);
+
+/// How long a program may take to clean up.
+const CLEAN_UP_LIMIT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+impl Drop for AskedToEnd {
+    fn drop(&mut self) {
+        let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+        if let Ok(ended) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            let _ = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&CLEAN_UP_LIMIT));
+        }
+        let _ = self.0.start_kill();
+    }
 }
 
 fn spawn_error(program: &str, source: io::Error) -> EnvironmentError {
@@ -130,6 +151,24 @@ mod tests {
         let script = "echo 'tar: x: Cannot write: No space left on device' >&2; exit 2";
         let error = run_to_end("tar", shell(script), |_| {}).await.unwrap_err();
         assert!(error.is_out_of_space());
+    }
+
+    #[tokio::test]
+    async fn a_program_that_nobody_waits_for_any_more_may_clean_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let (half, cleaned) = (directory.path().join("half"), directory.path().join("cleaned"));
+        let script = format!(
+            "trap 'kill $!; rm {half}; touch {cleaned}; exit 1' TERM; touch {half}; echo up >&2; sleep 600 & wait",
+            half = half.display(),
+            cleaned = cleaned.display()
+        );
+        let (up, mut heard) = tokio::sync::mpsc::unbounded_channel();
+        let running = run_to_end("tool", shell(&script), |_| up.send(()).unwrap());
+        tokio::select! {
+            _ = running => panic!("it does not end by itself"),
+            _ = heard.recv() => {}
+        }
+        assert!(cleaned.exists() && !half.exists());
     }
 
     #[tokio::test]

@@ -158,9 +158,9 @@ impl Store {
             Err(error) => return Err(error),
         }
         self.check_space(entry)?;
-        let partial = self.partial(entry);
-        let result = self.install(entry, &partial, unpacker, progress).await;
-        let removed = self.remove_partial(&partial).await;
+        let partial = Abandoned(self.partial(entry));
+        let result = self.install(entry, &partial.0, unpacker, progress).await;
+        let removed = self.remove_partial(&partial.0).await;
         result?;
         removed?;
         self.installed(name)
@@ -299,6 +299,21 @@ impl Store {
             return Err(host(format!("remove {}", scratch.display()))(error));
         }
         fs::remove_file(&note).map_err(host("remove a note"))
+    }
+}
+
+/// A partial directory, removed as far as that goes when the pull is given up half way. What it
+/// cannot remove the next pull does.
+struct Abandoned(PathBuf);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        if let Ok(scratch) = fs::read_to_string(self.0.join(SCRATCH_NOTE))
+            && directory::remove(Path::new(&scratch)).is_err()
+        {
+            return; // the note stays, for the next pull
+        }
+        let _ = directory::remove(&self.0);
     }
 }
 

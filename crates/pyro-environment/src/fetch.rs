@@ -37,7 +37,7 @@ pub struct Fetch<'a> {
 
 /// Fetches packages from the release's archive, signed by the Debian archive keys, into one tar.
 pub async fn fetch(tools: &Tools, fetch: Fetch<'_>, mut said: impl FnMut(&str)) -> Result<(), EnvironmentError> {
-    let mut command = tools.command("mmdebstrap")?;
+    let mut command = package_tool(tools).await?;
     command.arg(format!("--variant={}", fetch.variant)).arg("--format=tar");
     command.args(["--components=main", "--skip=output/mknod"]);
     for package in fetch.packages {
@@ -53,6 +53,23 @@ pub async fn fetch(tools: &Tools, fetch: Fetch<'_>, mut said: impl FnMut(&str)) 
         }
     })
     .await
+}
+
+/// mmdebstrap; as root, with a mount namespace of its own. Root's mmdebstrap mounts things below its
+/// scratch directory, and what a killed one left mounted would stand in the way of removing it.
+async fn package_tool(tools: &Tools) -> Result<Command, EnvironmentError> {
+    if rustix::process::geteuid().is_root() {
+        let mut trial = tools.command("unshare")?;
+        trial.args(["--mount", "true"]).stdin(Stdio::null()).stdout(Stdio::null());
+        // A container's root may not, and may not mount either.
+        if run_to_end("unshare", trial, |_| {}).await.is_ok() {
+            let mut command = tools.command("unshare")?;
+            tools.command("mmdebstrap")?;
+            command.args(["--mount", "--propagation", "private", "mmdebstrap"]);
+            return Ok(command);
+        }
+    }
+    tools.command("mmdebstrap")
 }
 
 /// Of what mmdebstrap says, the work; not its choices and its housekeeping.

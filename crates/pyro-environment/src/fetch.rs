@@ -10,7 +10,7 @@ use std::process::Stdio;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::EnvironmentError;
 use crate::error::host;
@@ -86,14 +86,14 @@ pub async fn run_to_end(
     mut said: impl FnMut(&str),
 ) -> Result<(), EnvironmentError> {
     let child = command.stderr(Stdio::piped()).spawn().map_err(|source| spawn_error(program, source))?;
-    let mut asked = AskedToEnd(child);
-    let child = &mut asked.0;
+    let mut asked = AskedToEnd { child, stderr: None };
+    let AskedToEnd { child, stderr } = &mut asked;
     let mut last_words = VecDeque::new();
-    if let Some(stderr) = child.stderr.take() {
-        let mut reader = BufReader::new(stderr);
+    *stderr = child.stderr.take().map(BufReader::new);
+    if let Some(reader) = stderr {
         loop {
             let mut line = Vec::new();
-            match (&mut reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
+            match (&mut *reader).take(LONGEST_LINE).read_until(b'\n', &mut line).await {
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
@@ -120,20 +120,25 @@ pub async fn run_to_end(
 }
 
 /// A program that is asked to end, and waited for, when nobody waits for its result any more: it
-/// cleans up after itself then. One that takes too long is killed.
-struct AskedToEnd(Child);
+/// cleans up after itself then, with somebody still there to hear what it says. One that takes too
+/// long is killed.
+struct AskedToEnd {
+    child: Child,
+    stderr: Option<BufReader<ChildStderr>>,
+}
 
 /// How long a program may take to clean up.
 const CLEAN_UP_LIMIT: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
 
 impl Drop for AskedToEnd {
     fn drop(&mut self) {
-        let Some(pid) = self.0.id().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
+        let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid as i32)) else { return };
         let _ = rustix::process::kill_process(pid, Signal::TERM);
         if let Ok(ended) = rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            let _ = poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&CLEAN_UP_LIMIT));
+            let wait = || poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&CLEAN_UP_LIMIT));
+            while wait() == Err(rustix::io::Errno::INTR) {}
         }
-        let _ = self.0.start_kill();
+        let _ = self.child.start_kill();
     }
 }
 
@@ -175,7 +180,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (half, cleaned) = (directory.path().join("half"), directory.path().join("cleaned"));
         let script = format!(
-            "trap 'kill $!; rm {half}; touch {cleaned}; exit 1' TERM; touch {half}; echo up >&2; sleep 600 & wait",
+            "trap 'echo bye >&2; rm {half}; touch {cleaned}; exit 1' TERM; touch {half}; echo up >&2; \
+             while :; do sleep 0.05; done",
             half = half.display(),
             cleaned = cleaned.display()
         );

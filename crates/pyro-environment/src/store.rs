@@ -7,6 +7,7 @@
 //! ```
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::lock::{self, Lock, TryError};
@@ -30,6 +31,8 @@ pub struct Store {
     cache: PathBuf,
     tools: Tools,
     agent: Agent,
+    /// How much room there is; tests say otherwise.
+    available_bytes: fn(&Path) -> io::Result<u64>,
 }
 
 /// An installed environment.
@@ -62,7 +65,7 @@ impl Store {
     /// The store in the directory `cache`, which is made when something is first put there.
     #[must_use]
     pub fn new(cache: PathBuf, tools: Tools, agent: Agent) -> Self {
-        Self { cache, tools, agent }
+        Self { cache, tools, agent, available_bytes: directory::available_bytes }
     }
 
     /// The cache's directory.
@@ -160,6 +163,8 @@ impl Store {
         self.check_space(entry)?;
         let partial = Abandoned(self.partial(entry));
         let result = self.install(entry, &partial.0, unpacker, progress).await;
+        // Most programs and guests do not say plainly that the disk is full.
+        let result = result.map_err(|error| self.full_disk(entry).unwrap_or(error));
         let removed = self.remove_partial(&partial.0).await;
         result?;
         removed?;
@@ -248,19 +253,28 @@ impl Store {
     }
 
     fn check_space(&self, entry: &CatalogEntry) -> Result<(), EnvironmentError> {
-        let scratch_needed = entry.space_needed / 2;
-        for (path, needed) in [(&self.cache, entry.space_needed), (&self.tools.scratch, scratch_needed)] {
-            let available = directory::available_bytes(path).map_err(host(format!("look at {}", path.display())))?;
-            if available < needed {
-                return Err(EnvironmentError::NoSpace {
-                    name: entry.name.into(),
-                    path: path.clone(),
-                    available_mib: available >> 20,
-                    needed_mib: needed >> 20,
-                });
-            }
+        let needed = [(&self.cache, entry.space_needed), (&self.tools.scratch, entry.space_needed / 2)];
+        match needed.into_iter().find_map(|(path, needed)| self.lack_of_space(entry, path, needed, needed)) {
+            Some(lack) => Err(lack),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Whether a disk has run full while the environment was made.
+    fn full_disk(&self, entry: &CatalogEntry) -> Option<EnvironmentError> {
+        const FULL: u64 = 16 << 20;
+        let needed = [(&self.cache, entry.space_needed), (&self.tools.scratch, entry.space_needed / 2)];
+        needed.into_iter().find_map(|(path, needed)| self.lack_of_space(entry, path, FULL, needed))
+    }
+
+    fn lack_of_space(&self, entry: &CatalogEntry, path: &Path, least: u64, needed: u64) -> Option<EnvironmentError> {
+        let available = (self.available_bytes)(path).ok().filter(|available| *available < least)?;
+        Some(EnvironmentError::NoSpace {
+            name: entry.name.into(),
+            path: path.to_owned(),
+            available_mib: available >> 20,
+            needed_mib: needed >> 20,
+        })
     }
 
     /// Makes a scratch directory that others may enter, and notes it where the next pull finds it.

@@ -11,7 +11,7 @@ use super::Start;
 use crate::{Accelerator, Disk, Layering, MachineSpec, MemoryMode, StartError};
 
 /// Names this list of devices. It changes whenever the devices do: it is part of the fingerprint.
-pub const DEVICES: &str = "microvm-2";
+pub const DEVICES: &str = "microvm-3";
 
 /// Descriptors the process inherits, in this order from 3 on.
 pub const QMP_DESCRIPTOR: i32 = 3;
@@ -113,7 +113,11 @@ fn add_disk(words: &mut Words, number: usize, disk: &Disk) -> Result<(), StartEr
         node = next;
     }
     words.json("-blockdev", &node);
-    words.json("-device", &json!({"driver": "virtio-blk-device", "drive": format!("disk{number}")}));
+    // A full disk of the host is an error for the guest; by default it would stand still.
+    let device = json!({
+        "driver": "virtio-blk-device", "drive": format!("disk{number}"), "werror": "report", "rerror": "report",
+    });
+    words.json("-device", &device);
     Ok(())
 }
 

@@ -185,3 +185,28 @@ async fn a_damaged_environment_is_removed_before_it_is_made_again() {
     let _ = store.pull("debian:12", &NoUnpacker, &mut |_| {}).await;
     assert!(!directory.exists());
 }
+
+#[tokio::test]
+async fn a_pull_without_room_says_how_much_is_missing_and_starts_nothing() {
+    let base = tempfile::tempdir().unwrap();
+    let mut store = store(base.path());
+    store.available_bytes = |_| Ok(100 << 20);
+    let error = store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err();
+    let shown = error.to_string();
+    assert!(shown.ends_with("cache has 100 MiB free, and pulling debian:12 needs 1600 MiB"), "{shown}");
+    assert!(error.is_out_of_space());
+}
+
+#[tokio::test]
+async fn a_disk_that_ran_full_meanwhile_is_the_reason_that_is_told() {
+    let base = tempfile::tempdir().unwrap();
+    let mut store = store(base.path());
+    // Room enough while nothing is made yet, none afterwards.
+    store.available_bytes = |path| {
+        let partial = path.join(".partial-debian_12");
+        Ok(if partial.exists() { 0 } else { 1 << 40 })
+    };
+    let error = store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, EnvironmentError::NoSpace { available_mib: 0, .. }), "{error}");
+    assert!(matches!(store.installed("debian:12"), Err(EnvironmentError::NotInstalled { .. })));
+}

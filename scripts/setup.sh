@@ -115,5 +115,18 @@ setup_rust() {
     fi
 }
 
+# Python tools live in .venv; it is made anew when the list of them changes.
+setup_python() {
+    local wanted=scripts/requirements-dev.txt done=.venv/installed-requirements.txt
+    cmp -s "$wanted" "$done" && return
+    have python3 || apt_install python3
+    python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3-venv
+    say "installing Python tools into .venv: $(grep -v '^#' "$wanted" | tr '\n' ' ')"
+    rm -rf .venv
+    python3 -m venv .venv || fail "python3 -m venv failed" "apt-get install python3-venv"
+    .venv/bin/pip install --quiet --disable-pip-version-check -r "$wanted" || fail "pip could not install the Python tools"
+    cp "$wanted" "$done"
+}
+
 setup_runtime
-[ "${1:-}" = "--runtime" ] || setup_rust
+[ "${1:-}" = "--runtime" ] || { setup_rust; setup_python; }

@@ -1,9 +1,10 @@
 //! Every check and every test, in one command, with their counts.
 //!
 //! ```text
-//! format, lints                     no test is counted here
-//! unit      pure decisions, the manager on the fake engine, the words of the command line
-//! guests    real guests, over one environment that is pulled once and kept in target/
+//! format, lints     no test is counted here
+//! unit              pure decisions, and the words of the command line
+//! fake engine       the manager, with every step made to fail
+//! guests            real guests, over one environment that is pulled once and kept in target/
 //! ```
 
 use std::fs;
@@ -31,6 +32,7 @@ pub fn run(root: &Path) -> Result<(), String> {
             "test",
             "--workspace",
             "--locked",
+            "--no-fail-fast",
             "--exclude",
             "pyro-cli",
             "--exclude",
@@ -38,11 +40,11 @@ pub fn run(root: &Path) -> Result<(), String> {
             "--exclude",
             "pyro-agent",
         ],
-        &["test", "-p", "pyro-agent", "--locked"],
-        &["test", "-p", "pyro-manager", "--locked", "--lib", "--test", "run"],
+        &["test", "-p", "pyro-manager", "--locked", "--lib"],
         &["test", "-p", "pyro-cli", "--locked", "--bins", "--test", "words"],
     ];
     house.tier("unit", unit, &mut total)?;
+    house.tier("fake engine", &[&["test", "-p", "pyro-manager", "--locked", "--test", "run"]], &mut total)?;
     house.pull()?;
     let guests: &[&[&str]] = &[
         &["test", "-p", "pyro-manager", "--locked", "--test", "agent", "--", GUESTS_AT_ONCE],

@@ -9,9 +9,11 @@ use tokio::runtime::{Builder, Runtime};
 /// Directories of the system's administration programs, which an ordinary user's `PATH` lacks.
 const ADMINISTRATION: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// The manager for this user on this host.
+/// The manager for this user on this host, with nothing of the dead in its way.
 pub fn pyro() -> Pyro {
-    Pyro::new(config())
+    let pyro = Pyro::new(config());
+    pyro.sweep();
+    pyro
 }
 
 /// A runtime on this thread: machines live as long as the thread that started them.

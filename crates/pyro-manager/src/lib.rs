@@ -81,6 +81,12 @@ impl Pyro {
         &self.config
     }
 
+    /// Removes what killed processes left behind. Faces do this once when they start; it costs
+    /// nothing where nothing was left.
+    pub fn sweep(&self) {
+        vm::sweep_dead(&self.vms());
+    }
+
     fn vms(&self) -> PathBuf {
         self.config.data.join("vms")
     }

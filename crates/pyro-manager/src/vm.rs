@@ -87,6 +87,15 @@ impl Drop for VmDirectory {
     }
 }
 
+/// Removes what the dead left below `vms`, if there is anything at all.
+pub fn sweep_dead(vms: &Path) {
+    let anything = fs::read_dir(vms).is_ok_and(|mut entries| entries.next().is_some());
+    // Whoever holds the lock just now sweeps, too.
+    if anything && let Ok(_registry) = lock::try_exclusive(&vms.with_extension("lock")) {
+        sweep(vms);
+    }
+}
+
 /// Removes every directory whose owner is gone. The caller holds the machines' lock.
 fn sweep(vms: &Path) {
     let Ok(entries) = fs::read_dir(vms) else { return };
@@ -119,6 +128,19 @@ mod tests {
         fs::write(dead.join("disk.qcow2"), "x").unwrap();
         let next = VmDirectory::create(&vms, &VmId::random().unwrap()).unwrap();
         assert!(living.path().exists() && next.path().exists() && !dead.exists());
+    }
+
+    #[test]
+    fn a_sweep_alone_removes_the_dead_and_makes_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let vms = base.path().join("vms");
+        sweep_dead(&vms);
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+        let living = VmDirectory::create(&vms, &VmId::random().unwrap()).unwrap();
+        let dead = vms.join("0123456789ab");
+        fs::create_dir(&dead).unwrap();
+        sweep_dead(&vms);
+        assert!(living.path().exists() && !dead.exists());
     }
 
     #[test]

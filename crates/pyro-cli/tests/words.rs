@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
-mod common;
+mod world;
 
-use common::World;
 use std::os::unix::fs::PermissionsExt;
+use world::World;
 
 #[test]
 fn every_help_text_is_what_it_was_and_ends_in_an_example() {
@@ -106,7 +106,7 @@ fn doctor_tells_the_truth_on_a_machine_with_nothing_installed() {
     let world = World::empty();
     let ended =
         world.pyro().env("PATH", "/nonexistent").env("PYRO_QEMU", "no-such-qemu").args(["doctor", "--json"]).output();
-    let ended = common::Ended::from(ended.unwrap());
+    let ended = world::Ended::from(ended.unwrap());
     assert_eq!(ended.code, 1);
     let report = ended.json();
     assert_eq!(report["runtime_ok"], false);
@@ -120,7 +120,7 @@ fn doctor_tells_a_missing_kvm_device_from_a_forbidden_one() {
     let world = World::empty();
     let reason = |device: &std::path::Path| {
         let output = world.pyro().env("PYRO_KVM_DEVICE", device).args(["doctor", "--json"]).output().unwrap();
-        let report = common::Ended::from(output).json();
+        let report = world::Ended::from(output).json();
         assert_eq!(report["kvm"]["usable"], false);
         report["kvm"]["reason"].as_str().unwrap().to_owned()
     };
@@ -140,14 +140,14 @@ fn a_qemu_that_is_too_old_is_refused_before_anything_is_fetched() {
     std::fs::write(&old, "#!/bin/sh\necho 'QEMU emulator version 7.2.19'\n").unwrap();
     std::fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
     let output = world.pyro().env("PYRO_QEMU", &old).args(["env", "pull", "debian:12", "--json"]).output().unwrap();
-    let ended = common::Ended::from(output);
+    let ended = world::Ended::from(output);
     assert_eq!((ended.code, ended.json()["code"].as_str().unwrap().to_owned()), (1, "qemu_too_old".into()));
     let output =
         world.pyro().env("PYRO_QEMU", &old).args(["run", "debian:12", "--json", "--", "true"]).output().unwrap();
-    let ended = common::Ended::from(output);
+    let ended = world::Ended::from(output);
     assert_eq!((ended.code, ended.json()["code"].as_str().unwrap().to_owned()), (125, "qemu_too_old".into()));
     let output = world.pyro().env("PYRO_QEMU", &old).args(["doctor"]).output().unwrap();
-    assert!(common::Ended::from(output).out().contains("is QEMU 7.2.19, and 8.2 or newer is needed"));
+    assert!(world::Ended::from(output).out().contains("is QEMU 7.2.19, and 8.2 or newer is needed"));
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     std::fs::write(&file, "").unwrap();
     let output =
         world.pyro().env("PYRO_ENVIRONMENT_CACHE_DIR", file.join("below")).args(["env", "pull", "debian:12"]).output();
-    let ended = common::Ended::from(output.unwrap());
+    let ended = world::Ended::from(output.unwrap());
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("[error] could not make "), "{}", ended.stderr);
 }

@@ -91,9 +91,10 @@ setup_runtime() {
     setup_qemu
     setup_programs passt:passt mmdebstrap:mmdebstrap e2fsprogs:mke2fs kmod:depmod uidmap:newuidmap \
         fakechroot:fakechroot fakeroot:fakeroot
-    # Trixie's keys came with debian-archive-keyring 2023.3+deb12u1.
-    local keyring=/usr/share/keyrings/debian-archive-trixie-automatic.gpg
-    [ -e "$keyring" ] || [ -e "${keyring%.gpg}.pgp" ] || apt_install debian-archive-keyring
+    # Trixie, which the guests' kernel comes from, is signed with bookworm's keys as well.
+    compgen -G '/usr/share/keyrings/debian-archive-*bookworm-automatic.*' >/dev/null \
+        || compgen -G '/usr/share/keyrings/debian-archive-trixie-automatic.*' >/dev/null \
+        || apt_install debian-archive-keyring
 }
 
 setup_rust() {

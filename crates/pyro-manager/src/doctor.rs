@@ -85,8 +85,10 @@ pub enum CheckStatus {
 
 /// Programs that only building environments needs, with the Debian package of each.
 const BUILD_TOOLS: &[(&str, &str)] = &[("mmdebstrap", "mmdebstrap"), ("mke2fs", "e2fsprogs"), ("depmod", "kmod")];
-/// Signs the release that the guests' kernel comes from.
+/// Each of these signs both releases that environments come from.
 const KEYRINGS: &[&str] = &[
+    "/usr/share/keyrings/debian-archive-bookworm-automatic.gpg",
+    "/usr/share/keyrings/debian-archive-bookworm-automatic.pgp",
     "/usr/share/keyrings/debian-archive-trixie-automatic.gpg",
     "/usr/share/keyrings/debian-archive-trixie-automatic.pgp",
 ];

@@ -1,4 +1,4 @@
-//! What it costs, as ratios measured side by side in one run, with their spread.
+//! What it costs under software emulation, as ratios measured side by side in one run, with their spread.
 //!
 //! A pair is one run of each, one after the other, the order changing each time; a ratio is taken
 //! for each pair, and its median and quartiles are printed. Milliseconds are printed too, and mean
@@ -62,6 +62,8 @@ impl Bench {
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.pyro);
         command.args(words).env("PYRO_HOME", self.home.path()).env("PYRO_ENVIRONMENT_CACHE_DIR", &self.cache);
+        // The floor knows software emulation only, and a ratio compares like with like.
+        command.env("PYRO_KVM_DEVICE", "/nonexistent");
         command
     }
 
@@ -88,7 +90,7 @@ impl Bench {
         let entries = std::fs::read_dir(environment.join("templates")).map_err(|error| error.to_string())?;
         let mut found: Vec<(std::time::SystemTime, PathBuf)> = entries
             .flatten()
-            .filter(|entry| is_default_size(&entry.path()))
+            .filter(|entry| is_of_default_machines(&entry.path()))
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         found.sort();
@@ -131,10 +133,11 @@ impl Bench {
     }
 }
 
-fn is_default_size(template: &Path) -> bool {
+fn is_of_default_machines(template: &Path) -> bool {
     let record = std::fs::read(template.join("template.json")).unwrap_or_default();
     let record: serde_json::Value = serde_json::from_slice(&record).unwrap_or_default();
-    record["vcpu_count"] == 1 && record["mem_mib"] == 1024
+    let emulated = record["fingerprint"].as_str().is_some_and(|fingerprint| fingerprint.ends_with("tcg"));
+    emulated && record["vcpu_count"] == 1 && record["mem_mib"] == 1024
 }
 
 fn finish(name: &str, mut command: Command) -> Result<(), String> {

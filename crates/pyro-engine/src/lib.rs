@@ -56,9 +56,6 @@ pub trait Machine: Send {
     /// The layers of confinement that are in force around the machine's process, by name.
     fn layers(&self) -> &'static [&'static str];
 
-    /// Process id of the machine on the host, where it is a process.
-    fn process_id(&self) -> Option<u32>;
-
     /// Stops the machine and writes its state, all but the memory that lives in a shared file, to
     /// `state`. The machine stands still afterwards and can only be halted.
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>>;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use pyro_engine::{Death, Machine};
 use pyro_guest::{Command, Exit, Guest, GuestError, OutputEvent, Running};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::environments::EnvironmentProgress;
@@ -191,7 +192,8 @@ async fn execute(session: &mut Session, request: &RunRequest, io: RunIo) -> Resu
     let Session { machine, guest, id, .. } = session;
     let mut running = command(guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
     let RunIo { events, stdin, cancel } = io;
-    let feeding = feed(&running, stdin);
+    // Dropped with this function, however it ends.
+    let _feeding = feed(&running, stdin);
     tell(&events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
     let backstop = tokio::time::sleep(request.timeout + TIMEOUT_GRACE);
@@ -220,7 +222,6 @@ async fn execute(session: &mut Session, request: &RunRequest, io: RunIo) -> Resu
             Err(error) => break Err(Error::GuestNonsense(error)),
         }
     };
-    feeding.abort();
     Ok(Executed { exit: exit?, stdout: stdout.finish(), stderr: stderr.finish(), took: began.elapsed() })
 }
 
@@ -230,9 +231,10 @@ fn ended_by_host(timeout: Duration) -> Exit {
 }
 
 /// Passes the caller's input on, no faster than the command reads.
-fn feed(running: &Running, input: Option<mpsc::Receiver<Bytes>>) -> tokio::task::JoinHandle<()> {
+fn feed(running: &Running, input: Option<mpsc::Receiver<Bytes>>) -> JoinSet<()> {
     let stdin = running.stdin();
-    tokio::spawn(async move {
+    let mut feeding = JoinSet::new();
+    feeding.spawn(async move {
         if let Some(mut input) = input {
             while let Some(bytes) = input.recv().await {
                 if !stdin.write(&bytes).await {
@@ -241,7 +243,8 @@ fn feed(running: &Running, input: Option<mpsc::Receiver<Bytes>>) -> tokio::task:
             }
         }
         stdin.end();
-    })
+    });
+    feeding
 }
 
 async fn end_of(machine: &mut dyn Machine) -> Death {

@@ -44,12 +44,6 @@ impl Session {
         &self.guest
     }
 
-    /// Process id of the machine, where it is a process.
-    #[must_use]
-    pub fn process_id(&self) -> Option<u32> {
-        self.machine.process_id()
-    }
-
     /// Resolves when the machine has ended by itself.
     pub async fn died(&mut self) -> Death {
         self.machine.died().await

@@ -196,10 +196,6 @@ impl Machine for FakeMachine {
         &[]
     }
 
-    fn process_id(&self) -> Option<u32> {
-        None
-    }
-
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {
         Box::pin(async move {
             if self.behaviour.save_fails {

@@ -117,10 +117,6 @@ impl Machine for QemuMachine {
         &["seccomp"]
     }
 
-    fn process_id(&self) -> Option<u32> {
-        self.child.id()
-    }
-
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {
         Box::pin(async move {
             if state.to_str().is_none() {

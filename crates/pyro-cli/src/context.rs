@@ -1,9 +1,11 @@
 //! Where things are on this host: the only reader of the environment.
 
 use std::env;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 use pyro_manager::{Config, Pyro};
+use crate::failure::{Format, wrong_usage};
 use tokio::runtime::{Builder, Runtime};
 
 /// Directories of the system's administration programs, which an ordinary user's `PATH` lacks.
@@ -36,10 +38,22 @@ fn config() -> Config {
     if let Some(qemu) = path("PYRO_QEMU") {
         config.qemu = qemu;
     }
+    if let Some(limit) = env::var_os("PYRO_MAX_ACTIVE_VMS").filter(|value| !value.is_empty()) {
+        config.max_active_vms = Some(whole_number("PYRO_MAX_ACTIVE_VMS", &limit));
+    }
     if let Some(device) = path("PYRO_KVM_DEVICE") {
         config.kvm_device = device;
     }
     config
+}
+
+/// The number a variable says. One that says something else ends the program: nothing is guessed.
+fn whole_number(variable: &str, value: &OsStr) -> usize {
+    let number = value.to_str().and_then(|text| text.trim().parse().ok()).filter(|number| *number > 0);
+    number.unwrap_or_else(|| {
+        let message = format!("{variable} is {:?}; it must be a whole number above 0", value.display().to_string());
+        std::process::exit(wrong_usage(&message, "set it to a number, or unset it", Format::Human))
+    })
 }
 
 fn path(variable: &str) -> Option<PathBuf> {

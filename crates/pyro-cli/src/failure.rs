@@ -67,7 +67,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
         _ => {
             let text = error.render().to_string();
             let (message, hint) = split(&text);
-            let failure = Failure { error: message, code: "usage", hint: Some(hint) };
+            let failure = Failure { error: message, code: "usage".into(), hint: Some(hint) };
             let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
             show_failure(&failure, Format::from_flag(json));
             ExitCode::from(USAGE)
@@ -77,7 +77,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
 
 /// Shows wrong usage that clap cannot see.
 pub fn wrong_usage(message: &str, hint: &str, format: Format) -> i32 {
-    show_failure(&Failure { error: message.into(), code: "usage", hint: Some(hint.into()) }, format);
+    show_failure(&Failure { error: message.into(), code: "usage".into(), hint: Some(hint.into()) }, format);
     i32::from(USAGE)
 }
 

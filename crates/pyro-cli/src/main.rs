@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Command::Env { command } => commands::env::run(command),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
+        Command::Task { command } => commands::task::run(command),
+        Command::Supervise(arguments) => commands::supervise::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };
     // Threads that wait for a terminal or a pipe are not waited for.

@@ -61,13 +61,13 @@ pub enum Written {
     Closed,
 }
 
-/// Writes a run's events on a thread, until the run is over.
-pub fn write_events(format: Format) -> (mpsc::Sender<RunEvent>, JoinHandle<Written>) {
+/// Writes the events of the command `label` on a thread, until it is over.
+pub fn write_events(label: &'static str, format: Format) -> (mpsc::Sender<RunEvent>, JoinHandle<Written>) {
     let (sender, mut receiver) = mpsc::channel(IN_FLIGHT);
     let writer = thread::spawn(move || {
         let mut display = Display::default();
         while let Some(event) = receiver.blocking_recv() {
-            if write_event(event, format, &mut display).is_err() {
+            if write_event(label, event, format, &mut display).is_err() {
                 return Written::Closed; // dropping the receiver ends the run
             }
         }
@@ -76,16 +76,16 @@ pub fn write_events(format: Format) -> (mpsc::Sender<RunEvent>, JoinHandle<Writt
     (sender, writer)
 }
 
-fn write_event(event: RunEvent, format: Format, display: &mut Display) -> io::Result<()> {
+fn write_event(label: &str, event: RunEvent, format: Format, display: &mut Display) -> io::Result<()> {
     match event {
-        RunEvent::Environment(progress) => display.show("run", &progress),
+        RunEvent::Environment(progress) => display.show(label, &progress),
         RunEvent::Notice(text) => {
             display.clear();
-            writeln!(io::stderr(), "[run] notice: {text}")?;
+            writeln!(io::stderr(), "[{label}] notice: {text}")?;
         }
         RunEvent::Phase(phase) => {
             display.clear();
-            if format == Format::Human {
+            if format == Format::Human && label == "run" {
                 writeln!(io::stderr(), "{}", phase_line(&phase))?;
             }
         }
@@ -105,6 +105,7 @@ fn phase_line(phase: &Phase) -> String {
     match phase {
         Phase::Create { environment } => format!("[run] phase=create environment={environment}"),
         Phase::Start { vm_id } => format!("[run] phase=start vm_id={vm_id}"),
+        Phase::Accepted { id, sequence } => format!("[run] phase=accepted id={id} sequence={sequence}"),
         Phase::Execute { vm_id } => format!("[run] phase=execute vm_id={vm_id}"),
     }
 }

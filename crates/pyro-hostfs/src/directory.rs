@@ -28,6 +28,23 @@ pub fn available_bytes(path: &Path) -> io::Result<u64> {
     Ok(statistics.f_bavail * statistics.f_frsize)
 }
 
+/// The kind of network file system that holds `path`, if it is one. Locks and shared memory do not
+/// work reliably there.
+///
+/// # Errors
+/// What the file system says.
+pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
+    // Numbers of statfs(2).
+    Ok(match rustix::fs::statfs(path)?.f_type as u32 {
+        0x6969 => Some("NFS"),
+        0x517B | 0xFF53_4D42 | 0xFE53_4D42 => Some("SMB"),
+        0x0102_1997 => Some("9P"),
+        0x00C3_6400 => Some("Ceph"),
+        0x5346_414F | 0x6B41_4653 => Some("AFS"),
+        _ => None,
+    })
+}
+
 /// Removes a directory with all that is in it; one that is not there is fine.
 ///
 /// # Errors

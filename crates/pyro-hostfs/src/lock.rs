@@ -5,12 +5,13 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// A held lock. Dropping it, or dying, releases it.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Somebody else holds the lock, or it could not be tried.
@@ -43,7 +44,7 @@ pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
         Mode::Exclusive => file.lock()?,
         Mode::Shared => file.lock_shared()?,
     }
-    Ok(Lock { _file: file })
+    Ok(Lock { file })
 }
 
 /// Takes the lock if nobody is in the way.
@@ -57,7 +58,7 @@ pub fn try_acquire(path: &Path, mode: Mode) -> Result<Lock, TryError> {
         Mode::Shared => file.try_lock_shared(),
     };
     match tried {
-        Ok(()) => Ok(Lock { _file: file }),
+        Ok(()) => Ok(Lock { file }),
         Err(TryLockError::WouldBlock) => Err(TryError::Held),
         Err(TryLockError::Error(error)) => Err(TryError::Io(error)),
     }
@@ -79,6 +80,40 @@ pub fn try_exclusive(path: &Path) -> Result<Lock, TryError> {
     try_acquire(path, Mode::Exclusive)
 }
 
+/// Whether somebody holds the lock for himself, without taking it from anybody and without making
+/// the file. Any number may ask at once.
+///
+/// # Errors
+/// What the file system says. A file that is not there is held by nobody.
+pub fn is_held(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        file => file?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+impl Lock {
+    /// Takes over a lock whose descriptor this process was given. It is held by both until both
+    /// have let go.
+    #[must_use]
+    pub fn inherited(descriptor: OwnedFd) -> Self {
+        Self { file: File::from(descriptor) }
+    }
+
+    /// A descriptor of the held lock, to be given to another process.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        self.file.as_fd().try_clone_to_owned()
+    }
+}
+
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
@@ -96,6 +131,20 @@ mod tests {
         assert!(matches!(try_exclusive(&path), Err(TryError::Held)));
         drop(held);
         assert!(try_exclusive(&path).is_ok());
+    }
+
+    #[test]
+    fn asking_who_holds_it_takes_it_from_nobody_and_makes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        assert!(!is_held(&path).unwrap() && !path.exists());
+        let held = exclusive(&path).unwrap();
+        let shared = held.share().unwrap();
+        assert!(is_held(&path).unwrap());
+        drop(held);
+        assert!(is_held(&path).unwrap(), "the other holder has it still");
+        drop(Lock::inherited(shared));
+        assert!(!is_held(&path).unwrap());
     }
 
     #[test]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::host;
 use crate::unpacker::{attach, await_guest, in_time, make_memory};
+use crate::machines::Admission;
 use crate::vm::{VmDirectory, VmId};
 use crate::{Error, Pyro};
 
@@ -80,7 +81,7 @@ impl Pyro {
 
     async fn probe_kvm(&self, installed: &Installed) -> Result<(), Error> {
         let id = VmId::random()?;
-        let directory = VmDirectory::create(&self.vms(), &id)?;
+        let directory = VmDirectory::create(&self.machines(), &id, Admission::Always)?;
         let memory = directory.path().join("memory");
         make_memory(&memory, PROBE_MEMORY_MIB)?;
         let spec = BootSpec {

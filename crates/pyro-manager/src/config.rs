@@ -17,7 +17,27 @@ pub struct Config {
     pub qemu: PathBuf,
     /// The KVM device.
     pub kvm_device: PathBuf,
+    /// How many VMs and tasks may live at once; by default what the host's memory bears.
+    pub max_active_vms: Option<usize>,
+    /// Bytes of each output stream of a command that the journal keeps.
+    pub journal_cap: u64,
+    /// How a supervisor is started: a program and its first arguments, to which the id is added.
+    pub supervisor: Supervisor,
 }
+
+/// The program that calls [`crate::supervise`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervisor {
+    /// Its path.
+    pub program: PathBuf,
+    /// What comes before the id.
+    pub arguments: Vec<String>,
+    /// Its whole environment.
+    pub environment: Vec<(String, String)>,
+}
+
+/// What the journal keeps of each stream where nothing else is said: 64 MiB.
+pub const JOURNAL_CAP: u64 = 64 << 20;
 
 impl Config {
     /// The host's usual places around a data and a cache directory.
@@ -30,6 +50,14 @@ impl Config {
             scratch: "/tmp".into(),
             qemu: "qemu-system-x86_64".into(),
             kvm_device: "/dev/kvm".into(),
+            max_active_vms: None,
+            journal_cap: JOURNAL_CAP,
+            supervisor: Supervisor {
+                // The same program that runs now, even where its file was replaced meanwhile.
+                program: "/proc/self/exe".into(),
+                arguments: vec!["supervise".into()],
+                environment: Vec::new(),
+            },
         }
     }
 }

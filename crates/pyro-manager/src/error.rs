@@ -2,6 +2,11 @@
 //!
 //! Codes are frozen: programs and models act on them. The list is tested against a snapshot.
 
+mod problems;
+
+pub use problems::{JournalProblem, RegistryProblem, Unavailable};
+
+use std::borrow::Cow;
 use std::error::Error as _;
 use std::io;
 use std::time::Duration;
@@ -9,7 +14,7 @@ use std::time::Duration;
 use pyro_engine::{Death, ProgramError, SaveError, StartError};
 use pyro_environment::EnvironmentError;
 use pyro_guest::{GuestError, Refusal};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An operation of the manager failed.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +85,27 @@ pub enum Error {
     /// The machine could not be frozen into a template.
     #[error("the machine could not be saved as a template")]
     Save(#[source] SaveError),
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryProblem),
+    /// A journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalProblem),
+    /// It cannot be done to this VM or task.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The caller went away; the command did not.
+    #[error("the caller went away; command {sequence} goes on")]
+    CallerGone {
+        /// The command.
+        sequence: u64,
+    },
+    /// A supervisor told of an error.
+    #[error("{}", failure.error)]
+    Remote {
+        /// The error as the supervisor saw it.
+        failure: Failure,
+    },
     /// The caller gave up.
     #[error("cancelled: the command was ended and its machine removed")]
     Cancelled,
@@ -95,12 +121,12 @@ pub enum Error {
 }
 
 /// An error as every face shows it (the form on the wire).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What happened, causes included.
     pub error: String,
     /// Stable word.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What to do now.
     pub hint: Option<String>,
 }
@@ -108,7 +134,7 @@ pub struct Failure {
 impl Error {
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::OutOfRange { .. } => "out_of_range",
             Self::InvalidArgument { .. } => "invalid_argument",
@@ -127,6 +153,11 @@ impl Error {
             Self::GuestNonsense(_) => "guest_nonsense",
             Self::CommandRefused(_) => "command_refused",
             Self::Save(_) => "template_not_saved",
+            Self::Registry(problem) => problem.code(),
+            Self::Journal(problem) => problem.code(),
+            Self::Unavailable(reason) => reason.code(),
+            Self::CallerGone { .. } => "caller_gone",
+            Self::Remote { failure } => &failure.code,
             Self::Cancelled => "cancelled",
             Self::Host { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no_space",
             Self::Host { .. } => "host_refused",
@@ -136,10 +167,13 @@ impl Error {
     /// What to do now, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
+        if let Self::Remote { failure } = self {
+            return failure.hint.clone();
+        }
         let hint = match self.code() {
             "unknown_environment" => "`pyro env list` shows every environment",
             "not_installed" => "`pyro env pull` installs it",
-            "no_space" => "free some space, or set PYRO_ENVIRONMENT_CACHE_DIR to a larger disk, and try again",
+            "no_space" => "free some space, or set PYRO_HOME and PYRO_ENVIRONMENT_CACHE_DIR to larger disks, and try again",
             "tool_missing" | "qemu_missing" => "`pyro doctor` says what is missing and how to install it",
             "qemu_too_old" => "install QEMU 8.2 or newer; on Debian 12 it is in bookworm-backports",
             "qemu_unusable" => "run it with --version by hand to see what is wrong",
@@ -148,6 +182,24 @@ impl Error {
             "guest_not_up" | "machine_not_started" => "`pyro doctor --deep` boots a guest and says what is in the way",
             "machine_lost" => "run the command again if doing it twice does no harm",
             "agent_generation" => "`pyro env prune` removes old templates; the next run makes a new one",
+            "unknown_task" => "`pyro task list` shows every task",
+            "expired" => "`pyro task create` makes a new one; --ttl-seconds says how long it may live",
+            "ambiguous_id" => "give more of the id",
+            "max_active_vms" => {
+                "delete what is not needed (`pyro task list`), or raise PYRO_MAX_ACTIVE_VMS where there is memory for it"
+            }
+            "not_started" => "start it first",
+            "task_stopped" => "its journal can still be read; create another task to go on",
+            "vm_stopped" => "start it again",
+            "environment_changed" => "delete it and create another",
+            "attempt_conflict" => "use an attempt id of its own for each request",
+            "unknown_sequence" => "`pyro task logs` shows every command with its number",
+            "command_lost" => "`pyro task logs` has the output it had; run it again if doing it twice does no harm",
+            "newer_registry" | "newer_journal" => "use the newer pyro, or another PYRO_HOME",
+            "network_file_system" => "set PYRO_HOME to a directory on a local disk",
+            "registry_unusable" => "mend what the message names; a removed registry is made anew from the machines' directories",
+            "journal_unusable" => "delete the task, or look at the file it names",
+            "supervisor_failed" => "`pyro doctor` says what is missing; the next command removes what is left",
             "not_in_this_release" => "leave the option out",
             _ => return None,
         };
@@ -157,7 +209,7 @@ impl Error {
     /// The error as every face shows it.
     #[must_use]
     pub fn failure(&self) -> Failure {
-        Failure { error: self.with_causes(), code: self.code(), hint: self.hint() }
+        Failure { error: self.with_causes(), code: Cow::Owned(self.code().to_owned()), hint: self.hint() }
     }
 
     /// Whether no guest can be had on this host at all, whatever the command.
@@ -167,6 +219,11 @@ impl Error {
             self.code(),
             "qemu_missing" | "qemu_too_old" | "qemu_unusable" | "machine_not_started" | "guest_not_up"
         )
+    }
+
+    /// What a VM or task is told whose machine has ended.
+    pub(crate) fn machine_gone(death: &Death) -> String {
+        format!("the machine ended: {}{}", death.summary(), last_words(&death.console))
     }
 
     fn with_causes(&self) -> String {
@@ -184,7 +241,7 @@ impl Error {
     }
 }
 
-fn environment_code(error: &EnvironmentError) -> &'static str {
+fn environment_code(error: &EnvironmentError) -> &str {
     match error {
         _ if error.is_out_of_space() => "no_space",
         EnvironmentError::Unknown { .. } => "unknown_environment",

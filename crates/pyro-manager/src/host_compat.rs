@@ -1,130 +1,213 @@
-//! A command on the host itself: only where no guest can be had, and only when the caller asked for
+//! Commands on the host itself: only where no guest can be had, and only when the caller asked for
 //! it. There is no boundary then, and the result says so (`isolation.boundary` is `none`).
 //!
-//! The command runs in a directory of its own, with its own environment, in its own process group,
+//! A command runs in a directory of its machine's own, with its own environment, in its own session,
 //! and dies with the thread that started it. Every descendant inherits a mark in its environment,
 //! by which all of them are found and ended when the command is over.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use pyro_guest::Exit;
+use pyro_guest::{Exit, GuestError, OutputEvent};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::host;
-use crate::output::Capture;
-use crate::payload::{HOST_COMPAT, Isolation, RunRecord};
-use crate::run::{Executed, How, Phase, RunEvent, RunIo, RunRequest, record, tell, tell_unless};
+use crate::execution::Execution;
+use crate::machines::Admission;
+use crate::payload::{HOST_COMPAT, Isolation, RunRecord, WORKSPACE};
+use crate::run::{How, Phase, RunEvent, RunIo, RunRequest, execute, record, tell};
 use crate::vm::{VmDirectory, VmId};
 use crate::{Error, Pyro};
 
 const MARK: &str = "PYRO_HOST_COMPAT";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// Pieces of output or input on their way.
+const IN_FLIGHT: usize = 16;
 
 /// Runs the command on the host; `why` is what kept a guest from being had.
 pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Result<RunRecord, Error> {
     let began = Instant::now();
     let entry = pyro.store.entry(&request.environment)?;
     let id = VmId::random()?;
-    let directory = VmDirectory::create(&pyro.vms(), &id)?;
-    let reason = why.failure().error;
-    let notice = format!(
-        "no guest can be had ({}); running on this host, with no isolation",
-        reason.lines().next().unwrap_or_default()
-    );
-    tell(&io.events, RunEvent::Notice(notice)).await?;
-    tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
+    let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always)?;
+    tell(&io.events, RunEvent::Notice(notice(why))).await?;
     let created = began.elapsed();
-    let executed = execute(&request, &id, &directory, io).await;
+    let running = HostCommand::new(&id, directory.path(), &request.command, WORKSPACE, &[], request.timeout)?.spawn()?;
+    tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
+    let executed = execute(Execution::Host(running), None, request.timeout, io).await;
     end_all(&id);
     directory.remove()?;
     let how = How {
         vm_id: id.to_string(),
-        version: entry.version,
-        execution_mode: HOST_COMPAT,
+        version: entry.version.into(),
+        execution_mode: HOST_COMPAT.into(),
         accelerator: None,
         start_mode: None,
-        isolation: Isolation { boundary: "none", layers: Vec::new() },
+        isolation: Isolation { boundary: "none".into(), layers: Vec::new() },
         created,
-        start: std::time::Duration::ZERO,
+        start: Duration::ZERO,
+        deleted: "post_exec_cleanup",
     };
-    Ok(record(request, how, executed?))
+    Ok(record(request.environment, request.command, how, executed?))
 }
 
-async fn execute(request: &RunRequest, id: &VmId, directory: &VmDirectory, io: RunIo) -> Result<Executed, Error> {
-    let workspace = directory.path().join("workspace");
-    fs::create_dir(&workspace).map_err(host("make the workspace"))?;
-    let mut command = StdCommand::new("/bin/sh");
-    command.args(["-c", &request.command]).current_dir(&workspace).env_clear();
-    command.env("PATH", PATH).env("HOME", &workspace).env("LANG", "C.UTF-8").env(MARK, id.to_string());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    pyro_sys::child::new_session(&mut command);
-    pyro_sys::child::die_with_parent(&mut command);
-    let began = Instant::now();
-    let mut child = Command::from(command).kill_on_drop(true).spawn().map_err(host("start the command"))?;
-    let RunIo { events, stdin, cancel } = io;
-    let feeding = child.stdin.take().map(|pipe| tokio::spawn(feed(pipe, stdin)));
-    let result = follow(&mut child, request, id, &events, &cancel).await;
-    if let Some(feeding) = feeding {
-        feeding.abort();
+/// What the caller is told before anything runs.
+pub fn notice(why: &Error) -> String {
+    let reason = why.failure().error;
+    let first = reason.lines().next().unwrap_or_default();
+    format!("no guest can be had ({first}); running on this host, with no isolation")
+}
+
+/// A command to be run on the host.
+pub struct HostCommand {
+    command: StdCommand,
+    id: VmId,
+    timeout: Duration,
+}
+
+/// A command on the host.
+pub struct HostRunning {
+    events: mpsc::Receiver<OutputEvent>,
+    input: Option<mpsc::Sender<Bytes>>,
+    kill: CancellationToken,
+    _driver: JoinSet<()>,
+}
+
+impl HostCommand {
+    /// A shell command in the workspace of the machine `id`, whose directory is `machine`. `cwd` is
+    /// the directory as a guest would name it.
+    pub fn new(
+        id: &VmId,
+        machine: &Path,
+        text: &str,
+        cwd: &str,
+        environment: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Self, Error> {
+        let workspace = machine.join("workspace");
+        pyro_hostfs::directory::private(&workspace).map_err(host("make the workspace"))?;
+        let mut command = StdCommand::new("/bin/sh");
+        command.args(["-c", text]).current_dir(below_workspace(&workspace, cwd)?).env_clear();
+        command.env("PATH", PATH).env("HOME", &workspace).env("LANG", "C.UTF-8");
+        command.envs(environment.iter().map(|(key, value)| (key, value))).env(MARK, id.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        pyro_sys::child::inherit_nothing(&mut command);
+        pyro_sys::child::new_session(&mut command);
+        pyro_sys::child::die_with_parent(&mut command);
+        Ok(Self { command, id: id.clone(), timeout })
     }
-    let Followed { code, timed_out, stdout, stderr } = result?;
-    let exit = Exit { code, timed_out, out_of_memory: false, duration: began.elapsed() };
-    Ok(Executed { exit, stdout: stdout.finish(), stderr: stderr.finish(), took: began.elapsed() })
+
+    pub fn spawn(self) -> Result<HostRunning, Error> {
+        let mut child = Command::from(self.command).kill_on_drop(true).spawn().map_err(host("start the command"))?;
+        let (sender, events) = mpsc::channel(IN_FLIGHT);
+        let (input, to_feed) = mpsc::channel(IN_FLIGHT);
+        let kill = CancellationToken::new();
+        let mut driver = JoinSet::new();
+        if let Some(pipe) = child.stdin.take() {
+            driver.spawn(feed(pipe, to_feed));
+        }
+        driver.spawn(follow(child, self.id, self.timeout, sender, kill.clone()));
+        Ok(HostRunning { events, input: Some(input), kill, _driver: driver })
+    }
 }
 
-struct Followed {
-    code: i32,
-    timed_out: bool,
-    stdout: Capture,
-    stderr: Capture,
+impl HostRunning {
+    pub async fn next(&mut self) -> Result<OutputEvent, GuestError> {
+        self.events.recv().await.ok_or(GuestError::Gone)
+    }
+
+    /// The way to its standard input; `Some` once.
+    pub fn input(&mut self) -> Option<mpsc::Sender<Bytes>> {
+        self.input.take()
+    }
+
+    pub fn kill(&self) {
+        self.kill.cancel();
+    }
+}
+
+/// The host's directory for a guest's: the workspace and what is below it.
+fn below_workspace(workspace: &Path, cwd: &str) -> Result<PathBuf, Error> {
+    let below = Path::new(cwd).strip_prefix(WORKSPACE).ok();
+    let inside = below.filter(|path| path.components().all(|part| matches!(part, std::path::Component::Normal(_))));
+    let Some(inside) = inside else {
+        let problem = format!("{cwd} is not below {WORKSPACE}, and there is no guest that has more");
+        return Err(Error::InvalidArgument { problem });
+    };
+    let directory = workspace.join(inside);
+    if directory.is_dir() {
+        return Ok(directory);
+    }
+    Err(Error::InvalidArgument { problem: format!("{cwd} is not a directory") })
+}
+
+/// Ends what is left of a command, however its driver ends.
+struct EndAll(VmId);
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        end_all(&self.0);
+    }
 }
 
 /// Passes the output on until the command is over and its pipes are empty. When its first process
 /// ends, or its time is up, everything of it is ended, so the pipes come to their end.
 async fn follow(
-    child: &mut Child,
-    request: &RunRequest,
-    id: &VmId,
-    events: &mpsc::Sender<RunEvent>,
-    cancel: &CancellationToken,
-) -> Result<Followed, Error> {
+    mut child: Child,
+    id: VmId,
+    timeout: Duration,
+    events: mpsc::Sender<OutputEvent>,
+    kill: CancellationToken,
+) {
+    let began = Instant::now();
+    let guard = EndAll(id);
     let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
-    let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
-    let (mut status, mut timed_out) = (None, false);
-    let limit = tokio::time::sleep(request.timeout);
+    let (mut status, mut timed_out, mut killed) = (None, false, false);
+    let limit = tokio::time::sleep(timeout);
     tokio::pin!(limit);
+    let _ = events.send(OutputEvent::Started).await;
     while status.is_none() || out.is_some() || err.is_some() {
-        tokio::select! {
+        let event = tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(Error::Cancelled),
+            () = kill.cancelled(), if !killed => {
+                killed = true;
+                end_all(&guard.0);
+                continue;
+            }
             piece = next(&mut out), if out.is_some() => match piece {
-                Some(bytes) => {
-                    stdout.push(&bytes);
-                    tell_unless(cancel, events, RunEvent::Stdout(bytes)).await?;
+                Some(bytes) => OutputEvent::Stdout(bytes),
+                None => {
+                    out = None;
+                    continue;
                 }
-                None => out = None,
             },
             piece = next(&mut err), if err.is_some() => match piece {
-                Some(bytes) => {
-                    stderr.push(&bytes);
-                    tell_unless(cancel, events, RunEvent::Stderr(bytes)).await?;
+                Some(bytes) => OutputEvent::Stderr(bytes),
+                None => {
+                    err = None;
+                    continue;
                 }
-                None => err = None,
             },
             ended = child.wait(), if status.is_none() => {
-                status = Some(ended.map_err(host("wait for the command"))?);
-                end_all(id);
+                status = Some(ended.unwrap_or_default());
+                end_all(&guard.0);
+                continue;
             }
             () = &mut limit, if status.is_none() && !timed_out => {
                 timed_out = true;
-                end_all(id);
+                end_all(&guard.0);
+                continue;
             }
+        };
+        if events.send(event).await.is_err() {
+            return; // nobody waits for it any more
         }
     }
     use std::os::unix::process::ExitStatusExt;
@@ -134,7 +217,8 @@ async fn follow(
         (false, Some(code), _) => code,
         (false, None, signal) => 128 + signal.unwrap_or(0),
     };
-    Ok(Followed { code, timed_out, stdout, stderr })
+    let exit = Exit { code, timed_out, out_of_memory: false, duration: began.elapsed() };
+    let _ = events.send(OutputEvent::Exited(exit)).await;
 }
 
 async fn next(pipe: &mut Option<impl AsyncRead + Unpin>) -> Option<Bytes> {
@@ -145,8 +229,7 @@ async fn next(pipe: &mut Option<impl AsyncRead + Unpin>) -> Option<Bytes> {
     }
 }
 
-async fn feed(mut pipe: ChildStdin, input: Option<mpsc::Receiver<Bytes>>) {
-    let Some(mut input) = input else { return };
+async fn feed(mut pipe: ChildStdin, mut input: mpsc::Receiver<Bytes>) {
     while let Some(bytes) = input.recv().await {
         if pipe.write_all(&bytes).await.is_err() {
             return;
@@ -156,7 +239,7 @@ async fn feed(mut pipe: ChildStdin, input: Option<mpsc::Receiver<Bytes>>) {
 
 /// Kills every process that carries the mark, until a look finds none: one that forks meanwhile is
 /// found by the next look.
-fn end_all(id: &VmId) {
+pub fn end_all(id: &VmId) {
     let mark = format!("{MARK}={id}");
     let carries = |pid: i32| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();

@@ -12,41 +12,60 @@
 
 mod accelerator;
 mod agent;
+mod client;
+mod clock;
 mod config;
+mod create;
 mod doctor;
 mod environments;
 mod error;
+mod exec;
+mod execution;
 mod host_compat;
+mod journal;
 mod limits;
+mod machines;
 mod output;
 mod payload;
+mod registry;
 mod run;
 mod session;
 mod shell;
+mod steps;
+mod supervisor;
+mod tasks;
 mod template;
 mod unpacker;
 mod vm;
+mod vms;
 
 pub use accelerator::KvmVerdict;
-pub use config::Config;
+pub use config::{Config, JOURNAL_CAP, Supervisor};
 pub use doctor::{Check, CheckStatus, Depth, DoctorReport, KvmReport};
 pub use environments::EnvironmentProgress;
 pub use error::{Error, Failure};
 pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
 pub use output::PAYLOAD_CAP;
+pub use create::CreateRequest;
+pub use exec::ExecRequest;
+pub use journal::Stream;
 pub use payload::{
-    CATALOG_VERSION, Cleanup, EnvironmentList, EnvironmentRecord, Isolation, PruneRecord, PullRecord, RunRecord,
-    StartMode, Timings,
+    CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand, LifeRecord,
+    LogEntry, NetworkInfo, OutputPiece, PruneRecord, PullRecord, Reaped, RunRecord, StartMode, TaskDeleted,
+    TaskExecRecord, TaskList, TaskLogs, TaskRecord, Timings, VmDeleted, VmRecord, WORKSPACE,
 };
+pub use tasks::LogsRequest;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
 pub use run::{Phase, RunEvent, RunIo, RunRequest};
 pub use session::Session;
 pub use shell::join as shell_join;
+pub use steps::Steps;
+pub use supervisor::supervise;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+use machines::{Admission, Machines};
 use pyro_engine::Engine;
 use pyro_engine::qemu::Qemu;
 use pyro_environment::{Store, Tools};
@@ -57,6 +76,7 @@ pub struct Pyro {
     config: Config,
     engine: Arc<dyn Engine>,
     store: Store,
+    steps: Arc<dyn Steps>,
 }
 
 impl Pyro {
@@ -72,7 +92,14 @@ impl Pyro {
     pub fn with_engine(config: Config, engine: Arc<dyn Engine>) -> Self {
         let tools = Tools { search_path: config.search_path.clone(), scratch: config.scratch.clone() };
         let store = Store::new(config.cache.clone(), tools, agent::AGENT);
-        Self { config, engine, store }
+        Self { config, engine, store, steps: Arc::new(steps::Unwatched) }
+    }
+
+    /// The same, and every step it takes is told.
+    #[must_use]
+    pub fn watched_by(mut self, steps: Arc<dyn Steps>) -> Self {
+        self.steps = steps;
+        self
     }
 
     /// What it was opened with.
@@ -84,11 +111,19 @@ impl Pyro {
     /// Removes what killed processes left behind. Faces do this once when they start; it costs
     /// nothing where nothing was left.
     pub fn sweep(&self) {
-        vm::sweep_dead(&self.vms());
+        self.machines().sweep();
     }
 
-    fn vms(&self) -> PathBuf {
-        self.config.data.join("vms")
+    fn machines(&self) -> Machines {
+        Machines::new(self.config.data.clone())
+    }
+
+    /// Whether there may be one more machine of this size.
+    fn admission(&self, size: MachineSize) -> Admission {
+        match self.config.max_active_vms {
+            Some(limit) => Admission::Limit(limit),
+            None => Admission::ByMemory { mem_mib: size.memory_mib() },
+        }
     }
 }
 

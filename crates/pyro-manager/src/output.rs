@@ -45,12 +45,52 @@ impl Capture {
         let kept = (self.head.len() + self.tail.len()) as u64;
         let truncated = self.total > kept;
         if truncated {
-            let note = format!("\n[… {} bytes left out …]\n", self.total - kept);
-            self.head.extend_from_slice(note.as_bytes());
+            self.head.extend_from_slice(note(self.total - kept).as_bytes());
         }
         self.head.extend(self.tail);
         Captured { text: String::from_utf8_lossy(&self.head).into_owned(), truncated }
     }
+}
+
+/// How many bytes each of several outputs may have, so that together they have at most `cap`: short
+/// ones keep all, and the long ones share what is left evenly.
+pub fn fair_share(lengths: &[u64], cap: u64) -> u64 {
+    let mut sorted = lengths.to_vec();
+    sorted.sort_unstable();
+    let (mut left, mut takers) = (cap, sorted.len() as u64);
+    for length in sorted {
+        let share = left / takers;
+        if length > share {
+            return share;
+        }
+        left -= length;
+        takers -= 1;
+    }
+    cap
+}
+
+/// The text of an output of `length` bytes in which head and tail have at most `share` bytes
+/// together. `read` gives up to so many bytes from an offset on.
+pub fn keep_ends<E>(
+    length: u64,
+    share: u64,
+    mut read: impl FnMut(u64, usize) -> Result<Vec<u8>, E>,
+) -> Result<String, E> {
+    let share = usize::try_from(share).unwrap_or(usize::MAX);
+    if length <= share as u64 {
+        return Ok(String::from_utf8_lossy(&read(0, share)?).into_owned());
+    }
+    let half = share / 2;
+    let missing = length - 2 * half as u64;
+    let mut bytes = read(0, half)?;
+    bytes.extend_from_slice(note(missing).as_bytes());
+    bytes.extend(read(length - half as u64, half)?);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What stands where bytes are left out.
+fn note(missing: u64) -> String {
+    format!("\n[… {missing} bytes left out …]\n")
 }
 
 #[cfg(test)]
@@ -77,6 +117,28 @@ mod tests {
         assert!(captured.truncated && captured.text.starts_with("first.") && captured.text.ends_with(".last"));
         let missing = 4_000_009 - PAYLOAD_CAP;
         assert!(captured.text.contains(&format!("\n[… {missing} bytes left out …]\n")));
+    }
+
+    #[test]
+    fn both_ends_of_a_long_output_are_kept() {
+        let bytes: Vec<u8> = (b'a'..=b'z').collect();
+        let read = |offset: u64, most: usize| {
+            let from = &bytes[offset as usize..];
+            Ok::<_, ()>(from[..most.min(from.len())].to_vec())
+        };
+        assert_eq!(keep_ends(26, 26, read).unwrap(), "abcdefghijklmnopqrstuvwxyz");
+        assert_eq!(keep_ends(26, 7, read).unwrap(), "abc\n[… 20 bytes left out …]\nxyz");
+    }
+
+    proptest! {
+        #[test]
+        fn shares_fit_and_nothing_is_wasted(lengths in proptest::collection::vec(0u64..1000, 0..20), cap in 0u64..5000) {
+            let share = fair_share(&lengths, cap);
+            let taken: u64 = lengths.iter().map(|length| *length.min(&share)).sum();
+            prop_assert!(taken <= cap);
+            let all_kept = lengths.iter().all(|length| *length <= share);
+            prop_assert!(all_kept || cap - taken < lengths.len() as u64, "less is left than there are takers");
+        }
     }
 
     proptest! {

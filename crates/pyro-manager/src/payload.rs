@@ -1,11 +1,20 @@
 //! The payloads of the public contract (section 4): the form on the wire, and nothing else.
 
+mod life;
+
 use std::path::PathBuf;
 
 use pyro_environment::Manifest;
 use serde::Serialize;
 
+pub use life::{
+    DetachedRecord, LastCommand, LifeRecord, LogEntry, NetworkInfo, OutputPiece, Reaped, TaskDeleted, TaskExecRecord,
+    TaskList, TaskLogs, TaskRecord, VmDeleted, VmRecord,
+};
 pub use pyro_environment::CATALOG_VERSION;
+
+/// Where the commands of a machine run.
+pub const WORKSPACE: &str = "/workspace";
 
 /// How a command was run.
 pub const GUEST_AGENT: &str = "guest_agent";
@@ -41,9 +50,9 @@ pub struct RunRecord {
     /// The command's own time in milliseconds, by the guest's clock.
     pub duration_ms: u64,
     /// `guest_agent` or `host_compat`.
-    pub execution_mode: &'static str,
+    pub execution_mode: String,
     /// `kvm` or `tcg`; null where no machine was used.
-    pub accelerator: Option<&'static str>,
+    pub accelerator: Option<String>,
     /// How the machine was started; null where none was.
     pub start_mode: Option<StartMode>,
     /// What is around the command.
@@ -64,13 +73,26 @@ pub enum StartMode {
     Cold,
 }
 
+impl StartMode {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Cold => "cold",
+        }
+    }
+
+    pub(crate) fn parse(word: &str) -> Option<Self> {
+        [Self::Template, Self::Cold].into_iter().find(|mode| mode.word() == word)
+    }
+}
+
 /// The boundary between a command and the host, and the layers around it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Isolation {
     /// `kvm`, `tcg` or `none`.
-    pub boundary: &'static str,
+    pub boundary: String,
     /// Only what is in force.
-    pub layers: Vec<&'static str>,
+    pub layers: Vec<String>,
 }
 
 /// Milliseconds of each phase.

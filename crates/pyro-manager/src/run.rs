@@ -11,23 +11,26 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pyro_engine::{Death, Machine};
-use pyro_guest::{Command, Exit, Guest, GuestError, OutputEvent, Running};
+use pyro_guest::{Command, Exit, Guest, GuestError, OutputEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::environments::EnvironmentProgress;
+use crate::execution::Execution;
 use crate::limits::{HostCompat, NetworkPolicy};
 use crate::output::{Capture, Captured};
-use crate::payload::{Cleanup, GUEST_AGENT, Isolation, RunRecord, StartMode, Timings};
+use crate::payload::{Cleanup, GUEST_AGENT, Isolation, RunRecord, StartMode, Timings, WORKSPACE};
 use crate::{Error, Pyro, Session, VmOptions, host_compat, shell};
 
 /// The guest enforces a command's time limit; this long after it, the machine is ended instead.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
+/// A longer text is left to the shell alone: both ways together must fit into one frame.
+const MOST_DIRECT: usize = 4_000;
+/// Bytes of a command at most. With its environment it travels to the guest in one frame.
+const MOST_COMMAND: usize = 40_000;
 /// How long the process of a machine whose channel has closed is waited for.
-const DEATH_GRACE: Duration = Duration::from_secs(5);
-/// Where commands run.
-const WORKSPACE: &str = "/workspace";
+pub(crate) const DEATH_GRACE: Duration = Duration::from_secs(5);
 
 /// A command to be run.
 #[derive(Clone, Debug)]
@@ -81,6 +84,13 @@ pub enum Phase {
         /// Its id.
         vm_id: String,
     },
+    /// A task's or VM's command is in the journal and runs.
+    Accepted {
+        /// The task's or VM's id.
+        id: String,
+        /// The command's number.
+        sequence: u64,
+    },
     /// The command runs.
     Execute {
         /// The machine's id.
@@ -103,51 +113,64 @@ impl Pyro {
             () = cancel.cancelled() => return Err(Error::Cancelled),
             session = self.session(&request.environment, request.options, &io.events) => session,
         };
-        let mut session = match session {
+        let session = match session {
             Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {
                 return host_compat::run(self, request, io, &error).await;
             }
             session => session?,
         };
-        let created = session.created;
+        session.execute(request, io, began).await
+    }
+}
+
+impl Session {
+    async fn execute(mut self, request: RunRequest, io: RunIo, began: Instant) -> Result<RunRecord, Error> {
+        let created = self.created;
         let start = began.elapsed().saturating_sub(created);
-        let executed = execute(&mut session, &request, io).await;
-        let (accelerator, layers) = (session.machine.accelerator(), session.machine.layers().to_vec());
-        let (vm_id, version, mode) = (session.id.to_string(), session.installed.entry.version, session.mode);
-        session.end().await?;
+        let running = command(&self.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
+        let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
+            Ok(()) => execute(Execution::Guest(running), Some(&mut *self.machine), request.timeout, io).await,
+            Err(error) => Err(error),
+        };
+        let (accelerator, layers) = (self.machine.accelerator(), self.machine.layers());
+        let (vm_id, version, mode) = (self.id.to_string(), self.installed.entry.version, self.mode);
+        self.end().await?;
+        let boundary = accelerator.name().to_owned();
         let how = How {
             vm_id,
-            version,
-            execution_mode: GUEST_AGENT,
-            accelerator: Some(accelerator.name()),
+            version: version.into(),
+            execution_mode: GUEST_AGENT.into(),
+            accelerator: Some(boundary.clone()),
             start_mode: Some(mode),
-            isolation: Isolation { boundary: accelerator.name(), layers },
+            isolation: Isolation { boundary, layers: layers.iter().map(|layer| (*layer).to_owned()).collect() },
             created,
             start,
+            deleted: "post_exec_cleanup",
         };
-        Ok(record(request, how, executed?))
+        Ok(record(request.environment, request.command, how, executed?))
     }
 }
 
 /// How a command was run, for its record.
 pub(crate) struct How {
     pub vm_id: String,
-    pub version: &'static str,
-    pub execution_mode: &'static str,
-    pub accelerator: Option<&'static str>,
+    pub version: String,
+    pub execution_mode: String,
+    pub accelerator: Option<String>,
     pub start_mode: Option<StartMode>,
     pub isolation: Isolation,
     pub created: Duration,
     pub start: Duration,
+    pub deleted: &'static str,
 }
 
 /// The contract's payload.
-pub(crate) fn record(request: RunRequest, how: How, executed: Executed) -> RunRecord {
+pub(crate) fn record(environment: String, command: String, how: How, executed: Executed) -> RunRecord {
     let Executed { exit, stdout, stderr, took } = executed;
     RunRecord {
-        environment: request.environment,
-        environment_version: how.version.into(),
-        command: request.command,
+        environment,
+        environment_version: how.version,
+        command,
         stdout: stdout.text,
         stderr: stderr.text,
         stdout_truncated: stdout.truncated,
@@ -161,19 +184,37 @@ pub(crate) fn record(request: RunRequest, how: How, executed: Executed) -> RunRe
         start_mode: how.start_mode,
         isolation: how.isolation,
         timings_ms: Timings { create: millis(how.created), start: millis(how.start), exec: millis(took) },
-        cleanup: Cleanup { vm_id: how.vm_id.clone(), deleted: true, reason: "post_exec_cleanup" },
+        cleanup: Cleanup { vm_id: how.vm_id.clone(), deleted: true, reason: how.deleted },
         vm_id: how.vm_id,
     }
 }
 
 fn check(request: &RunRequest) -> Result<(), Error> {
-    if request.command.trim().is_empty() {
+    check_command(&request.command)?;
+    check_network(request.options.network)
+}
+
+/// A command must be something that can be run.
+pub(crate) fn check_command(command: &str) -> Result<(), Error> {
+    if command.trim().is_empty() {
         return Err(Error::InvalidArgument { problem: "there is no command to run".into() });
     }
-    if request.command.contains('\0') {
+    if command.len() > MOST_COMMAND {
+        let problem = format!(
+            "the command has {} bytes; {MOST_COMMAND} are allowed: give it as standard input (`sh -s`), or from a file",
+            command.len()
+        );
+        return Err(Error::InvalidArgument { problem });
+    }
+    if command.contains('\0') {
         return Err(Error::InvalidArgument { problem: "the command has a zero byte in it".into() });
     }
-    match request.options.network {
+    Ok(())
+}
+
+/// The network is not part of this release.
+pub(crate) fn check_network(network: NetworkPolicy) -> Result<(), Error> {
+    match network {
         NetworkPolicy::Off => Ok(()),
         NetworkPolicy::Egress => Err(Error::NotInThisRelease { what: "a network for guests (--network)" }),
     }
@@ -187,24 +228,29 @@ pub(crate) struct Executed {
     pub took: Duration,
 }
 
-async fn execute(session: &mut Session, request: &RunRequest, io: RunIo) -> Result<Executed, Error> {
+/// Follows a command to its end. It is over, too, when the machine it runs in is.
+pub(crate) async fn execute(
+    mut running: Execution,
+    machine: Option<&mut dyn Machine>,
+    timeout: Duration,
+    io: RunIo,
+) -> Result<Executed, Error> {
     let began = Instant::now();
-    let Session { machine, guest, id, .. } = session;
-    let mut running = command(guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
+    let mut machine = machine;
     let RunIo { events, stdin, cancel } = io;
     // Dropped with this function, however it ends.
-    let _feeding = feed(&running, stdin);
-    tell(&events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
+    let mut feeding = JoinSet::new();
+    feeding.spawn(running.input().feed(stdin));
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
-    let backstop = tokio::time::sleep(request.timeout + TIMEOUT_GRACE);
+    let backstop = tokio::time::sleep(timeout + TIMEOUT_GRACE);
     tokio::pin!(backstop);
     let exit = loop {
         let event = tokio::select! {
             biased;
             event = running.next() => event,
             () = cancel.cancelled() => break Err(Error::Cancelled),
-            death = machine.died() => break Err(Error::MachineLost { death }),
-            () = &mut backstop => break Ok(ended_by_host(request.timeout)),
+            death = end_by_itself(&mut machine) => break Err(Error::MachineLost { death }),
+            () = &mut backstop => break Ok(ended_by_host(timeout)),
         };
         match event {
             Ok(OutputEvent::Started) => {}
@@ -218,7 +264,7 @@ async fn execute(session: &mut Session, request: &RunRequest, io: RunIo) -> Resu
             }
             Ok(OutputEvent::Exited(exit)) => break Ok(exit),
             Err(GuestError::Refused(refusal)) => break Err(Error::CommandRefused(refusal)),
-            Err(GuestError::Gone) => break Err(Error::MachineLost { death: end_of(&mut **machine).await }),
+            Err(GuestError::Gone) => break Err(Error::MachineLost { death: end_of(machine).await }),
             Err(error) => break Err(Error::GuestNonsense(error)),
         }
     };
@@ -230,38 +276,30 @@ fn ended_by_host(timeout: Duration) -> Exit {
     Exit { code: 124, timed_out: true, out_of_memory: false, duration: timeout + TIMEOUT_GRACE }
 }
 
-/// Passes the caller's input on, no faster than the command reads.
-fn feed(running: &Running, input: Option<mpsc::Receiver<Bytes>>) -> JoinSet<()> {
-    let stdin = running.stdin();
-    let mut feeding = JoinSet::new();
-    feeding.spawn(async move {
-        if let Some(mut input) = input {
-            while let Some(bytes) = input.recv().await {
-                if !stdin.write(&bytes).await {
-                    return;
-                }
-            }
-        }
-        stdin.end();
-    });
-    feeding
+async fn end_by_itself(machine: &mut Option<&mut dyn Machine>) -> Death {
+    match machine {
+        Some(machine) => machine.died().await,
+        None => std::future::pending().await,
+    }
 }
 
-async fn end_of(machine: &mut dyn Machine) -> Death {
+async fn end_of(machine: Option<&mut dyn Machine>) -> Death {
+    let closed = |console| Death {
+        status: "the guest closed its channel".into(),
+        complaints: Vec::new(),
+        console,
+    };
+    let Some(machine) = machine else { return closed(Vec::new()) };
     match tokio::time::timeout(DEATH_GRACE, machine.died()).await {
         Ok(death) => death,
-        Err(_) => Death {
-            status: "the guest closed its channel".into(),
-            complaints: Vec::new(),
-            console: machine.console_tail(),
-        },
+        Err(_) => closed(machine.console_tail()),
     }
 }
 
 /// A command for the guest: its program directly where that is the same, else by the shell.
 pub(crate) fn command<'a>(guest: &'a Guest, text: &str) -> Command<'a> {
     let by_shell = ["-c", text];
-    match shell::direct(text) {
+    match shell::direct(text).filter(|_| text.len() <= MOST_DIRECT) {
         Some(words) => {
             let (program, arguments) = words.split_first().expect("a direct command has a program");
             guest.command(program.as_str()).args(arguments.iter().map(String::as_str)).or_else("/bin/sh").args(by_shell)
@@ -287,6 +325,6 @@ pub(crate) async fn tell_unless(
     }
 }
 
-fn millis(duration: Duration) -> f64 {
+pub(crate) fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }

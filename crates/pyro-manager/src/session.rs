@@ -7,9 +7,10 @@
 //! The caller's process owns the machine: no daemon, no supervisor. When that process dies, the
 //! kernel kills the machine, and the next command removes the directory.
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pyro_engine::{Accelerator, Death, Machine};
+use pyro_engine::{Accelerator, BootSpec, Death, Machine};
 use pyro_environment::{EnvironmentError, Installed};
 use pyro_guest::{Guest, Identity};
 use tokio::sync::mpsc;
@@ -17,8 +18,8 @@ use tokio::sync::mpsc;
 use crate::environments::EnvironmentProgress;
 use crate::payload::StartMode;
 use crate::run::{Phase, RunEvent, tell};
-use crate::template::Lookup;
-use crate::unpacker::{attach, await_guest, in_time};
+use crate::template::{Base, Lookup};
+use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time};
 use crate::vm::{VmDirectory, VmId, hex, random_bytes};
 use crate::{Error, MachineSize, Pyro, VmOptions};
 
@@ -35,6 +36,14 @@ pub struct Session {
     pub(crate) created: Duration,
     // Last, so that the machine is ended before its files go.
     directory: VmDirectory,
+}
+
+/// Where a machine is started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub id: &'a VmId,
+    pub directory: &'a Path,
+    pub base: Base,
 }
 
 impl Session {
@@ -76,10 +85,11 @@ impl Pyro {
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
         let id = VmId::random()?;
-        let directory = VmDirectory::create(&self.vms(), &id)?;
+        let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size))?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
-        let started = self.start(&installed, accelerator, options.size, &id, &directory, events).await;
+        let place = Place { id: &id, directory: directory.path(), base: Base::Templates };
+        let started = self.start(&installed, accelerator, options.size, place, events).await;
         // A QEMU that is too old fails in many ways; its version is the reason to tell.
         let (machine, guest, mode) = started.map_err(|error| match self.check_engine() {
             Err(reason) if error.means_no_guest() => reason,
@@ -89,7 +99,7 @@ impl Pyro {
     }
 
     /// The environment, pulled when it is not installed, and made again when it is damaged.
-    async fn environment_for_run(&self, name: &str, events: &mpsc::Sender<RunEvent>) -> Result<Installed, Error> {
+    pub(crate) async fn environment_for_run(&self, name: &str, events: &mpsc::Sender<RunEvent>) -> Result<Installed, Error> {
         match self.store.installed(name) {
             Ok(installed) => return Ok(installed),
             Err(EnvironmentError::NotInstalled { .. }) => {
@@ -107,13 +117,12 @@ impl Pyro {
 
     /// Restores a machine from its template. A template that is not there is made first; one that
     /// is damaged, or cannot be restored from, is dropped and made again, once.
-    async fn start(
+    pub(crate) async fn start(
         &self,
         installed: &Installed,
         accelerator: Accelerator,
         size: MachineSize,
-        id: &VmId,
-        directory: &VmDirectory,
+        place: Place<'_>,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
         let key = self.template_key(installed, accelerator, size)?;
@@ -121,8 +130,8 @@ impl Pyro {
         for _ in 0..3 {
             let problem = match self.find_template(installed, &key).await? {
                 Lookup::Found(template) => {
-                    let spec = template.restore_spec(id, directory.path())?;
-                    match self.restore(spec, id).await {
+                    let spec = template.restore_spec(place.id, place.directory, place.base)?;
+                    match self.restore(spec, place.id).await {
                         Ok((machine, guest)) => return Ok((machine, guest, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
                         Err(error @ (Error::Start(_) | Error::DiedEarly { .. } | Error::GuestNotUp { .. })) => {
@@ -160,10 +169,25 @@ impl Pyro {
         spec: pyro_engine::RestoreSpec,
         id: &VmId,
     ) -> Result<(Box<dyn Machine>, Guest), Error> {
-        let mut machine = in_time(self.engine.restore(spec), RESTORE_LIMIT).await?;
+        let machine = in_time(self.engine.restore(spec), RESTORE_LIMIT).await?;
+        self.greet(machine, id, RESTORE_LIMIT).await
+    }
+
+    /// The same for a machine that is booted from its own disk.
+    pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId) -> Result<(Box<dyn Machine>, Guest), Error> {
+        let machine = in_time(self.engine.boot(spec), BOOT_LIMIT).await?;
+        self.greet(machine, id, BOOT_LIMIT).await
+    }
+
+    async fn greet(
+        &self,
+        mut machine: Box<dyn Machine>,
+        id: &VmId,
+        limit: Duration,
+    ) -> Result<(Box<dyn Machine>, Guest), Error> {
         let guest = attach(&mut *machine);
         guest.introduce(identity(id)?);
-        match await_guest(&mut *machine, guest.ready(), RESTORE_LIMIT).await {
+        match await_guest(&mut *machine, guest.ready(), limit).await {
             Ok(()) => Ok((machine, guest)),
             Err(error) => {
                 machine.halt().await;

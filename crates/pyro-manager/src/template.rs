@@ -33,6 +33,8 @@ const RECORD: &str = "template.json";
 const MEMORY: &str = "memory";
 const STATE: &str = "state";
 const DISK: &str = "disk.qcow2";
+/// A machine's own name of the layer that came from the template.
+const BASE: &str = "base.qcow2";
 const PARTIAL: &str = ".partial-";
 const LOCK: &str = ".lock-";
 
@@ -74,6 +76,15 @@ pub struct Template {
     rootfs: PathBuf,
     key: TemplateKey,
     _lock: Lock,
+}
+
+/// Whose file the layer right below a machine's own disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The template's: enough for a machine that never starts again.
+    Templates,
+    /// The machine's own, so that it can be booted again when the template is gone.
+    Own,
 }
 
 /// What became of a look for a template.
@@ -207,14 +218,39 @@ impl Pyro {
 impl Template {
     /// What a machine restored from it is made of. `directory` holds its own overlay, which is
     /// made here.
-    pub fn restore_spec(&self, id: &VmId, vm: &Path) -> Result<RestoreSpec, Error> {
+    pub fn restore_spec(&self, id: &VmId, vm: &Path, base: Base) -> Result<RestoreSpec, Error> {
         let overlay = vm.join(DISK);
         overlay::write_empty(&overlay, disk_size(&self.rootfs)?).map_err(host("make the machine's disk"))?;
         let memory = MemoryFile { path: self.directory.join(MEMORY), mode: MemoryMode::CopyOnWrite };
-        let layers = vec![overlay, self.directory.join(DISK)];
+        let below = match base {
+            Base::Templates => self.directory.join(DISK),
+            Base::Own => link_or_copy(&self.directory.join(DISK), &vm.join(BASE))?,
+        };
+        let layers = vec![overlay, below];
         let machine = machine_spec(&id.to_string(), &self.key, memory, layers, &self.rootfs, vm);
         Ok(RestoreSpec { machine, state: self.directory.join(STATE) })
     }
+}
+
+/// What a machine is booted from again: its own disk as it left it, and fresh memory.
+pub fn boot_again_spec(id: &VmId, vm: &Path, key: &TemplateKey, installed: &Installed) -> Result<BootSpec, Error> {
+    let path = vm.join(MEMORY);
+    // Zeros that are mapped copy-on-write: memory that never goes to a disk.
+    make_memory(&path, key.size.memory_mib())?;
+    let memory = MemoryFile { path, mode: MemoryMode::CopyOnWrite };
+    let layers = vec![vm.join(DISK), vm.join(BASE)];
+    Ok(boot_spec(machine_spec(&id.to_string(), key, memory, layers, &installed.rootfs, vm), installed))
+}
+
+/// The same file under another name, or a copy where names cannot be shared.
+fn link_or_copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(_) => fs::copy(from, to).map(drop),
+        linked => linked,
+    }
+    .map_err(host("keep the template's disk for the machine"))?;
+    Ok(to.to_owned())
 }
 
 fn templates(installed: &Installed) -> PathBuf {

@@ -81,6 +81,42 @@ pub fn new_session(command: &mut Command) {
     }
 }
 
+/// Lets the child inherit no descriptor above the standard three, whoever opened it and however it
+/// was opened. Call it before [`inherit`], which then gives it the wanted ones.
+pub fn inherit_nothing(command: &mut Command) {
+    /// Linux before 5.11 has no `close_range` with this flag; there, one by one up to here.
+    const OLD_KERNELS: libc::c_int = 1024;
+    // SAFETY: the closure makes system calls that only mark descriptors to be closed when the
+    // child executes its program.
+    unsafe {
+        command.pre_exec(|| {
+            let (first, last, close_on_exec): (libc::c_uint, libc::c_uint, libc::c_uint) = (3, libc::c_uint::MAX, 4);
+            if libc::syscall(libc::SYS_close_range, first, last, close_on_exec) != 0 {
+                for descriptor in 3..OLD_KERNELS {
+                    libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC);
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Takes over a descriptor that this program was started with, and keeps it from its own children.
+/// `None` when it is not open.
+///
+/// Call it once for each number, first thing in the program, for numbers that were promised to it.
+#[must_use]
+pub fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: fcntl takes a number and touches no memory; when the descriptor is open, it was
+    // inherited, and nothing else in this program knows of it yet.
+    unsafe {
+        if libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) != 0 {
+            return None;
+        }
+        Some(<OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number))
+    }
+}
+
 /// Puts the child, before it executes anything, into the control group whose `cgroup.procs` is
 /// given, and gives it back the default standing when memory runs out.
 ///
@@ -116,6 +152,19 @@ mod tests {
         command.args(["-c", "cat <&3; cat <&4; cat <&5"]);
         inherit(&mut command, 3, vec![content("a"), content("b"), content("c")]).unwrap();
         assert_eq!(command.output().unwrap().stdout, b"abc");
+    }
+
+    #[test]
+    fn a_child_that_inherits_nothing_has_what_it_is_given_and_no_more() {
+        let leaked = rustix::io::dup(File::open("/dev/null").unwrap()).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"given").unwrap();
+        file.rewind().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("cat <&3; test -e /proc/self/fd/{} && echo leaked", leaked.as_raw_fd())]);
+        inherit_nothing(&mut command);
+        inherit(&mut command, 3, vec![file.into()]).unwrap();
+        assert_eq!(command.output().unwrap().stdout, b"given");
     }
 
     #[test]

@@ -4,3 +4,7 @@ pub mod demo;
 pub mod doctor;
 pub mod env;
 pub mod run;
+pub mod supervise;
+pub mod task;
+pub mod task_exec;
+pub mod task_logs;

@@ -1,6 +1,6 @@
 //! `pyro run ENV -- CMD…`.
 
-use pyro_manager::{Error, HostCompat, MachineSize, NetworkPolicy, Pyro, RunIo, RunRecord, RunRequest, VmOptions};
+use pyro_manager::{Error, Pyro, RunIo, RunRecord, RunRequest};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -10,7 +10,7 @@ use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
 use crate::stdio::{self, Written};
 
 /// Exit code of a program that wrote to a closed pipe: 128 and SIGPIPE.
-const BROKEN_PIPE: i32 = 141;
+pub const BROKEN_PIPE: i32 = 141;
 
 pub fn run(arguments: &RunArguments) -> i32 {
     let format = Format::from_flag(arguments.json);
@@ -26,7 +26,7 @@ pub fn run(arguments: &RunArguments) -> i32 {
 
 /// Runs it and shows it, for `run` and `demo`.
 pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
-    let (events, writer) = stdio::write_events(format);
+    let (events, writer) = stdio::write_events("run", format);
     let cancel = CancellationToken::new();
     let io = RunIo { events, stdin: stdio::read_input(), cancel: cancel.clone() };
     let runtime = context::runtime();
@@ -88,16 +88,10 @@ pub async fn interrupted() -> i32 {
 }
 
 fn request(arguments: &RunArguments) -> Result<RunRequest, Error> {
-    let size = MachineSize::new(arguments.vcpu_count, arguments.mem_mib)?;
     Ok(RunRequest {
         environment: arguments.environment.clone(),
         command: pyro_manager::shell_join(&arguments.command),
         timeout: pyro_manager::timeout(arguments.timeout_seconds)?,
-        options: VmOptions {
-            size,
-            ttl: pyro_manager::ttl(arguments.ttl_seconds)?,
-            network: if arguments.network { NetworkPolicy::Egress } else { NetworkPolicy::Off },
-            host_compat: if arguments.allow_host_compat { HostCompat::Allowed } else { HostCompat::Refused },
-        },
+        options: arguments.machine.options()?,
     })
 }

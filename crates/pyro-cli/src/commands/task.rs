@@ -1,0 +1,137 @@
+//! `pyro task …`, all but what runs commands and shows their output.
+
+use pyro_manager::{CreateRequest, Error, Pyro, TaskRecord};
+
+use super::{task_exec, task_logs};
+use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
+use crate::context;
+use crate::failure::{ERROR, Format, print_json, show};
+use crate::stdio::{print, write_events};
+
+pub fn run(command: TaskCommand) -> i32 {
+    match command {
+        TaskCommand::Create(arguments) => shown(arguments.json, |pyro, format| create(pyro, &arguments, format)),
+        TaskCommand::Status(arguments) => shown(arguments.json, |pyro, format| status(pyro, &arguments, format)),
+        TaskCommand::List(arguments) => shown(arguments.json, list),
+        TaskCommand::Extend(arguments) => shown(arguments.json, |pyro, format| extend(pyro, &arguments, format)),
+        TaskCommand::Cancel(arguments) => shown(arguments.json, |pyro, format| cancel(pyro, &arguments, format)),
+        TaskCommand::Delete(arguments) => shown(arguments.json, |pyro, format| delete(pyro, &arguments, format)),
+        TaskCommand::Logs(arguments) => shown(arguments.json, |pyro, format| task_logs::run(pyro, &arguments, format)),
+        TaskCommand::Exec(arguments) => task_exec::exec(&arguments),
+        TaskCommand::Wait(arguments) => task_exec::wait(&arguments),
+    }
+}
+
+fn shown(json: bool, work: impl FnOnce(&Pyro, Format) -> Result<i32, Error>) -> i32 {
+    let format = Format::from_flag(json);
+    work(&context::pyro(), format).unwrap_or_else(|error| show(&error, format, ERROR))
+}
+
+fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Result<i32, Error> {
+    let request = CreateRequest {
+        environment: arguments.environment.clone(),
+        options: arguments.machine.options()?,
+        attempt_id: arguments.attempt_id.clone(),
+    };
+    let (events, writer) = write_events("task-create", format);
+    let created = context::runtime().block_on(async {
+        let events = events;
+        tokio::select! {
+            created = pyro.create_task(request, &events) => created,
+            _ = super::run::interrupted() => Err(Error::Cancelled),
+        }
+    });
+    let _ = writer.join();
+    Ok(print_task(&created?, format))
+}
+
+fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {
+    let record = context::runtime().block_on(async {
+        let id = pyro.complete_task_id(&arguments.task_id).await?;
+        pyro.status_task(&id).await
+    });
+    Ok(print_task(&record?, format))
+}
+
+fn extend(pyro: &Pyro, arguments: &TaskExtendArguments, format: Format) -> Result<i32, Error> {
+    let record = context::runtime().block_on(async {
+        let id = pyro.complete_task_id(&arguments.task_id).await?;
+        pyro.extend_task(&id, arguments.ttl_seconds).await
+    });
+    Ok(print_task(&record?, format))
+}
+
+fn cancel(pyro: &Pyro, arguments: &TaskCommandArguments, format: Format) -> Result<i32, Error> {
+    let entry = context::runtime().block_on(async {
+        let id = pyro.complete_task_id(&arguments.task_id).await?;
+        pyro.cancel_task(&id, arguments.sequence).await
+    })?;
+    if format == Format::Json {
+        print_json(&entry);
+    } else {
+        print(&format!("Command {}: {}\n", entry.sequence, entry.status));
+    }
+    Ok(0)
+}
+
+fn delete(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {
+    let deleted = context::runtime().block_on(async {
+        let id = pyro.complete_task_id(&arguments.task_id).await?;
+        pyro.delete_task(&id).await
+    })?;
+    if format == Format::Json {
+        print_json(&deleted);
+    } else {
+        print(&format!("Deleted task: {}\n", deleted.task_id));
+    }
+    Ok(0)
+}
+
+fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
+    let list = context::runtime().block_on(pyro.list_tasks())?;
+    if format == Format::Json {
+        print_json(&list);
+        return Ok(0);
+    }
+    if list.tasks.is_empty() {
+        print("No tasks. `pyro task create debian:12` makes one.\n");
+        return Ok(0);
+    }
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
+    let mut text = format!("{:<12}  {:<7}  {:<14}  {:>8}  EXPIRES\n", "TASK", "STATE", "ENVIRONMENT", "COMMANDS");
+    for task in &list.tasks {
+        let life = &task.life;
+        let left = (life.expires_at - now).max(0.0).round();
+        let (id, state, environment, commands) = (&task.task_id, life.state, &life.environment, task.command_count);
+        text.push_str(&format!("{id}  {state:<7}  {environment:<14}  {commands:>8}  in {left} s\n"));
+    }
+    print(&text);
+    Ok(0)
+}
+
+fn print_task(record: &TaskRecord, format: Format) -> i32 {
+    match format {
+        Format::Json => drop(print_json(record)),
+        Format::Human => drop(print(&describe(record))),
+    }
+    0
+}
+
+fn describe(record: &TaskRecord) -> String {
+    let life = &record.life;
+    let mut lines = vec![
+        format!("Task: {}", record.task_id),
+        format!("Environment: {}", life.environment),
+        format!("State: {}", life.state),
+        format!("Workspace: {}", record.workspace_path),
+        format!("Execution mode: {}", life.execution_mode),
+        format!("Resources: {} vCPU / {} MiB", life.vcpu_count, life.mem_mib),
+        format!("Command count: {}", record.command_count),
+    ];
+    if let Some(last) = &record.last_command {
+        let came = last.exit_code.map_or_else(|| last.status.to_owned(), |code| format!("exit_code={code}"));
+        lines.push(format!("Last command: {} ({came})", last.command));
+    }
+    lines.extend(life.last_error.as_ref().map(|error| format!("Last error: {error}")));
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,142 @@
+//! `pyro task exec` and `pyro task wait`: a command's output as it comes, and its exit code.
+
+use std::future::Future;
+
+use pyro_manager::{Error, ExecRequest, Pyro, RunIo, TaskExecRecord};
+use tokio_util::sync::CancellationToken;
+
+use super::run::{BROKEN_PIPE, interrupted};
+use crate::arguments::{TaskCommandArguments, TaskExecArguments};
+use crate::context;
+use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
+use crate::stdio::{self, Written, print};
+
+/// The signal of Ctrl-C.
+const INTERRUPT: i32 = 2;
+
+pub fn exec(arguments: &TaskExecArguments) -> i32 {
+    let format = Format::from_flag(arguments.json);
+    if arguments.command.is_empty() {
+        let example = format!("pyro task exec {} -- git --version", arguments.task_id);
+        return wrong_usage("there is no command; it goes after `--`", &example, format);
+    }
+    let pyro = context::pyro();
+    match request(arguments) {
+        Err(error) => show(&error, format, OWN_ERROR),
+        Ok(request) if arguments.detach => detach(&pyro, &arguments.task_id, request, format),
+        Ok(request) => follow(format, Leave::Cancel, stdio::read_input, |io| async {
+            let id = pyro.complete_task_id(&arguments.task_id).await?;
+            pyro.exec_task(&id, request, io).await
+        }),
+    }
+}
+
+pub fn wait(arguments: &TaskCommandArguments) -> i32 {
+    let pyro = context::pyro();
+    follow(Format::from_flag(arguments.json), Leave::Alone, || None, |io| async {
+        let id = pyro.complete_task_id(&arguments.task_id).await?;
+        pyro.wait_task(&id, arguments.sequence, io).await
+    })
+}
+
+/// What Ctrl-C does to the command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leave {
+    Cancel,
+    Alone,
+}
+
+/// Shows a command until it is over. Ctrl-C ends a command of one's own; every other signal leaves
+/// it alone.
+fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
+    format: Format,
+    leave: Leave,
+    input: impl FnOnce() -> Option<tokio::sync::mpsc::Receiver<bytes::Bytes>>,
+    work: impl FnOnce(RunIo) -> F,
+) -> i32 {
+    let (events, writer) = stdio::write_events("task-exec", format);
+    let cancel = CancellationToken::new();
+    let io = RunIo { events, stdin: input(), cancel: cancel.clone() };
+    let runtime = context::runtime();
+    let (result, signal) = runtime.block_on(async {
+        let work = work(io);
+        tokio::pin!(work);
+        tokio::select! {
+            biased;
+            result = &mut work => (Some(result), None),
+            signal = interrupted() => match (leave, signal) {
+                (Leave::Cancel, INTERRUPT) => {
+                    cancel.cancel();
+                    (Some(work.await), Some(signal))
+                }
+                _ => (None, Some(signal)),
+            },
+        }
+    });
+    runtime.shutdown_background();
+    let written = writer.join().unwrap_or(Written::Closed);
+    match (result, signal) {
+        (None, signal) => {
+            eprintln!("[task-exec] left; the command goes on, and `pyro task logs` has its output");
+            128 + signal.unwrap_or(INTERRUPT)
+        }
+        (Some(Ok(record)), _) => finish(&record, format, written),
+        (Some(Err(Error::CallerGone { .. })), _) if written == Written::Closed => BROKEN_PIPE,
+        (Some(Err(error)), Some(signal)) if error.code() == "command_cancelled" => {
+            eprintln!("[task-exec] interrupted; the command was ended");
+            128 + signal
+        }
+        (Some(Err(error)), _) => show(&error, format, OWN_ERROR),
+    }
+}
+
+fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
+    if written == Written::Closed {
+        return BROKEN_PIPE;
+    }
+    if format == Format::Json {
+        return if print_json(record) { record.exit_code } else { BROKEN_PIPE };
+    }
+    if record.out_of_memory {
+        eprintln!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+    }
+    let TaskExecRecord { task_id, sequence, cwd, execution_mode, exit_code, duration_ms, .. } = record;
+    eprintln!(
+        "[task-exec] task_id={task_id} sequence={sequence} cwd={cwd} execution_mode={execution_mode} \
+         exit_code={exit_code} duration_ms={duration_ms}"
+    );
+    *exit_code
+}
+
+fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i32 {
+    let started = context::runtime().block_on(async {
+        let id = pyro.complete_task_id(task_id).await?;
+        pyro.start_task_command(&id, request).await
+    });
+    match started {
+        Err(error) => show(&error, format, OWN_ERROR),
+        Ok(started) if format == Format::Json => {
+            print_json(&started);
+            0
+        }
+        Ok(started) => {
+            print(&format!("{}\n", started.sequence));
+            eprintln!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
+            0
+        }
+    }
+}
+
+fn request(arguments: &TaskExecArguments) -> Result<ExecRequest, Error> {
+    let pair = |entry: &String| match entry.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(Error::InvalidArgument { problem: format!("--env {entry}: it must be KEY=VALUE") }),
+    };
+    Ok(ExecRequest {
+        command: pyro_manager::shell_join(&arguments.command),
+        timeout: pyro_manager::timeout(arguments.timeout_seconds)?,
+        cwd: arguments.cwd.clone(),
+        environment: arguments.environment.iter().map(pair).collect::<Result<_, _>>()?,
+        attempt_id: arguments.attempt_id.clone(),
+    })
+}

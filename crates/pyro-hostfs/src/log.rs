@@ -1,0 +1,228 @@
+//! An append-only file of checksummed records, with one writer and any number of readers.
+//!
+//! ```text
+//! offset  size  what
+//!      0     8  magic: "pyrolog" and the format's number
+//!  then for each record
+//!      0     4  length of the record in bytes, little endian, at most MAX_RECORD
+//!      4     4  CRC-32 of the length and the record, little endian
+//!      8     n  record
+//! ```
+//!
+//! A writer that dies in the middle of a record leaves a torn tail. Readers stop in front of it;
+//! the next writer cuts it off.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+/// The first bytes of every log of this format.
+const MAGIC: &[u8; 8] = b"pyrolog1";
+const HEADER: usize = 8;
+/// The longest record in bytes; a longer length is a torn one.
+pub const MAX_RECORD: usize = 8 << 20;
+
+/// Why a log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// It is of another format, a later one perhaps.
+    #[error("it is not a log of a format this release knows")]
+    Format,
+    /// The file system refused.
+    #[error("it cannot be read")]
+    Io(#[from] io::Error),
+}
+
+/// The writing end of a log.
+#[derive(Debug)]
+pub struct AppendLog {
+    file: File,
+    /// Bytes of whole records, magic included.
+    length: u64,
+}
+
+impl AppendLog {
+    /// Makes a new log (0600).
+    ///
+    /// # Errors
+    /// What the file system says, for example that there is one already.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(MAGIC)?;
+        Ok(Self { file, length: MAGIC.len() as u64 })
+    }
+
+    /// Opens a log to go on writing, cuts a torn tail off, and returns every whole record.
+    ///
+    /// # Errors
+    /// [`LogError`]; then nothing was changed.
+    pub fn open(path: &Path) -> Result<(Self, Vec<Vec<u8>>), LogError> {
+        let mut file = File::options().read(true).write(true).open(path)?;
+        let (records, length) = parse(&mut file)?;
+        file.set_len(length)?;
+        file.seek(SeekFrom::Start(length))?;
+        Ok((Self { file, length }, records))
+    }
+
+    /// Sets room aside, so that records of `bytes` bytes in all can be appended on a full disk.
+    ///
+    /// # Errors
+    /// What the file system says: that there is no such room.
+    pub fn reserve(&self, bytes: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.length, bytes) {
+            // A file system that cannot set room aside will say so when it matters.
+            Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Appends a record. It survives this process; [`Self::sync`] makes it survive the host.
+    ///
+    /// # Errors
+    /// What the file system says; then the log is as it was.
+    ///
+    /// # Panics
+    /// When the record is longer than [`MAX_RECORD`].
+    pub fn append(&mut self, record: &[u8]) -> io::Result<()> {
+        assert!(record.len() <= MAX_RECORD, "records are cut by their writers");
+        let length = (record.len() as u32).to_le_bytes();
+        let mut bytes = Vec::with_capacity(HEADER + record.len());
+        bytes.extend_from_slice(&length);
+        bytes.extend_from_slice(&checksum(length, record).to_le_bytes());
+        bytes.extend_from_slice(record);
+        if let Err(error) = self.file.write_all(&bytes) {
+            // What was written of it would be a torn tail; the error to tell is the first one.
+            let _ = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
+            return Err(error);
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// A handle to flush what was appended before to disk, from any thread.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn handle(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+}
+
+/// Every whole record of a log that somebody may be writing to.
+///
+/// # Errors
+/// [`LogError`].
+pub fn read(path: &Path) -> Result<Vec<Vec<u8>>, LogError> {
+    Ok(parse(&mut File::open(path)?)?.0)
+}
+
+/// The whole records, and where they end.
+fn parse(file: &mut File) -> Result<(Vec<Vec<u8>>, u64), LogError> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.read_to_end(&mut bytes)?;
+    let mut rest = bytes.strip_prefix(MAGIC).ok_or(LogError::Format)?;
+    let mut records = Vec::new();
+    while let Some((record, after)) = whole_record(rest) {
+        records.push(record.to_vec());
+        rest = after;
+    }
+    Ok((records, (bytes.len() - rest.len()) as u64))
+}
+
+fn whole_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    let (sum, rest) = rest.split_first_chunk::<4>()?;
+    let wanted = u32::from_le_bytes(*length) as usize;
+    if wanted > MAX_RECORD {
+        return None;
+    }
+    let (record, after) = rest.split_at_checked(wanted)?;
+    (checksum(*length, record) == u32::from_le_bytes(*sum)).then_some((record, after))
+}
+
+fn checksum(length: [u8; 4], record: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&length);
+    hasher.update(record);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn written(records: &[Vec<u8>]) -> (tempfile::TempDir, std::path::PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = AppendLog::create(&path).unwrap();
+        for record in records {
+            log.append(record).unwrap();
+        }
+        (directory, path)
+    }
+
+    #[test]
+    fn a_log_of_another_format_is_refused_and_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, b"pyrolog2 and more").unwrap();
+        assert!(matches!(read(&path), Err(LogError::Format)));
+        assert!(matches!(AppendLog::open(&path), Err(LogError::Format)));
+        assert_eq!(std::fs::read(&path).unwrap(), b"pyrolog2 and more");
+    }
+
+    #[test]
+    fn a_reader_of_a_growing_log_sees_whole_records_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let mut log = AppendLog::create(&path).unwrap();
+        log.reserve(4096).unwrap();
+        for count in 0..5u8 {
+            assert_eq!(read(&path).unwrap().len(), usize::from(count));
+            log.append(&[count; 40]).unwrap();
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_is_cut_off_the_end_the_records_before_it_stay(
+            records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..8),
+            lost in 0usize..200,
+        ) {
+            let (_directory, path) = written(&records);
+            let full = std::fs::metadata(&path).unwrap().len();
+            let left = full.saturating_sub(lost as u64).max(MAGIC.len() as u64);
+            File::options().write(true).open(&path).unwrap().set_len(left).unwrap();
+            let mut ends = vec![MAGIC.len() as u64];
+            ends.extend(records.iter().scan(MAGIC.len() as u64, |end, record| {
+                *end += (HEADER + record.len()) as u64;
+                Some(*end)
+            }));
+            let whole = ends.iter().filter(|end| **end <= left).count() - 1;
+            let (mut log, found) = AppendLog::open(&path).unwrap();
+            prop_assert_eq!(&found[..], &records[..whole]);
+            log.append(b"next").unwrap();
+            let mut expected = records[..whole].to_vec();
+            expected.push(b"next".to_vec());
+            prop_assert_eq!(read(&path).unwrap(), expected);
+        }
+
+        #[test]
+        fn a_flipped_bit_ends_the_log_there(at in 8usize..100, bit in 0u8..8) {
+            let records = vec![vec![7u8; 30]; 4];
+            let (_directory, path) = written(&records);
+            let mut bytes = std::fs::read(&path).unwrap();
+            let at = at.min(bytes.len() - 1);
+            bytes[at] ^= 1 << bit;
+            std::fs::write(&path, &bytes).unwrap();
+            let hit = (at - MAGIC.len()) / (HEADER + 30);
+            prop_assert_eq!(read(&path).unwrap().len(), hit);
+        }
+    }
+}

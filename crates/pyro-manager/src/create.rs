@@ -1,0 +1,180 @@
+//! Creating a VM or task: exactly once for each attempt, and nothing is left where it fails.
+//!
+//! ```text
+//! limits ─▶ environment (pulled when it is not there) ─▶ admitted: directory, locks, record, row
+//!        ─▶ supervisor ─▶ ready ─▶ taken
+//! ```
+
+use std::path::Path;
+use std::time::Instant;
+
+use pyro_hostfs::lock::{self, Lock};
+use tokio::sync::mpsc;
+
+use crate::client::off_thread;
+use crate::clock::now;
+use crate::error::{Unavailable, host};
+use crate::limits::HostCompat;
+use crate::registry::{Kind, Known, Record, State};
+use crate::run::{RunEvent, check_network, millis};
+use crate::supervisor::launch::launch;
+use crate::vm::VmId;
+use crate::{Error, Pyro, VmOptions};
+
+/// Held while something is being created, by its creator and then by its supervisor.
+const CREATING: &str = "creating";
+
+/// A VM or task to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// The environment's name.
+    pub environment: String,
+    /// The machine.
+    pub options: VmOptions,
+    /// The caller's name for this attempt. A second call with the same name gets what the first one
+    /// made, or waits for it.
+    pub attempt_id: Option<String>,
+}
+
+/// What came of being admitted.
+enum Admitted {
+    /// The directory is ours.
+    New(Box<Record>, Lock, Lock),
+    /// Another call has made this attempt.
+    Known(Known),
+}
+
+impl Pyro {
+    pub(crate) async fn create(
+        &self,
+        kind: Kind,
+        request: CreateRequest,
+        events: &mpsc::Sender<RunEvent>,
+    ) -> Result<Record, Error> {
+        check_network(request.options.network)?;
+        let entry = self.store.entry(&request.environment)?;
+        let digest = digest(kind, &request);
+        if let Some(record) = self.made_before(&request, &digest).await? {
+            return Ok(record);
+        }
+        let began = Instant::now();
+        let installed = self.environment_for_run(&request.environment, events).await;
+        match installed {
+            Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {}
+            installed => drop(installed?),
+        }
+        let mut record =
+            Record::new(VmId::random()?, kind, &request.environment, entry.version, request.options, now());
+        record.attempt_id = request.attempt_id.clone();
+        record.request_digest = digest.clone();
+        record.create_ms = millis(began.elapsed());
+        loop {
+            match self.admit(record.clone()).await? {
+                Admitted::New(record, life, creating) => {
+                    let directory = self.machines().directory(&record.id);
+                    self.steps.reached("launch.before");
+                    let launched = launch(&self.config, &record.id, &directory, life, creating, events).await;
+                    if launched.is_err() {
+                        self.clean_up_after(&record.id).await;
+                    }
+                    self.steps.reached("launch.after");
+                    return launched;
+                }
+                Admitted::Known(_) => {
+                    if let Some(record) = self.made_before(&request, &digest).await? {
+                        return Ok(record);
+                    }
+                    // The other call has failed, and this one may try.
+                }
+            }
+        }
+    }
+
+    /// What an earlier call with this attempt id has made; one that is at it is waited for.
+    async fn made_before(&self, request: &CreateRequest, digest: &str) -> Result<Option<Record>, Error> {
+        let Some(attempt_id) = request.attempt_id.clone() else { return Ok(None) };
+        let (machines, digest) = (self.machines(), digest.to_owned());
+        off_thread(move || {
+            loop {
+                match machines.registry()?.find_attempt(&attempt_id)? {
+                    Known::Nothing => return Ok(None),
+                    Known::Gone { id, kind, reason } => {
+                        return Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into());
+                    }
+                    Known::Here(record) if record.request_digest != digest => {
+                        return Err(Unavailable::AttemptConflict { attempt_id }.into());
+                    }
+                    Known::Here(record) if record.state == State::Creating || is_untaken(&machines.directory(&record.id)) => {
+                        // Free as soon as it was taken, or undone, or its makers died.
+                        let path = machines.directory(&record.id).join(CREATING);
+                        if path.exists() {
+                            drop(lock::acquire(&path, lock::Mode::Shared));
+                        }
+                        if !machines.is_alive(&record.id) {
+                            machines.look_after(&record.id)?;
+                        }
+                    }
+                    Known::Here(record) => return Ok(Some(*record)),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Makes directory, locks, record and row, while nobody else is admitted.
+    async fn admit(&self, record: Record) -> Result<Admitted, Error> {
+        let (machines, steps) = (self.machines(), self.steps.clone());
+        let admission = self.admission(record.size());
+        off_thread(move || {
+            let (mut known, mut creating) = (None, None);
+            steps.reached("admit.before");
+            let admitted = machines.admit(&record.id, admission, |path| {
+                let mut registry = machines.registry()?;
+                if let Some(attempt_id) = &record.attempt_id {
+                    match registry.find_attempt(attempt_id)? {
+                        Known::Nothing => {}
+                        other => {
+                            known = Some(other);
+                            return Err(Error::Cancelled);
+                        }
+                    }
+                }
+                creating = Some(lock::exclusive(&path.join(CREATING)).map_err(host("lock a new machine"))?);
+                steps.reached("admit.record");
+                record.write(path)?;
+                steps.reached("admit.row");
+                registry.put(&record)
+            });
+            steps.reached("admit.after");
+            if let Some(known) = known {
+                return Ok(Admitted::Known(known));
+            }
+            let (_, life) = admitted?;
+            let creating = creating.expect("an admitted machine's lock was taken");
+            Ok(Admitted::New(Box::new(record), life, creating))
+        })
+        .await
+    }
+
+    /// A supervisor that failed has undone everything itself; one that died has not.
+    async fn clean_up_after(&self, id: &VmId) {
+        let (machines, id) = (self.machines(), id.clone());
+        let cleaned = off_thread(move || {
+            machines.wait_for_end(&id);
+            machines.look_after(&id)
+        });
+        // The next sweep will do it.
+        let _ = cleaned.await;
+    }
+}
+
+/// Whether its creator has not got it yet.
+fn is_untaken(directory: &Path) -> bool {
+    lock::is_held(&directory.join(CREATING)).unwrap_or(false)
+}
+
+fn digest(kind: Kind, request: &CreateRequest) -> String {
+    let CreateRequest { environment, options, .. } = request;
+    let text = format!("{} {environment} {options:?}", kind.word());
+    pyro_hostfs::digest::of_bytes(text.as_bytes())
+}

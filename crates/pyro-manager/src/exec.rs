@@ -1,0 +1,377 @@
+//! Commands in VMs and tasks, from the client's side.
+//!
+//! ```text
+//! Exec ─▶ Accepted(sequence) ─▶ output ─▶ Ended(entry)
+//!             │ joined an earlier attempt, or read too slowly ─▶ follow: read the journal's files,
+//!             │                                                  told by the supervisor how far
+//!             └ supervisor gone ─▶ settle, read the journal: what it says is what came of it
+//! ```
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use pyro_protocol::frame::Kind as FrameKind;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::client::off_thread;
+use crate::error::Unavailable;
+use crate::journal::{self, Entry, Status, Stream};
+use crate::output::{Capture, Captured};
+use crate::payload::WORKSPACE;
+use crate::registry::Record;
+use crate::run::{Phase, RunEvent, RunIo, check_command, tell};
+use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
+use crate::{Error, Pyro};
+
+/// Bytes of a journal's file that are read at once.
+const PIECE: usize = 256 * 1024;
+/// Bytes of environment entries and directory at most; a command has its own limit.
+const MOST_ENVIRONMENT: usize = 16 * 1024;
+
+/// A command for a VM or task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecRequest {
+    /// A text for the guest's shell.
+    pub command: String,
+    /// Its time limit, see [`crate::timeout`].
+    pub timeout: Duration,
+    /// An absolute directory of the guest's, or one below the workspace.
+    pub cwd: String,
+    /// Added to the guest's default environment.
+    pub environment: Vec<(String, String)>,
+    /// The caller's name for this attempt. A second call with the same name gets the result of the
+    /// first one, or joins it.
+    pub attempt_id: Option<String>,
+}
+
+impl ExecRequest {
+    /// A command in the workspace.
+    #[must_use]
+    pub fn new(command: impl Into<String>, timeout: Duration) -> Self {
+        let command = command.into();
+        Self { command, timeout, cwd: WORKSPACE.into(), environment: Vec::new(), attempt_id: None }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        check_command(&self.command)?;
+        let refuse = |problem: String| Err(Error::InvalidArgument { problem });
+        if let Some((key, _)) = self.environment.iter().find(|(key, value)| {
+            key.is_empty() || key.contains(['=', '\0']) || value.contains('\0')
+        }) {
+            return refuse(format!("{key:?} cannot be the name of an environment entry (KEY=VALUE)"));
+        }
+        if self.cwd.contains('\0') {
+            return refuse("the directory has a zero byte in it".into());
+        }
+        let size = self.cwd.len() + self.environment.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
+        if size > MOST_ENVIRONMENT {
+            return refuse(format!("directory and environment have {size} bytes; {MOST_ENVIRONMENT} are allowed"));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn wire(&self, attached: bool, then_delete: bool) -> Result<WireExec, Error> {
+        self.check()?;
+        let cwd = match self.cwd.as_str() {
+            "" => WORKSPACE.to_owned(),
+            absolute if absolute.starts_with('/') => absolute.to_owned(),
+            below => format!("{WORKSPACE}/{below}"),
+        };
+        Ok(WireExec {
+            command: self.command.clone(),
+            cwd,
+            environment: self.environment.clone(),
+            timeout_us: u64::try_from(self.timeout.as_micros()).unwrap_or(u64::MAX).max(1),
+            attempt_id: self.attempt_id.clone(),
+            attached,
+            then_delete,
+        })
+    }
+}
+
+/// A command that is over, and its output as a payload carries it.
+pub(crate) struct Over {
+    pub entry: Entry,
+    pub stdout: Captured,
+    pub stderr: Captured,
+}
+
+/// What the client has of a command's output.
+#[derive(Default)]
+struct Seen {
+    stdout: Capture,
+    stderr: Capture,
+    /// Bytes, which are offsets in the journal's files as well.
+    stdout_bytes: u64,
+    stderr_bytes: u64,
+}
+
+/// Tells the caller; one that does not listen any more is gone, and the command is not.
+struct Listener {
+    events: mpsc::Sender<RunEvent>,
+    sequence: u64,
+}
+
+impl Listener {
+    async fn tell(&self, event: RunEvent) -> Result<(), Error> {
+        tell(&self.events, event).await.map_err(|_| Error::CallerGone { sequence: self.sequence })
+    }
+}
+
+impl Seen {
+    async fn take(&mut self, stream: Stream, bytes: Bytes, listener: &Listener) -> Result<(), Error> {
+        match stream {
+            Stream::Stdout => {
+                self.stdout.push(&bytes);
+                self.stdout_bytes += bytes.len() as u64;
+                listener.tell(RunEvent::Stdout(bytes)).await
+            }
+            Stream::Stderr => {
+                self.stderr.push(&bytes);
+                self.stderr_bytes += bytes.len() as u64;
+                listener.tell(RunEvent::Stderr(bytes)).await
+            }
+        }
+    }
+
+    /// Bytes taken so far.
+    fn bytes(&self, stream: Stream) -> u64 {
+        if stream == Stream::Stdout { self.stdout_bytes } else { self.stderr_bytes }
+    }
+
+    fn over(self, entry: Entry) -> Over {
+        let missing = |captured: Captured, seen: u64, known: Option<u64>| Captured {
+            truncated: captured.truncated || known.is_some_and(|known| known > seen),
+            ..captured
+        };
+        let (out, err) = entry.end.as_ref().map(|end| (end.stdout.bytes, end.stderr.bytes)).unzip();
+        let stdout = missing(self.stdout.finish(), self.stdout_bytes, out);
+        let stderr = missing(self.stderr.finish(), self.stderr_bytes, err);
+        Over { entry, stdout, stderr }
+    }
+}
+
+impl Pyro {
+    /// Sends a command off and follows it to its end. The caller's cancellation ends the command;
+    /// a caller that stops listening does not.
+    pub(crate) async fn send(&self, record: &Record, request: &WireExec, io: RunIo) -> Result<Over, Error> {
+        let Some(mut talk) = self.reach(record).await? else { return Err(self.why_stopped(record).await) };
+        self.steps.reached("exec.before");
+        let sent = talk.send(&Request::Exec(request.clone())).await;
+        self.steps.reached("exec.sent");
+        let (sequence, joined) = match sent.and(talk.read::<Reply>().await)? {
+            Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
+            Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
+            _ => return Err(self.unanswered(record).await),
+        };
+        let RunIo { events, stdin, cancel } = io;
+        let listener = Listener { events, sequence };
+        listener.tell(RunEvent::Phase(Phase::Accepted { id: record.id.to_string(), sequence })).await?;
+        let mut seen = Seen::default();
+        if !joined {
+            let Talk { ear, mouth } = talk;
+            let mut feeding = JoinSet::new();
+            feeding.spawn(feed(mouth, stdin));
+            if let Some(entry) = self.listen(record, ear, &mut seen, &listener, &cancel).await? {
+                return self.result(record, seen.over(entry));
+            }
+        }
+        self.follow(record, seen, &listener, &cancel).await
+    }
+
+    /// Sends a command off and returns its number.
+    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<u64, Error> {
+        match self.ask(record, &Request::Exec(request)).await? {
+            Some(Reply::Accepted { sequence, .. }) => Ok(sequence),
+            _ => Err(self.unanswered(record).await),
+        }
+    }
+
+    /// Follows a command that was sent before, from its first byte.
+    pub(crate) async fn join(&self, record: &Record, sequence: u64, io: RunIo) -> Result<Over, Error> {
+        let listener = Listener { events: io.events, sequence };
+        self.follow(record, Seen::default(), &listener, &io.cancel).await
+    }
+
+    /// Hears the output as it comes; `None` when the rest is to be read from the journal.
+    async fn listen(
+        &self,
+        record: &Record,
+        mut ear: crate::supervisor::wire::Ear,
+        seen: &mut Seen,
+        listener: &Listener,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Entry>, Error> {
+        let mut cancelled = false;
+        loop {
+            let arrived = tokio::select! {
+                biased;
+                arrived = ear.next() => arrived?,
+                () = cancel.cancelled(), if !cancelled => {
+                    cancelled = true;
+                    self.cancel_command(record, listener.sequence).await?;
+                    continue;
+                }
+            };
+            match arrived {
+                Some(Arrived::Data(FrameKind::Stdout, bytes)) => seen.take(Stream::Stdout, bytes, listener).await?,
+                Some(Arrived::Data(_, bytes)) => seen.take(Stream::Stderr, bytes, listener).await?,
+                Some(Arrived::Message(bytes)) => match parse::<Reply>(&bytes)? {
+                    Reply::Ended { entry } => return Ok(Some(entry)),
+                    _ => return Ok(None),
+                },
+                Some(Arrived::InputEnd) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Reads the journal's files as they grow, until the command is over.
+    async fn follow(
+        &self,
+        record: &Record,
+        mut seen: Seen,
+        listener: &Listener,
+        cancel: &CancellationToken,
+    ) -> Result<Over, Error> {
+        let sequence = listener.sequence;
+        let directory = self.machines().directory(&record.id);
+        let mut talk = self.reach(record).await?;
+        if let Some(talk) = &mut talk {
+            let _ = talk.send(&Request::Watch { sequence }).await;
+        }
+        let mut cancelled = false;
+        let entry = loop {
+            let reply = match &mut talk {
+                None => None,
+                Some(talk) => tokio::select! {
+                    biased;
+                    reply = talk.read::<Reply>() => reply?,
+                    () = cancel.cancelled(), if !cancelled => {
+                        cancelled = true;
+                        self.cancel_command(record, sequence).await?;
+                        continue;
+                    }
+                },
+            };
+            match reply {
+                Some(Reply::Grown { stdout, stderr }) => {
+                    self.catch_up(&directory, &mut seen, listener, stdout, stderr).await?;
+                }
+                Some(Reply::Ended { entry }) => break entry,
+                _ => break self.entry(record, sequence).await?,
+            }
+        };
+        self.catch_up(&directory, &mut seen, listener, u64::MAX, u64::MAX).await?;
+        self.result(record, seen.over(entry))
+    }
+
+    /// Takes what the files have up to these lengths.
+    async fn catch_up(
+        &self,
+        directory: &PathBuf,
+        seen: &mut Seen,
+        listener: &Listener,
+        stdout: u64,
+        stderr: u64,
+    ) -> Result<(), Error> {
+        for (stream, length) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+            loop {
+                let from = seen.bytes(stream);
+                let most = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX).min(PIECE);
+                if most == 0 {
+                    break;
+                }
+                // A directory that is gone was deleted, or expired; what was seen was all.
+                let piece = journal::read_output(directory, listener.sequence, stream, from, most).unwrap_or_default();
+                if piece.is_empty() {
+                    break;
+                }
+                seen.take(stream, piece.into(), listener).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends a running command. One that is over is left as it is.
+    pub(crate) async fn cancel_command(&self, record: &Record, sequence: u64) -> Result<(), Error> {
+        let Some(mut talk) = self.reach(record).await? else { return Ok(()) };
+        let _ = talk.send(&Request::Cancel { sequence }).await;
+        while let Some(reply) = talk.read::<Reply>().await? {
+            if !matches!(reply, Reply::Grown { .. }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A command's entry as the journal has it, after a look at whether its writer lives.
+    pub(crate) async fn entry(&self, record: &Record, sequence: u64) -> Result<Entry, Error> {
+        let record = self.record_of(record.kind, record.id.as_str()).await?;
+        let directory = self.machines().directory(&record.id);
+        let id = record.id.to_string();
+        off_thread(move || {
+            journal::entry(&directory, sequence)?.ok_or_else(|| Unavailable::UnknownSequence { id, sequence }.into())
+        })
+        .await
+    }
+
+    /// What the caller gets for what came of a command.
+    fn result(&self, record: &Record, over: Over) -> Result<Over, Error> {
+        let (id, sequence) = (record.id.to_string(), over.entry.began.sequence);
+        let why = || over.entry.end.as_ref().and_then(|end| end.reason.clone()).unwrap_or_default();
+        match over.entry.status() {
+            Status::Finished | Status::TimedOut => Ok(over),
+            Status::Cancelled => Err(Unavailable::CommandCancelled { id, sequence, why: why() }.into()),
+            Status::Refused => Err(Unavailable::CommandNotRun { id, sequence, why: why() }.into()),
+            Status::Lost => Err(Unavailable::CommandLost { id, sequence, why: why() }.into()),
+            Status::Running => {
+                let why = "its supervisor does not know it any more".into();
+                Err(Unavailable::CommandLost { id, sequence, why }.into())
+            }
+        }
+    }
+
+    /// Why a machine that is there takes no commands.
+    pub(crate) async fn why_stopped(&self, record: &Record) -> Error {
+        match self.record_of(record.kind, record.id.as_str()).await {
+            Err(error) => error,
+            Ok(record) => {
+                let (id, kind) = (record.id.to_string(), record.kind);
+                match record.last_error {
+                    Some(why) => Unavailable::Stopped { kind, id, why }.into(),
+                    None => Unavailable::NotStarted { id, state: record.state.word() }.into(),
+                }
+            }
+        }
+    }
+
+    /// The supervisor ended before it answered: whether the command was sent is for the journal to
+    /// tell.
+    async fn unanswered(&self, record: &Record) -> Error {
+        match self.why_stopped(record).await {
+            Error::Unavailable(Unavailable::Stopped { id, why, .. }) => {
+                let what = "ended before it answered; `pyro task logs` tells whether the command was sent";
+                Unavailable::Supervisor { id, what, log: format!(": {why}") }.into()
+            }
+            other => other,
+        }
+    }
+}
+
+/// Passes the caller's input on to its end.
+async fn feed(mut mouth: Mouth, stdin: Option<mpsc::Receiver<Bytes>>) {
+    if let Some(mut stdin) = stdin {
+        while let Some(bytes) = stdin.recv().await {
+            if mouth.data(FrameKind::Stdin, &bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+    let _ = mouth.end_input().await;
+    // The conversation is open in this direction until the command is over.
+    std::future::pending().await
+}

@@ -1,0 +1,121 @@
+use super::*;
+use proptest::prelude::*;
+
+fn began(command: &str) -> Began {
+    Began {
+        sequence: 0,
+        command: command.into(),
+        cwd: "/workspace".into(),
+        attempt_id: None,
+        request_digest: "d".into(),
+        started_at: 1.5,
+        execution_mode: "guest_agent".into(),
+    }
+}
+
+fn finished(stdout: OutputLog, stderr: OutputLog) -> End {
+    End {
+        status: Status::Finished,
+        exit_code: Some(0),
+        duration_ms: Some(3),
+        reason: None,
+        stdout: stdout.finish(),
+        stderr: stderr.finish(),
+        ..End::lost(2.5, 0, 0)
+    }
+}
+
+#[test]
+fn a_command_is_running_from_its_beginning_and_what_it_wrote_is_there_at_once() {
+    let base = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(base.path(), 100).unwrap();
+    let mut begun = journal.begin(began("one")).unwrap();
+    begun.stdout.push(b"\xffab");
+    let read = entry(base.path(), 1).unwrap().unwrap();
+    assert_eq!((read.status(), read.began.command.as_str()), (Status::Running, "one"));
+    assert_eq!(read_output(base.path(), 1, Stream::Stdout, 1, 9).unwrap(), b"ab");
+    let end = finished(begun.stdout, begun.stderr);
+    journal.end(1, &end).unwrap();
+    assert_eq!(journal.begin(began("two")).unwrap().sequence, 2);
+    let all = entries(base.path()).unwrap();
+    assert_eq!((all[0].end.as_ref(), all[1].status()), (Some(&end), Status::Running));
+    assert_eq!(end.stdout, StreamEnd { bytes: 3, kept: 3, crc32: Some(crc32fast::hash(b"\xffab")), cut: None });
+}
+
+#[test]
+fn the_cap_keeps_the_first_bytes_and_says_so() {
+    let base = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(base.path(), 4).unwrap();
+    let mut begun = journal.begin(began("one")).unwrap();
+    begun.stdout.push(b"abc");
+    begun.stdout.push(b"def");
+    begun.stdout.push(b"ghi");
+    begun.stderr.push(b"1234");
+    let end = finished(begun.stdout, begun.stderr);
+    assert_eq!((end.stdout.bytes, end.stdout.kept), (9, 4));
+    assert_eq!(end.stdout.cut.as_deref(), Some("the journal keeps 4 bytes of each stream"));
+    assert_eq!((end.stderr.bytes, end.stderr.cut), (4, None), "to the byte");
+    assert_eq!(read_tail(base.path(), 1, Stream::Stdout, 3).unwrap(), b"bcd");
+}
+
+#[test]
+fn what_was_running_when_the_writer_died_is_lost_and_numbers_go_on() {
+    let base = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(base.path(), 100).unwrap();
+    let one = journal.begin(began("one")).unwrap();
+    let mut two = journal.begin(began("two")).unwrap();
+    two.stdout.push(b"half");
+    journal.end(1, &finished(one.stdout, one.stderr)).unwrap();
+    drop(journal);
+    recover(base.path()).unwrap();
+    let all = entries(base.path()).unwrap();
+    assert_eq!(all.iter().map(Entry::status).collect::<Vec<_>>(), [Status::Finished, Status::Lost]);
+    let end = all[1].end.as_ref().unwrap();
+    assert_eq!((end.exit_code, end.duration_ms, end.stdout.kept), (None, None, 4), "nothing is invented");
+    recover(base.path()).unwrap();
+    assert_eq!(entries(base.path()).unwrap(), all, "once");
+    assert_eq!(Journal::adopt(base.path(), 100).unwrap().begin(began("three")).unwrap().sequence, 3);
+}
+
+#[test]
+fn a_journal_of_a_later_format_is_refused() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::write(base.path().join(LOG), b"pyrolog9").unwrap();
+    assert_eq!(entries(base.path()).unwrap_err().code(), "newer_journal");
+    assert_eq!(recover(base.path()).unwrap_err().code(), "newer_journal");
+}
+
+#[test]
+fn a_directory_without_a_journal_has_no_commands() {
+    let base = tempfile::tempdir().unwrap();
+    recover(base.path()).unwrap();
+    assert_eq!(entries(base.path()).unwrap(), []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Whatever is begun and ended in whatever order, and wherever the file is cut: numbers are
+    /// distinct and in order, and an entry that ended before the cut stays as it ended.
+    #[test]
+    fn a_cut_journal_tells_a_beginning_of_the_truth(ends in proptest::collection::vec(any::<bool>(), 1..12), cut in 0u64..400) {
+        let base = tempfile::tempdir().unwrap();
+        let mut journal = Journal::create(base.path(), 100).unwrap();
+        for end in &ends {
+            let begun = journal.begin(began("x")).unwrap();
+            if *end {
+                journal.end(begun.sequence, &finished(begun.stdout, begun.stderr)).unwrap();
+            }
+        }
+        let whole = entries(base.path()).unwrap();
+        drop(journal);
+        let path = base.path().join(LOG);
+        let length = std::fs::metadata(&path).unwrap().len();
+        File::options().write(true).open(&path).unwrap().set_len(length.saturating_sub(cut).max(8)).unwrap();
+        recover(base.path()).unwrap();
+        for (at, left) in entries(base.path()).unwrap().iter().enumerate() {
+            prop_assert_eq!(left.began.sequence, at as u64 + 1);
+            prop_assert_ne!(left.status(), Status::Running);
+            prop_assert!(left.status() == Status::Lost || left == &whole[at]);
+        }
+    }
+}

@@ -1,0 +1,87 @@
+use super::*;
+use crate::VmOptions;
+use crate::registry::{Kind, Known};
+
+fn machines() -> (tempfile::TempDir, Machines) {
+    let base = tempfile::tempdir().unwrap();
+    let machines = Machines::new(base.path().join("data"));
+    (base, machines)
+}
+
+fn admit(machines: &Machines, limit: usize) -> Result<(VmId, Lock), Error> {
+    let id = VmId::random().unwrap();
+    machines.admit(&id, Admission::Limit(limit), |_| Ok(())).map(|(_, lock)| (id, lock))
+}
+
+/// A directory with a record and nobody who owns it.
+fn dead(machines: &Machines, state: State, created_at: f64) -> VmId {
+    let (id, _lock) = admit(machines, 100).unwrap();
+    let new = Record::new(id.clone(), Kind::Task, "debian:12", "1", VmOptions::default(), created_at);
+    let record = Record { state, ..new };
+    record.write(&machines.directory(&id)).unwrap();
+    machines.registry().unwrap().put(&record).unwrap();
+    journal::Journal::create(&machines.directory(&id), 100).unwrap();
+    id
+}
+
+#[test]
+fn the_next_machine_sweeps_what_a_dead_run_left_and_nothing_else() {
+    let (_base, machines) = machines();
+    let (living, _lock) = admit(&machines, 9).unwrap();
+    let (dead, lock) = admit(&machines, 9).unwrap();
+    drop(lock);
+    fs::create_dir(machines.vms().join(".gone-undone-0123456789ab")).unwrap();
+    let (next, _lock) = admit(&machines, 9).unwrap();
+    assert!(machines.directory(&living).exists() && machines.directory(&next).exists());
+    assert!(!machines.directory(&dead).exists());
+    assert_eq!(fs::read_dir(machines.vms()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_sweep_of_nothing_makes_nothing() {
+    let (base, machines) = machines();
+    machines.sweep();
+    assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn there_is_room_for_the_limit_and_the_next_is_told_so() {
+    let (_base, machines) = machines();
+    let mut living: Vec<_> = (0..3).map(|_| admit(&machines, 3).unwrap()).collect();
+    let error = admit(&machines, 3).unwrap_err();
+    assert_eq!(error.code(), "max_active_vms");
+    assert!(error.to_string().contains('3'), "{error}");
+    machines.leave_place(&living[0].0);
+    let fourth = admit(&machines, 3).expect("an idle one takes no place");
+    assert!(machines.take_place(&living[0].0, Admission::Limit(3)).is_err(), "its place was taken");
+    machines.take_place(&fourth.0, Admission::Limit(3)).expect("it has its place");
+    living.clear();
+    machines.take_place(&fourth.0, Admission::Limit(1)).unwrap();
+}
+
+#[test]
+fn a_dead_supervisors_task_is_kept_stopped_and_what_nobody_got_is_forgotten() {
+    let (_base, machines) = machines();
+    let started = dead(&machines, State::Started, now());
+    let creating = dead(&machines, State::Creating, now());
+    let expired = dead(&machines, State::Started, 0.0);
+    machines.sweep();
+    let registry = machines.registry().unwrap();
+    let Known::Here(record) = registry.find(&started).unwrap() else { panic!("it is kept") };
+    assert_eq!((record.state, record.last_error.as_deref()), (State::Stopped, Some(SUPERVISOR_GONE)));
+    assert_eq!(Record::read(&machines.directory(&started)).unwrap(), *record);
+    assert_eq!(registry.find(&creating).unwrap(), Known::Nothing);
+    assert!(matches!(registry.find(&expired).unwrap(), Known::Gone { reason: Ended::Expired, .. }));
+    assert!(!machines.directory(&creating).exists() && !machines.directory(&expired).exists());
+}
+
+#[test]
+fn a_removal_that_was_cut_short_is_finished_and_remembered() {
+    let (_base, machines) = machines();
+    let id = dead(&machines, State::Started, now());
+    fs::rename(machines.directory(&id), machines.vms().join(format!(".gone-deleted-{id}"))).unwrap();
+    machines.sweep();
+    let known = machines.registry().unwrap().find(&id).unwrap();
+    assert!(matches!(known, Known::Gone { reason: Ended::Deleted, .. }), "{known:?}");
+    assert_eq!(fs::read_dir(machines.vms()).unwrap().count(), 0);
+}

@@ -1,0 +1,112 @@
+//! The registry's schema, its versions, and the ways in which a file is not a registry.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+
+/// The steps from nothing to the present schema. Step N leads from version N to N + 1; released
+/// steps never change.
+const STEPS: &[&str] = &["
+    CREATE TABLE machines (
+        id          TEXT PRIMARY KEY,
+        kind        TEXT NOT NULL,
+        created_at  REAL NOT NULL,
+        attempt_id  TEXT UNIQUE,
+        record      TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE gone (
+        id          TEXT PRIMARY KEY,
+        kind        TEXT NOT NULL,
+        attempt_id  TEXT,
+        reason      TEXT NOT NULL,
+        at          REAL NOT NULL
+    ) STRICT;
+"];
+
+/// The version of the present schema.
+pub const VERSION: i64 = STEPS.len() as i64;
+
+/// Why a registry cannot be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// There is none, or it has no schema yet.
+    Missing,
+    /// The file is not a whole database.
+    Damaged,
+    /// A newer release made it: its version.
+    Newer(i64),
+    /// SQLite refused.
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for OpenError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::CannotOpen) => Self::Missing,
+            Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged,
+            _ => Self::Sql(error),
+        }
+    }
+}
+
+/// Opens a registry that is there, and brings an older one up to date.
+pub fn open(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    settle(&connection, busy)?;
+    match version(&connection)? {
+        0 => Err(OpenError::Missing),
+        VERSION => Ok(connection),
+        newer if newer > VERSION => Err(OpenError::Newer(newer)),
+        _ => {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            install(&transaction)?;
+            transaction.commit()?;
+            Ok(connection)
+        }
+    }
+}
+
+/// Makes the file, for its owner only, without a schema.
+pub fn create(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    use std::os::unix::fs::OpenOptionsExt;
+    // SQLite gives its other files the rights of this one. A failure shows below.
+    let _ = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
+    let connection = Connection::open(path)?;
+    settle(&connection, busy)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    Ok(connection)
+}
+
+/// Takes the remaining steps to the present schema, whoever has taken the first ones.
+pub fn install(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    for step in STEPS.iter().skip(usize::try_from(version(transaction)?).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", VERSION)
+}
+
+/// Moves a damaged registry, with what belongs to it, out of the way. It is kept for a person.
+pub fn put_aside(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let name = path.with_file_name(format!("registry.sqlite{suffix}"));
+        let aside = path.with_file_name(format!("registry.damaged.sqlite{suffix}"));
+        match fs::rename(name, aside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn settle(connection: &Connection, busy: Duration) -> rusqlite::Result<()> {
+    connection.busy_timeout(busy)?;
+    connection.pragma_update(None, "synchronous", "full")
+}
+
+fn version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
+}

@@ -1,0 +1,387 @@
+//! The commands of one machine: begun in the journal, sent, followed to their end.
+//!
+//! ```text
+//! begin (journal) ─▶ sent ─▶ output: journal first, then the client who waits for it
+//!                       └─▶ over: output flushed ─▶ end (journal) ─▶ flushed ─▶ client told
+//! ```
+//!
+//! A client who reads slowly slows the command down, as a pipe does, but only until the command is
+//! cancelled or its time is up: then it goes on without that client.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use pyro_guest::{Exit, GuestError, OutputEvent};
+use pyro_protocol::frame::Kind as FrameKind;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::actor::Letter;
+use super::wire::ExecRequest;
+use crate::error::{Unavailable, host};
+use crate::execution::{Execution, Input};
+use crate::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
+use crate::clock::now;
+use crate::{Error, Pyro};
+
+/// The guest enforces a command's time limit; this long after it, the guest is given up.
+const GUEST_GRACE: Duration = Duration::from_secs(30);
+/// How long after its time limit a command waits for a client that reads slowly.
+const CLIENT_GRACE: Duration = Duration::from_secs(1);
+/// Pieces of output on their way to a client.
+const IN_FLIGHT: usize = 16;
+
+/// A piece of output.
+pub type Piece = (FrameKind, Bytes);
+
+/// How far a command is.
+#[derive(Clone, Debug, Default)]
+pub struct Progress {
+    /// Bytes in the journal.
+    pub stdout: u64,
+    /// Bytes in the journal.
+    pub stderr: u64,
+    /// What came of it.
+    pub end: Option<Arc<Entry>>,
+}
+
+/// Ends a command, for a reason.
+#[derive(Clone, Debug, Default)]
+pub struct Cancel {
+    token: CancellationToken,
+    why: Arc<OnceLock<String>>,
+}
+
+impl Cancel {
+    pub fn cancel(&self, why: &str) {
+        let _ = self.why.set(why.to_owned());
+        self.token.cancel();
+    }
+}
+
+/// A running command, for everybody but its driver.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    pub progress: watch::Receiver<Progress>,
+    pub cancel: Cancel,
+}
+
+/// What connections may look at.
+#[derive(Debug)]
+pub struct Table {
+    running: Mutex<HashMap<u64, Handle>>,
+    pub latest: watch::Sender<u64>,
+}
+
+impl Table {
+    pub fn find(&self, sequence: u64) -> Option<Handle> {
+        lock(&self.running).get(&sequence).cloned()
+    }
+}
+
+/// What an accepted client gets.
+pub struct Joined {
+    pub sequence: u64,
+    /// `None` for one who only joined, or does not stay.
+    pub attached: Option<Attached>,
+    /// Whether it belongs to an earlier request.
+    pub joined: bool,
+}
+
+/// The client's ends of a running command.
+pub struct Attached {
+    pub pieces: mpsc::Receiver<Piece>,
+    pub progress: watch::Receiver<Progress>,
+    pub input: mpsc::Sender<Bytes>,
+}
+
+/// All commands of a machine.
+pub struct Commands {
+    pyro: Arc<Pyro>,
+    directory: PathBuf,
+    journal: Arc<Mutex<Journal>>,
+    table: Arc<Table>,
+    attempts: HashMap<String, (u64, String)>,
+    letters: mpsc::Sender<Letter>,
+    drivers: JoinSet<()>,
+}
+
+impl Commands {
+    pub fn new(pyro: Arc<Pyro>, directory: PathBuf, journal: Journal, letters: mpsc::Sender<Letter>) -> Self {
+        let table = Table { running: Mutex::default(), latest: watch::Sender::new(0) };
+        Self {
+            pyro,
+            directory,
+            journal: Arc::new(Mutex::new(journal)),
+            table: Arc::new(table),
+            attempts: HashMap::new(),
+            letters,
+            drivers: JoinSet::new(),
+        }
+    }
+
+    pub fn table(&self) -> Arc<Table> {
+        self.table.clone()
+    }
+
+    /// The command that this attempt has started before, if it has.
+    pub fn attempt(&self, request: &ExecRequest) -> Result<Option<Joined>, Error> {
+        let Some(attempt_id) = &request.attempt_id else { return Ok(None) };
+        match self.attempts.get(attempt_id) {
+            None => Ok(None),
+            Some((sequence, known)) if *known == digest(request) => {
+                Ok(Some(Joined { sequence: *sequence, attached: None, joined: true }))
+            }
+            Some(_) => Err(Unavailable::AttemptConflict { attempt_id: attempt_id.clone() }.into()),
+        }
+    }
+
+    /// Writes down that it is about to be sent.
+    pub fn begin(&mut self, began: Began) -> Result<Begun, Error> {
+        self.step("begin.before");
+        let begun = lock(&self.journal).begin(began)?;
+        self.step("begin.after");
+        Ok(begun)
+    }
+
+    /// Follows a command that was sent, or ends one that could not be.
+    pub fn follow(
+        &mut self,
+        begun: Begun,
+        mut began: Began,
+        sent: Result<Execution, Error>,
+        request: &ExecRequest,
+    ) -> Result<Joined, Error> {
+        let sequence = begun.sequence;
+        began.sequence = sequence;
+        let mut execution = match sent {
+            Ok(execution) => execution,
+            Err(error) => {
+                let reason = error.failure().error;
+                let end = End { status: Status::Refused, reason: Some(reason), ..End::lost(now(), 0, 0) };
+                lock(&self.journal).end(sequence, &end)?;
+                return Err(error);
+            }
+        };
+        if let Some(attempt_id) = &request.attempt_id {
+            self.attempts.insert(attempt_id.clone(), (sequence, digest(request)));
+        }
+        let (live, pieces) = mpsc::channel(IN_FLIGHT);
+        let (input, to_feed) = mpsc::channel(IN_FLIGHT);
+        let (progress, watched) = watch::channel(Progress::default());
+        let cancel = Cancel::default();
+        let handle = Handle { progress: watched.clone(), cancel: cancel.clone() };
+        lock(&self.table.running).insert(sequence, handle);
+        let limit = Instant::now() + Duration::from_micros(request.timeout_us);
+        let driver = Driver {
+            pyro: self.pyro.clone(),
+            journal: self.journal.clone(),
+            table: self.table.clone(),
+            letters: self.letters.clone(),
+            began,
+            stdout: begun.stdout,
+            stderr: begun.stderr,
+            progress,
+            cancel,
+            live: request.attached.then_some(live),
+            limit,
+            last: request.then_delete,
+        };
+        let feeding = execution.input();
+        self.drivers.spawn(driver.drive(execution, feeding, request.attached.then_some(to_feed)));
+        self.table.latest.send_replace(sequence);
+        let attached = request.attached.then_some(Attached { pieces, progress: watched, input });
+        Ok(Joined { sequence, attached, joined: false })
+    }
+
+    pub fn cancel_all(&self, why: &str) {
+        lock(&self.table.running).values().for_each(|handle| handle.cancel.cancel(why));
+    }
+
+    /// Resolves when a command's driver has ended; never while there is none. Cancel safe.
+    pub async fn collect(&mut self) {
+        if self.drivers.join_next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Waits until nothing runs any more. The machine is gone, so that is soon.
+    pub async fn ended(&mut self) {
+        while self.drivers.join_next().await.is_some() {}
+    }
+
+    fn step(&self, step: &'static str) {
+        self.pyro.steps.reached(step);
+    }
+}
+
+/// Follows one command.
+struct Driver {
+    pyro: Arc<Pyro>,
+    journal: Arc<Mutex<Journal>>,
+    table: Arc<Table>,
+    letters: mpsc::Sender<Letter>,
+    began: Began,
+    stdout: OutputLog,
+    stderr: OutputLog,
+    progress: watch::Sender<Progress>,
+    cancel: Cancel,
+    live: Option<mpsc::Sender<Piece>>,
+    limit: Instant,
+    last: bool,
+}
+
+impl Driver {
+    async fn drive(mut self, mut execution: Execution, input: Input, from: Option<mpsc::Receiver<Bytes>>) {
+        let mut feeding = JoinSet::new();
+        feeding.spawn(input.feed(from));
+        let came = self.follow(&mut execution).await;
+        drop((execution, feeding));
+        let end = self.what_came(came);
+        self.finish(end).await;
+    }
+
+    /// To its end, or to the guest's.
+    async fn follow(&mut self, execution: &mut Execution) -> Result<Exit, GuestError> {
+        let mut killed = false;
+        let given_up = tokio::time::sleep_until(self.limit + GUEST_GRACE);
+        tokio::pin!(given_up);
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.cancel.token.cancelled(), if !killed => {
+                    killed = true;
+                    execution.kill();
+                    continue;
+                }
+                event = execution.next() => event?,
+                () = &mut given_up => {
+                    let what = "the guest did not end a command whose time was up, and was ended".to_owned();
+                    let _ = self.letters.send(Letter::Trouble { what }).await;
+                    return Ok(Exit { code: 124, timed_out: true, out_of_memory: false, duration: GUEST_GRACE });
+                }
+            };
+            match event {
+                OutputEvent::Started => {}
+                OutputEvent::Stdout(bytes) => self.output(FrameKind::Stdout, bytes).await,
+                OutputEvent::Stderr(bytes) => self.output(FrameKind::Stderr, bytes).await,
+                OutputEvent::Exited(exit) => return Ok(exit),
+            }
+        }
+    }
+
+    /// Into the journal, and then to the client.
+    async fn output(&mut self, kind: FrameKind, bytes: Bytes) {
+        self.step("output.before");
+        match kind {
+            FrameKind::Stdout => self.stdout.push(&bytes),
+            _ => self.stderr.push(&bytes),
+        }
+        self.step("output.after");
+        let (stdout, stderr) = (self.stdout.kept(), self.stderr.kept());
+        self.progress.send_modify(|progress| (progress.stdout, progress.stderr) = (stdout, stderr));
+        let Some(live) = &self.live else { return };
+        let taken = tokio::select! {
+            biased;
+            sent = live.send((kind, bytes)) => sent.is_ok(),
+            () = self.cancel.token.cancelled() => false,
+            () = tokio::time::sleep_until(self.limit + CLIENT_GRACE) => false,
+        };
+        if !taken {
+            self.live = None;
+        }
+    }
+
+    /// What is to be written down; nothing is invented.
+    fn what_came(&self, came: Result<Exit, GuestError>) -> End {
+        let cancelled = self.cancel.token.is_cancelled();
+        let why = || Some(self.cancel.why.get().cloned().unwrap_or_default());
+        let unknown = End { reason: None, ..End::lost(now(), 0, 0) };
+        match came {
+            // One that was over just before it was cancelled ended by itself.
+            Ok(exit) if cancelled && !exit.timed_out && exit.code == 128 + 9 => {
+                let duration_ms = Some(millis(exit.duration));
+                End { status: Status::Cancelled, duration_ms, reason: why(), ..unknown }
+            }
+            Ok(exit) => End {
+                status: if exit.timed_out { Status::TimedOut } else { Status::Finished },
+                exit_code: Some(exit.code),
+                duration_ms: Some(millis(exit.duration)),
+                out_of_memory: exit.out_of_memory,
+                ..unknown
+            },
+            Err(GuestError::Refused(refusal)) => {
+                End { status: Status::Refused, reason: Some(refusal.message), ..unknown }
+            }
+            Err(_) if cancelled => End { status: Status::Cancelled, reason: why(), ..unknown },
+            Err(GuestError::Gone) => {
+                End { reason: Some("the machine ended while it ran".into()), ..unknown }
+            }
+            Err(error) => {
+                let what = format!("the guest's answers make no sense ({error}), so its machine was ended");
+                let _ = self.letters.try_send(Letter::Trouble { what: what.clone() });
+                End { reason: Some(what), ..unknown }
+            }
+        }
+    }
+
+    /// Output to disk, then the end, then everybody is told.
+    async fn finish(self, end: End) {
+        let Self { pyro, journal, table, letters, began, stdout, stderr, progress, live, last, .. } = self;
+        let sequence = began.sequence;
+        let steps = pyro.steps.clone();
+        let write = move || -> (End, Result<(), Error>) {
+            let (stdout, stderr) = (stdout.finish(), stderr.finish());
+            let end = End { stdout, stderr, ..end };
+            steps.reached("ended.before");
+            let written = lock(&journal).end(sequence, &end);
+            steps.reached("ended.after");
+            let handle = lock(&journal).handle();
+            let flushed = written.and_then(|()| handle).and_then(|log| log.sync_data().map_err(host("flush the journal")));
+            (end, flushed)
+        };
+        let Ok((mut end, written)) = tokio::task::spawn_blocking(write).await else { return };
+        if let Err(error) = written {
+            // Its client still hears the truth; the journal will say that it was lost.
+            let note = format!("the journal could not be written: {}", error.failure().error);
+            note_cut(&mut end.stdout, &note);
+        }
+        let entry = Arc::new(Entry { began, end: Some(end) });
+        lock(&table.running).remove(&sequence);
+        progress.send_modify(|progress| progress.end = Some(entry));
+        drop(live);
+        pyro.steps.reached("told");
+        if last {
+            let _ = letters.send(Letter::LastCommandEnded).await;
+        }
+    }
+
+    fn step(&self, step: &'static str) {
+        self.pyro.steps.reached(step);
+    }
+}
+
+fn note_cut(stream: &mut StreamEnd, note: &str) {
+    stream.cut.get_or_insert(note.to_owned());
+}
+
+/// Tells a repeated request from another one under the same attempt.
+pub fn digest(request: &ExecRequest) -> String {
+    let ExecRequest { command, cwd, environment, timeout_us, .. } = request;
+    let text = serde_json::to_vec(&(command, cwd, environment, timeout_us)).expect("a request has string keys only");
+    pyro_hostfs::digest::of_bytes(&text)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is behind the locks is changed in single steps; a panic elsewhere leaves it whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

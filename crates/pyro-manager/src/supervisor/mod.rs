@@ -1,0 +1,83 @@
+//! The supervisor: one process for each VM or task, which owns everything of it.
+//!
+//! ```text
+//! creator ──admits, makes the directory, starts the supervisor with its locks──▶ supervisor
+//!    │                                                                             │
+//!    │◀── notices ── Ready(record) ──────────────────────────── machine, guest, socket
+//!    └─── Taken ──▶ it stays                creator gone before Taken ──▶ everything is undone
+//!
+//! it stays: serves its socket ──Delete──▶ gone        ──expiry──▶ gone (remembered as expired)
+//!              │ machine dies ──▶ stopped, journal readable, exec refused (a VM may start again)
+//!              │ SIGTERM ──▶ machine ended, stopped, directory stays
+//!              └ SIGKILL ──▶ the kernel kills the machine; whoever looks next settles the rest
+//! ```
+//!
+//! [`launch`] is the creator's side, [`wire`] what is said, [`actor`] the one owner of record and
+//! machine, [`command`] the life of one command, [`serve`] the clients' connections.
+
+mod actor;
+mod command;
+pub mod launch;
+mod serve;
+mod start;
+pub mod wire;
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::sync::Arc;
+
+use pyro_hostfs::lock::Lock;
+use tokio::net::UnixStream;
+
+use crate::error::host;
+use crate::{Config, Error, Pyro};
+use actor::Actor;
+use launch::{CONTROL, CREATING, LIFE, Launch};
+use wire::Talk;
+
+/// The socket's name in the machine's directory.
+pub const SOCKET: &str = "socket";
+/// What the supervisor complains about, in the machine's directory.
+pub const LOG: &str = "supervisor.log";
+
+/// The whole life of a supervisor process, started as [`Config::supervisor`] says. `open` makes the
+/// manager it works with.
+///
+/// # Errors
+/// What kept it from being one; it was told to the creator where there is one.
+pub fn supervise(open: impl FnOnce(Config) -> Pyro) -> Result<(), Error> {
+    let promised = |number| {
+        pyro_sys::child::inherited(number).ok_or_else(|| Error::InvalidArgument {
+            problem: "`pyro supervise` is started by pyro itself; use `pyro task create`".into(),
+        })
+    };
+    let (control, life, creating) = (promised(CONTROL)?, promised(LIFE)?, promised(CREATING)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(host("make a runtime"))?;
+    let result = runtime.block_on(live(open, control, Lock::inherited(life), Lock::inherited(creating)));
+    runtime.shutdown_background();
+    result
+}
+
+async fn live(
+    open: impl FnOnce(Config) -> Pyro,
+    control: OwnedFd,
+    life: Lock,
+    creating: Lock,
+) -> Result<(), Error> {
+    let stream = || {
+        let stream = StdStream::from(control);
+        stream.set_nonblocking(true)?;
+        UnixStream::from_std(stream)
+    };
+    let mut creator = Talk::new(stream().map_err(host("reach the creator"))?);
+    let Some(launch) = creator.read::<Launch>().await? else { return Ok(()) };
+    let pyro = open(launch.config.into());
+    match Actor::prepare(Arc::new(pyro), launch.id, life).await {
+        Ok(actor) => actor.live(creator, creating).await,
+        Err(error) => {
+            let _ = creator.send(&wire::Reply::Failed { failure: error.failure() }).await;
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A supervisor's machine: started from a template, started again from its own disk, stopped.
+//!
+//! ```text
+//! None ──start──▶ Guest ──stop──▶ None ──start again: booted from its own disk──▶ Guest
+//!   └─no guest can be had, and the creator allowed it──▶ Host
+//! ```
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pyro_engine::{Accelerator, Death, Machine};
+use pyro_environment::Installed;
+use pyro_guest::Guest;
+use tokio::sync::mpsc;
+
+use super::wire::Reply;
+use crate::environments::EnvironmentProgress;
+use crate::error::Unavailable;
+use crate::host_compat::{self, HostCommand};
+use crate::execution::Execution;
+use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
+use crate::registry::{Kind, Record};
+use crate::run::{RunEvent, command, millis};
+use crate::session::Place;
+use crate::supervisor::wire::ExecRequest;
+use crate::template::Base;
+use crate::vm::VmId;
+use crate::{Error, Pyro};
+
+/// How long a guest may take to end in an orderly way.
+const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(10);
+/// Notices on their way to the creator.
+const NOTICES: usize = 16;
+
+/// Where commands run.
+pub enum Workspace {
+    /// Nowhere.
+    None,
+    /// In a guest.
+    Guest { machine: Box<dyn Machine>, guest: Guest },
+    /// On the host.
+    Host,
+}
+
+impl Workspace {
+    /// Resolves when the machine has ended by itself.
+    pub async fn died(&mut self) -> Death {
+        match self {
+            Self::Guest { machine, .. } => machine.died().await,
+            Self::None | Self::Host => std::future::pending().await,
+        }
+    }
+
+    /// Sends a command off.
+    pub fn send(&self, id: &VmId, directory: &Path, request: &ExecRequest) -> Result<Execution, Error> {
+        let limit = Duration::from_micros(request.timeout_us);
+        match self {
+            Self::Guest { guest, .. } => {
+                let mut command = command(guest, &request.command).current_dir(request.cwd.as_str()).timeout(limit);
+                for (key, value) in &request.environment {
+                    command = command.env(key, value);
+                }
+                Ok(Execution::Guest(command.spawn()))
+            }
+            Self::Host => {
+                let (text, cwd) = (&request.command, &request.cwd);
+                let command = HostCommand::new(id, directory, text, cwd, &request.environment, limit)?;
+                Ok(Execution::Host(command.spawn()?))
+            }
+            Self::None => Err(Unavailable::NotStarted { id: id.to_string(), state: "stopped" }.into()),
+        }
+    }
+
+    /// Ends the machine at once, with everything that runs in it.
+    pub async fn end(&mut self, id: &VmId) {
+        match std::mem::replace(self, Self::None) {
+            Self::Guest { machine, .. } => machine.halt().await,
+            Self::Host => host_compat::end_all(id),
+            Self::None => {}
+        }
+    }
+
+    /// Lets the guest write its disks first. One that does not answer is ended all the same.
+    pub async fn shut_down(&mut self, id: &VmId) {
+        if let Self::Guest { machine, guest } = self {
+            let orderly = async {
+                if guest.shut_down().await.is_ok() {
+                    machine.died().await;
+                }
+            };
+            let _ = tokio::time::timeout(SHUT_DOWN_LIMIT, orderly).await;
+        }
+        self.end(id).await;
+    }
+}
+
+impl Pyro {
+    /// Starts the machine of a record, and notes in it how. What the creator should know goes to
+    /// `notices`.
+    pub(super) async fn start_workspace(
+        &self,
+        record: &mut Record,
+        directory: &Path,
+        notices: &mpsc::Sender<Reply>,
+    ) -> Result<Workspace, Error> {
+        let began = Instant::now();
+        let started = match self.start_guest(record, directory, notices).await {
+            Err(error) if record.allow_host_compat && error.means_no_guest() => {
+                let _ = notices.send(Reply::Notice { text: host_compat::notice(&error) }).await;
+                record.execution_mode = HOST_COMPAT.into();
+                record.boundary = Some("none".into());
+                (record.accelerator, record.start_mode, record.layers) = (None, None, Vec::new());
+                Workspace::Host
+            }
+            started => {
+                let (machine, guest, mode) = started?;
+                let accelerator = machine.accelerator().name();
+                record.execution_mode = GUEST_AGENT.into();
+                record.boundary = Some(accelerator.into());
+                record.accelerator = Some(accelerator.into());
+                record.start_mode = Some(mode.word().into());
+                record.layers = machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
+                Workspace::Guest { machine, guest }
+            }
+        };
+        record.start_ms = millis(began.elapsed());
+        Ok(started)
+    }
+
+    async fn start_guest(
+        &self,
+        record: &mut Record,
+        directory: &Path,
+        notices: &mpsc::Sender<Reply>,
+    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+        let installed = self.store.installed(&record.environment);
+        let installed = installed.map_err(|error| self.check_engine().err().unwrap_or(error.into()))?;
+        let again = record.environment_digest.as_ref().map(|digest| *digest == installed.digest);
+        if again == Some(false) {
+            return Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into());
+        }
+        let accelerator = self.accelerator(&installed).await?;
+        let started = match again {
+            Some(_) => self.start_again(record, directory, &installed, accelerator).await,
+            None => self.start_first(record, directory, &installed, accelerator, notices).await,
+        };
+        // A QEMU that is too old fails in many ways; its version is the reason to tell.
+        started.map_err(|error| match self.check_engine() {
+            Err(reason) if error.means_no_guest() => reason,
+            _ => error,
+        })
+    }
+
+    async fn start_first(
+        &self,
+        record: &mut Record,
+        directory: &Path,
+        installed: &Installed,
+        accelerator: Accelerator,
+        notices: &mpsc::Sender<Reply>,
+    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+        let (events, mut heard) = mpsc::channel(NOTICES);
+        let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
+        let (size, id) = (record.size(), record.id.clone());
+        let start = async {
+            let events = events;
+            self.start(installed, accelerator, size, Place { id: &id, directory, base }, &events).await
+        };
+        let relay = async {
+            while let Some(event) = heard.recv().await {
+                let _ = match event {
+                    RunEvent::Notice(text) => notices.send(Reply::Notice { text }).await,
+                    RunEvent::Environment(EnvironmentProgress::Template) => notices.send(Reply::MakingTemplate).await,
+                    _ => Ok(()),
+                };
+            }
+        };
+        let (started, ()) = tokio::join!(start, relay);
+        if started.is_ok() && record.kind == Kind::Vm {
+            record.environment_digest = Some(installed.digest.clone());
+        }
+        started
+    }
+
+    /// Boots a VM that ran before from its own disk.
+    async fn start_again(
+        &self,
+        record: &Record,
+        directory: &Path,
+        installed: &Installed,
+        accelerator: Accelerator,
+    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+        let key = self.template_key(installed, accelerator, record.size())?;
+        let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
+        let (machine, guest) = self.boot(spec, &record.id).await?;
+        Ok((machine, guest, StartMode::Cold))
+    }
+}

@@ -97,6 +97,17 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Waits until nobody holds the lock for himself, without making the file. Blocks.
+///
+/// # Errors
+/// What the file system says. A file that is not there is free.
+pub fn wait_until_free(path: &Path) -> io::Result<()> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        file => file?.lock_shared(),
+    }
+}
+
 impl Lock {
     /// Takes over a lock whose descriptor this process was given. It is held by both until both
     /// have let go.
@@ -144,6 +155,7 @@ mod tests {
         drop(held);
         assert!(is_held(&path).unwrap(), "the other holder has it still");
         drop(Lock::inherited(shared));
+        wait_until_free(&path).unwrap();
         assert!(!is_held(&path).unwrap());
     }
 

@@ -2,27 +2,23 @@
 //!
 //! ```text
 //! limits ─▶ environment (pulled when it is not there) ─▶ admitted: directory, locks, record, row
-//!        ─▶ supervisor ─▶ ready ─▶ taken
+//!        ─▶ supervisor ─▶ ready ─▶ taken (the file `creating` is removed: from here on it stays)
 //! ```
 
-use std::path::Path;
 use std::time::Instant;
 
-use pyro_hostfs::lock::{self, Lock};
+use pyro_hostfs::lock::Lock;
 use tokio::sync::mpsc;
 
 use crate::client::off_thread;
 use crate::clock::now;
-use crate::error::{Unavailable, host};
+use crate::error::Unavailable;
 use crate::limits::HostCompat;
 use crate::registry::{Kind, Known, Record, State};
 use crate::run::{RunEvent, check_network, millis};
 use crate::supervisor::launch::launch;
 use crate::vm::VmId;
 use crate::{Error, Pyro, VmOptions};
-
-/// Held while something is being created, by its creator and then by its supervisor.
-const CREATING: &str = "creating";
 
 /// A VM or task to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +37,7 @@ enum Admitted {
     /// The directory is ours.
     New(Box<Record>, Lock, Lock),
     /// Another call has made this attempt.
-    Known(Known),
+    Known,
 }
 
 impl Pyro {
@@ -71,16 +67,19 @@ impl Pyro {
         loop {
             match self.admit(record.clone()).await? {
                 Admitted::New(record, life, creating) => {
-                    let directory = self.machines().directory(&record.id);
+                    let machines = self.machines();
+                    let directory = machines.directory(&record.id);
                     self.steps.reached("launch.before");
-                    let launched = launch(&self.config, &record.id, &directory, life, creating, events).await;
+                    let launched = launch(&self.config, &record.id, &directory, life, Some(creating), events).await;
+                    self.steps.reached("take.before");
+                    let launched = launched.and_then(|(record, _talk)| machines.take(&record.id).map(|()| record));
+                    self.steps.reached("take.after");
                     if launched.is_err() {
                         self.clean_up_after(&record.id).await;
                     }
-                    self.steps.reached("launch.after");
                     return launched;
                 }
-                Admitted::Known(_) => {
+                Admitted::Known => {
                     if let Some(record) = self.made_before(&request, &digest).await? {
                         return Ok(record);
                     }
@@ -104,12 +103,8 @@ impl Pyro {
                     Known::Here(record) if record.request_digest != digest => {
                         return Err(Unavailable::AttemptConflict { attempt_id }.into());
                     }
-                    Known::Here(record) if record.state == State::Creating || is_untaken(&machines.directory(&record.id)) => {
-                        // Free as soon as it was taken, or undone, or its makers died.
-                        let path = machines.directory(&record.id).join(CREATING);
-                        if path.exists() {
-                            drop(lock::acquire(&path, lock::Mode::Shared));
-                        }
+                    Known::Here(record) if record.state == State::Creating || !machines.is_taken(&record.id) => {
+                        machines.wait_until_taken(&record.id);
                         if !machines.is_alive(&record.id) {
                             machines.look_after(&record.id)?;
                         }
@@ -126,28 +121,25 @@ impl Pyro {
         let (machines, steps) = (self.machines(), self.steps.clone());
         let admission = self.admission(record.size());
         off_thread(move || {
-            let (mut known, mut creating) = (None, None);
+            let (mut known, mut creating) = (false, None);
             steps.reached("admit.before");
             let admitted = machines.admit(&record.id, admission, |path| {
                 let mut registry = machines.registry()?;
                 if let Some(attempt_id) = &record.attempt_id {
-                    match registry.find_attempt(attempt_id)? {
-                        Known::Nothing => {}
-                        other => {
-                            known = Some(other);
-                            return Err(Error::Cancelled);
-                        }
+                    known = registry.find_attempt(attempt_id)? != Known::Nothing;
+                    if known {
+                        return Err(Error::Cancelled); // it is told apart below
                     }
                 }
-                creating = Some(lock::exclusive(&path.join(CREATING)).map_err(host("lock a new machine"))?);
+                creating = Some(machines.lock_creating(&record.id)?);
                 steps.reached("admit.record");
                 record.write(path)?;
                 steps.reached("admit.row");
                 registry.put(&record)
             });
             steps.reached("admit.after");
-            if let Some(known) = known {
-                return Ok(Admitted::Known(known));
+            if known {
+                return Ok(Admitted::Known);
             }
             let (_, life) = admitted?;
             let creating = creating.expect("an admitted machine's lock was taken");
@@ -166,11 +158,6 @@ impl Pyro {
         // The next sweep will do it.
         let _ = cleaned.await;
     }
-}
-
-/// Whether its creator has not got it yet.
-fn is_untaken(directory: &Path) -> bool {
-    lock::is_held(&directory.join(CREATING)).unwrap_or(false)
 }
 
 fn digest(kind: Kind, request: &CreateRequest) -> String {

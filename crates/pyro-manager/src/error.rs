@@ -223,7 +223,8 @@ impl Error {
 
     /// What a VM or task is told whose machine has ended.
     pub(crate) fn machine_gone(death: &Death) -> String {
-        format!("the machine ended: {}{}", death.summary(), last_words(&death.console))
+        let what = death.complaints.last().unwrap_or(&death.status);
+        format!("the machine ended: {what}{}", last_words(&death.console))
     }
 
     fn with_causes(&self) -> String {

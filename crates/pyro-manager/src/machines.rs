@@ -3,6 +3,7 @@
 //! ```text
 //! DATA/vms.lock           held for a moment while a machine is admitted or the dead are swept
 //! DATA/vms/ID/lock        held by the living owner: a run's process, or a supervisor
+//! DATA/vms/ID/creating    there until its creator has taken it, and locked while he may
 //! DATA/vms/ID/idle        the owner lives and has no machine: it takes no place of the capacity
 //! DATA/vms/ID/record.json what a supervisor's directory is of; a run's has none
 //! DATA/vms/.gone-WHY-ID   on its way out; WHY says what to remember of it
@@ -31,6 +32,7 @@ use fate::{Fate, fate};
 
 const LOCK: &str = "lock";
 const IDLE: &str = "idle";
+const CREATING: &str = "creating";
 const GONE: &str = ".gone-";
 /// What a task is told whose supervisor is gone.
 const SUPERVISOR_GONE: &str = "its supervisor ended unexpectedly, and the machine with it";
@@ -177,11 +179,28 @@ impl Machines {
 
     /// Waits until the machine's owner has ended. Blocks.
     pub fn wait_for_end(&self, id: &VmId) {
-        let path = self.directory(id).join(LOCK);
-        if path.exists() {
-            // Only the end matters; whether it could be waited for shows right after.
-            drop(lock::acquire(&path, lock::Mode::Shared));
-        }
+        // Only the end matters; whether it could be waited for shows right after.
+        let _ = lock::wait_until_free(&self.directory(id).join(LOCK));
+    }
+
+    /// Waits until a machine that is being created is taken, or its makers are dead. Blocks.
+    pub fn wait_until_taken(&self, id: &VmId) {
+        let _ = lock::wait_until_free(&self.directory(id).join(CREATING));
+    }
+
+    /// Locks a new machine as not taken by its creator yet.
+    pub fn lock_creating(&self, id: &VmId) -> Result<Lock, Error> {
+        lock::exclusive(&self.directory(id).join(CREATING)).map_err(host("lock a new machine"))
+    }
+
+    /// Takes a new machine: from here on it stays when its creator dies.
+    pub fn take(&self, id: &VmId) -> Result<(), Error> {
+        fs::remove_file(self.directory(id).join(CREATING)).map_err(host("take the new machine"))
+    }
+
+    /// Whether its creator has taken it.
+    pub fn is_taken(&self, id: &VmId) -> bool {
+        !self.directory(id).join(CREATING).exists()
     }
 
     /// Takes a dead machine over: the caller is its owner from now on. `None` when it lives, or is
@@ -253,7 +272,7 @@ impl Machines {
         if record.as_ref().is_some_and(|record| record.execution_mode == HOST_COMPAT) {
             host_compat::end_all(id); // the kernel ended the first process only
         }
-        match fate(record.as_ref(), now()) {
+        match fate(record.as_ref(), self.is_taken(id), now()) {
             Fate::Remove => match record {
                 Some(_) => self.undo(id)?,
                 None => self.discard(id)?,

@@ -153,16 +153,15 @@ impl Pyro {
         let (machines, id) = (self.machines(), record.id.clone());
         let taken = off_thread(move || {
             let Some((_, life)) = machines.take_over(&id)? else { return Ok(None) };
-            let creating = pyro_hostfs::lock::exclusive(&machines.directory(&id).join("creating"));
             machines.leave_place(&id);
-            Ok(Some((life, creating.map_err(crate::error::host("lock the machine"))?)))
+            Ok(Some(life))
         });
-        let Some((life, creating)) = taken.await? else { return Ok(()) };
+        let Some(life) = taken.await? else { return Ok(()) };
         let (events, mut heard) = mpsc::channel(16);
         let directory = self.machines().directory(&record.id);
         let launched = async {
             let events = events;
-            launch(&self.config, &record.id, &directory, life, creating, &events).await
+            launch(&self.config, &record.id, &directory, life, None, &events).await
         };
         let (launched, ()) = tokio::join!(launched, async { while heard.recv().await.is_some() {} });
         launched.map(drop)

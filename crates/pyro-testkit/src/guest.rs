@@ -1,5 +1,7 @@
 //! The guest's end of the conversation, played from a small script of commands:
-//! `hello`, `fail N`, `cat`, `hang`, `die`, `nonsense`, `missing`, `flood`, `signal N`.
+//! `hello`, `fail N`, `cat`, `hang`, `die`, `nonsense`, `missing`, `flood`, `signal N`, `chatter N` (N
+//! pieces of output), `note PATH` (adds a line to a file of the host's, so that a test can count how
+//! often it ran), `note-and-hang PATH`. Signal 9 ends a command that hangs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -71,6 +73,7 @@ impl Script {
             Request::Unpack(_) => self.say(stream, Event::Unpacked(Unpacked { entries: 1 })).await,
             Request::Shutdown(_) => self.say(stream, Event::GoingDown(GoingDown {})).await,
             Request::Exec(exec) => self.exec(stream, &exec).await,
+            Request::Signal(signal) if signal.number == 9 => self.exited(stream, None, Some(9)).await,
             Request::Credit(_) | Request::Signal(_) => Ok(()),
         }
     }
@@ -100,6 +103,21 @@ impl Script {
             "flood" => loop {
                 self.data(stream, Kind::Stdout, &[b'x'; 60_000]).await?;
             },
+            "chatter" => {
+                for _ in 0..number {
+                    self.data(stream, Kind::Stdout, &[b'x'; 1000]).await?;
+                }
+                self.exited(stream, Some(0), None).await
+            }
+            "note" => {
+                note(argument)?;
+                self.data(stream, Kind::Stdout, b"noted\n").await?;
+                self.exited(stream, Some(0), None).await
+            }
+            "note-and-hang" => {
+                note(argument)?;
+                self.data(stream, Kind::Stdout, b"noted\n").await
+            }
             "fail" => self.exited(stream, Some(number), None).await,
             "signal" => self.exited(stream, None, Some(number)).await,
             _ => {
@@ -136,4 +154,10 @@ impl Script {
         encode_parts(stream, kind, Continuation::More, body, &mut bytes);
         self.stream.write_all(&bytes).await
     }
+}
+
+fn note(path: &str) -> std::io::Result<()> {
+    use std::io::Write;
+    let mut file = std::fs::File::options().create(true).append(true).open(path)?;
+    file.write_all(b"x\n")
 }

@@ -18,11 +18,12 @@ pub enum Fate {
     Keep,
 }
 
-/// What becomes of a directory with this record at the time `now`, its owner being dead.
-pub fn fate(record: Option<&Record>, now: f64) -> Fate {
+/// What becomes of a directory with this record at the time `now`, its owner being dead. `is_taken`
+/// says whether its creator has got it.
+pub fn fate(record: Option<&Record>, is_taken: bool, now: f64) -> Fate {
     match record {
         None => Fate::Remove,
-        Some(record) if record.state == State::Creating => Fate::Remove,
+        Some(record) if !is_taken || record.state == State::Creating => Fate::Remove,
         Some(record) if record.is_expired(now) => Fate::Bury(Ended::Expired),
         Some(record) if record.state == State::Started => Fate::Stop,
         Some(_) => Fate::Keep,
@@ -50,17 +51,18 @@ mod tests {
 
     #[test]
     fn a_run_and_what_nobody_got_leave_no_trace() {
-        assert_eq!(fate(None, 0.0), Fate::Remove);
-        assert_eq!(fate(Some(&record(State::Creating)), 1e9), Fate::Remove, "expired or not");
+        assert_eq!(fate(None, true, 0.0), Fate::Remove);
+        assert_eq!(fate(Some(&record(State::Creating)), true, 1e9), Fate::Remove, "expired or not");
+        assert_eq!(fate(Some(&record(State::Started)), false, 0.0), Fate::Remove, "made, and never taken");
     }
 
     #[test]
     fn what_was_started_is_kept_stopped_until_its_time_is_up() {
-        assert_eq!(fate(Some(&record(State::Started)), 1599.9), Fate::Stop);
-        assert_eq!(fate(Some(&record(State::Stopped)), 1599.9), Fate::Keep);
-        assert_eq!(fate(Some(&record(State::Created)), 1599.9), Fate::Keep);
+        assert_eq!(fate(Some(&record(State::Started)), true, 1599.9), Fate::Stop);
+        assert_eq!(fate(Some(&record(State::Stopped)), true, 1599.9), Fate::Keep);
+        assert_eq!(fate(Some(&record(State::Created)), true, 1599.9), Fate::Keep);
         for state in [State::Started, State::Stopped, State::Created] {
-            assert_eq!(fate(Some(&record(state)), 1600.0), Fate::Bury(Ended::Expired));
+            assert_eq!(fate(Some(&record(state)), true, 1600.0), Fate::Bury(Ended::Expired));
         }
     }
 

@@ -15,7 +15,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use record::{Ended, Kind, RECORD, Record, State};
+pub use record::{Ended, Kind, Record, State};
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -149,17 +149,6 @@ impl Registry {
         };
         let texts = list().map_err(|source| self.problem(source))?;
         texts.iter().map(|text| self.parse(text)).collect()
-    }
-
-    /// Ids of everything there is a row of.
-    pub fn ids(&self) -> Result<Vec<VmId>, Error> {
-        let ids = || {
-            let mut statement = self.connection.prepare("SELECT id FROM machines")?;
-            let rows = statement.query_map([], |row| row.get::<_, String>(0))?;
-            rows.collect::<Result<Vec<String>, _>>()
-        };
-        let ids = ids().map_err(|source| self.problem(source))?;
-        Ok(ids.iter().filter_map(|id| VmId::parse(id)).collect())
     }
 
     fn known(&self, column: &str, value: &str) -> Result<Known, Error> {

@@ -94,5 +94,5 @@ fn many_at_once_make_one_registry_and_lose_nothing() {
         })
         .collect();
     writers.into_iter().for_each(|writer| writer.join().unwrap());
-    assert_eq!(Registry::open(&data).unwrap().ids().unwrap().len(), 40);
+    assert_eq!(Registry::open(&data).unwrap().list(Kind::Task, "").unwrap().len(), 40);
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::command::{Commands, Joined};
 use super::start::Workspace;
-use super::wire::{ExecRequest, Reply, Taken, Talk};
+use super::wire::{ExecRequest, Reply, Talk};
 use super::{SOCKET, serve};
 use crate::clock::{Timer, now};
 use crate::error::{Unavailable, host};
@@ -89,7 +89,7 @@ impl Actor {
             _ => Journal::adopt(&directory, cap)?,
         };
         let (sender, letters) = mpsc::channel(LETTERS);
-        let commands = Commands::new(pyro.clone(), directory.clone(), journal, sender.clone());
+        let commands = Commands::new(pyro.clone(), journal, sender.clone());
         let timer = timer(&record)?;
         let closing = tokio_util::sync::CancellationToken::new();
         let listening = listen(&directory).map_err(host("listen on the machine's socket"))?;
@@ -112,7 +112,7 @@ impl Actor {
     }
 
     /// Makes what its creator waits for, and stays.
-    pub async fn live(mut self, mut creator: Talk, creating: Lock) -> Result<(), Error> {
+    pub async fn live(mut self, mut creator: Talk, creating: Option<Lock>) -> Result<(), Error> {
         let is_new = self.record.state == State::Creating;
         let made = self.make(&mut creator).await;
         let ready = match made {
@@ -120,7 +120,9 @@ impl Actor {
                 self.step("ready.before");
                 let told = creator.send(&Reply::Ready { record: self.record.clone() }).await;
                 self.step("ready.after");
-                told.is_ok() && matches!(creator.read::<Taken>().await, Ok(Some(Taken)))
+                // He hangs up when he has taken it, or when he is gone.
+                while told.is_ok() && matches!(creator.ear.next().await, Ok(Some(_))) {}
+                self.machines.is_taken(&self.record.id)
             }
             Err(error) => {
                 self.undo(is_new).await;
@@ -220,7 +222,7 @@ impl Actor {
                     Workspace::Guest { machine, .. } => machine.console_tail(),
                     _ => return None,
                 };
-                let death = Death { status: what, complaints: Vec::new(), console };
+                let death = Death { status: String::new(), complaints: vec![what], console };
                 self.machine_died(&death).await;
             }
         }

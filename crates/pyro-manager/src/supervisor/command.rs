@@ -9,7 +9,6 @@
 //! cancelled or its time is up: then it goes on without that client.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -103,7 +102,6 @@ pub struct Attached {
 /// All commands of a machine.
 pub struct Commands {
     pyro: Arc<Pyro>,
-    directory: PathBuf,
     journal: Arc<Mutex<Journal>>,
     table: Arc<Table>,
     attempts: HashMap<String, (u64, String)>,
@@ -112,11 +110,10 @@ pub struct Commands {
 }
 
 impl Commands {
-    pub fn new(pyro: Arc<Pyro>, directory: PathBuf, journal: Journal, letters: mpsc::Sender<Letter>) -> Self {
+    pub fn new(pyro: Arc<Pyro>, journal: Journal, letters: mpsc::Sender<Letter>) -> Self {
         let table = Table { running: Mutex::default(), latest: watch::Sender::new(0) };
         Self {
             pyro,
-            directory,
             journal: Arc::new(Mutex::new(journal)),
             table: Arc::new(table),
             attempts: HashMap::new(),

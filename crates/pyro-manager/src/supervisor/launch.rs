@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::LOG;
-use super::wire::{Reply, Taken, Talk};
+use super::wire::{Reply, Talk};
 use crate::environments::EnvironmentProgress;
 use crate::error::{Unavailable, host};
 use crate::registry::Record;
@@ -81,19 +81,22 @@ impl From<ConfigForm> for Config {
     }
 }
 
-/// Starts the supervisor of a directory and waits until what it makes can be taken. Dropping this
-/// before it is done undoes everything that is new.
+/// Starts the supervisor of a directory and waits until what it makes can be taken. The conversation
+/// that comes with it is to be dropped when it was taken; dropped before that, it undoes everything
+/// that is new.
 pub async fn launch(
     config: &Config,
     id: &VmId,
     directory: &Path,
     life: Lock,
-    creating: Lock,
+    creating: Option<Lock>,
     events: &mpsc::Sender<RunEvent>,
-) -> Result<Record, Error> {
+) -> Result<(Record, Talk), Error> {
     let (ours, theirs) = StdStream::pair().map_err(host("make a socket pair"))?;
     let message = Launch { id: id.clone(), config: ConfigForm::new(config)? };
-    spawn(&config.supervisor, id, directory, vec![theirs.into(), share(&life)?, share(&creating)?])?;
+    let locks = std::iter::once(&life).chain(&creating).map(|lock| lock.share().map_err(host("share a lock")));
+    let given = std::iter::once(Ok(theirs.into())).chain(locks).collect::<Result<Vec<OwnedFd>, Error>>()?;
+    spawn(&config.supervisor, id, directory, given)?;
     // From here on the supervisor alone holds them.
     drop((life, creating));
     ours.set_nonblocking(true).map_err(host("prepare a socket"))?;
@@ -102,11 +105,7 @@ pub async fn launch(
     let _ = talk.send(&message).await;
     loop {
         match talk.read::<Reply>().await? {
-            Some(Reply::Ready { record }) => {
-                // Should it be gone now, the caller finds out with his first request.
-                let _ = talk.send(&Taken).await;
-                return Ok(record);
-            }
+            Some(Reply::Ready { record }) => return Ok((record, talk)),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
             Some(Reply::Notice { text }) => tell(events, RunEvent::Notice(text)).await?,
             Some(Reply::MakingTemplate) => {
@@ -119,10 +118,6 @@ pub async fn launch(
             }
         }
     }
-}
-
-fn share(lock: &Lock) -> Result<OwnedFd, Error> {
-    lock.share().map_err(host("share a lock"))
 }
 
 /// Starts it in a session of its own, with nothing of this process but what it needs. It is not

@@ -4,7 +4,7 @@
 //! creator ──admits, makes the directory, starts the supervisor with its locks──▶ supervisor
 //!    │                                                                             │
 //!    │◀── notices ── Ready(record) ──────────────────────────── machine, guest, socket
-//!    └─── Taken ──▶ it stays                creator gone before Taken ──▶ everything is undone
+//!    └── takes it (removes a file), hangs up ──▶ it stays       hangs up before ──▶ all is undone
 //!
 //! it stays: serves its socket ──Delete──▶ gone        ──expiry──▶ gone (remembered as expired)
 //!              │ machine dies ──▶ stopped, journal readable, exec refused (a VM may start again)
@@ -51,10 +51,12 @@ pub fn supervise(open: impl FnOnce(Config) -> Pyro) -> Result<(), Error> {
             problem: "`pyro supervise` is started by pyro itself; use `pyro task create`".into(),
         })
     };
-    let (control, life, creating) = (promised(CONTROL)?, promised(LIFE)?, promised(CREATING)?);
+    let (control, life) = (promised(CONTROL)?, promised(LIFE)?);
+    // One that takes an older machine over is given no third.
+    let creating = pyro_sys::child::inherited(CREATING).map(Lock::inherited);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(host("make a runtime"))?;
-    let result = runtime.block_on(live(open, control, Lock::inherited(life), Lock::inherited(creating)));
+    let result = runtime.block_on(live(open, control, Lock::inherited(life), creating));
     runtime.shutdown_background();
     result
 }
@@ -63,7 +65,7 @@ async fn live(
     open: impl FnOnce(Config) -> Pyro,
     control: OwnedFd,
     life: Lock,
-    creating: Lock,
+    creating: Option<Lock>,
 ) -> Result<(), Error> {
     let stream = || {
         let stream = StdStream::from(control);

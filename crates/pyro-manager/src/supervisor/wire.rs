@@ -85,10 +85,6 @@ pub enum Reply {
     Ready { record: Record },
 }
 
-/// The creator's last word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Taken;
-
 /// Something that arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrived {

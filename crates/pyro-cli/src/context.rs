@@ -4,8 +4,8 @@ use std::env;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use pyro_manager::{Config, Pyro};
 use crate::failure::{Format, wrong_usage};
+use pyro_manager::{Config, Pyro};
 use tokio::runtime::{Builder, Runtime};
 
 /// Directories of the system's administration programs, which an ordinary user's `PATH` lacks.

@@ -18,6 +18,16 @@ fn every_help_text_is_what_it_was_and_ends_in_an_example() {
         &["env", "inspect", "--help"],
         &["env", "prune", "--help"],
         &["run", "--help"],
+        &["task", "--help"],
+        &["task", "create", "--help"],
+        &["task", "exec", "--help"],
+        &["task", "status", "--help"],
+        &["task", "list", "--help"],
+        &["task", "logs", "--help"],
+        &["task", "wait", "--help"],
+        &["task", "cancel", "--help"],
+        &["task", "extend", "--help"],
+        &["task", "delete", "--help"],
         &["doctor", "--help"],
         &["demo", "--help"],
     ];
@@ -50,6 +60,13 @@ fn wrong_usage_says_what_to_do() {
         &["run", "debian:12", "--mem-mib", "lots", "--", "true"],
         &["run", "--json", "debian:12"],
         &["env", "pull"],
+        &["task"],
+        &["task", "create"],
+        &["task", "exec", "0123"],
+        &["task", "exec", "0123", "git", "status"],
+        &["task", "wait", "0123", "first"],
+        &["task", "extend", "0123"],
+        &["task", "logs", "0123", "--follow", "--json"],
         &["env", "inspect", "debian:12", "--frob", "--json"],
     ];
     let mut all = String::new();
@@ -160,4 +177,50 @@ fn a_data_directory_that_cannot_be_made_is_named() {
     let ended = world::Ended::from(output.unwrap());
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("[error] could not make "), "{}", ended.stderr);
+}
+
+#[test]
+fn tasks_that_are_not_there_are_errors_in_words_and_in_json() {
+    let world = World::empty();
+    let cases: &[(&[&str], i32)] = &[
+        (&["task", "status", "0123456789ab"], 1),
+        (&["task", "status", "nothing"], 1),
+        (&["task", "delete", "0123", "--json"], 1),
+        (&["task", "logs", "0123456789ab", "--follow"], 1),
+        (&["task", "cancel", "0123456789ab", "1"], 1),
+        (&["task", "extend", "0123456789ab", "--ttl-seconds", "59"], 1),
+        (&["task", "exec", "0123456789ab", "--", "true"], 125),
+        (&["task", "exec", "0123456789ab", "--env", "A", "--", "true"], 125),
+        (&["task", "exec", "0123456789ab", "--timeout-seconds", "0", "--json", "--", "true"], 125),
+        (&["task", "wait", "0123456789ab", "1"], 125),
+        (&["task", "create", "debian:99"], 1),
+        (&["task", "create", "debian:12", "--ttl-seconds", "1"], 1),
+        (&["task", "create", "debian:12", "--network"], 1),
+    ];
+    let mut all = String::new();
+    for (words, code) in cases {
+        let ended = world.run(words);
+        assert_eq!(ended.code, *code, "{words:?}");
+        all.push_str(&format!("$ pyro {}\n{}{}\n", words.join(" "), ended.stderr, ended.out()));
+    }
+    insta::assert_snapshot!(all);
+    assert_eq!(world.run(&["task", "list"]).out(), "No tasks. `pyro task create debian:12` makes one.\n");
+}
+
+#[test]
+fn a_limit_that_is_no_number_is_refused_and_not_guessed() {
+    let world = World::empty();
+    for value in ["0", "-1", "many", "1.5"] {
+        let ended = world.pyro().args(["task", "list"]).env("PYRO_MAX_ACTIVE_VMS", value).output().unwrap();
+        assert_eq!(ended.status.code(), Some(2), "{value}");
+        let text = String::from_utf8(ended.stderr).unwrap();
+        assert!(text.starts_with(&format!("[error] PYRO_MAX_ACTIVE_VMS is {value:?}; it must be")), "{text}");
+    }
+}
+
+#[test]
+fn a_supervisor_that_nobody_started_says_what_to_do() {
+    let ended = World::empty().run(&["supervise", "0123456789ab"]);
+    assert_eq!(ended.code, 1);
+    assert!(ended.stderr.contains("use `pyro task create`"), "{}", ended.stderr);
 }

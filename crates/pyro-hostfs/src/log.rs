@@ -32,7 +32,7 @@ pub enum LogError {
     #[error("it is not a log of a format this release knows")]
     Format,
     /// The file system refused.
-    #[error("it cannot be read")]
+    #[error(transparent)]
     Io(#[from] io::Error),
 }
 

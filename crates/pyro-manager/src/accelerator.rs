@@ -14,8 +14,8 @@ use pyro_guest::Identity;
 use serde::{Deserialize, Serialize};
 
 use crate::error::host;
-use crate::unpacker::{attach, await_guest, in_time, make_memory};
 use crate::machines::Admission;
+use crate::unpacker::{attach, await_guest, in_time, make_memory};
 use crate::vm::{VmDirectory, VmId};
 use crate::{Error, Pyro};
 

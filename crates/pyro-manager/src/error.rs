@@ -173,7 +173,9 @@ impl Error {
         let hint = match self.code() {
             "unknown_environment" => "`pyro env list` shows every environment",
             "not_installed" => "`pyro env pull` installs it",
-            "no_space" => "free some space, or set PYRO_HOME and PYRO_ENVIRONMENT_CACHE_DIR to larger disks, and try again",
+            "no_space" => {
+                "free some space, or set PYRO_HOME and PYRO_ENVIRONMENT_CACHE_DIR to larger disks, and try again"
+            }
             "tool_missing" | "qemu_missing" => "`pyro doctor` says what is missing and how to install it",
             "qemu_too_old" => "install QEMU 8.2 or newer; on Debian 12 it is in bookworm-backports",
             "qemu_unusable" => "run it with --version by hand to see what is wrong",
@@ -197,7 +199,9 @@ impl Error {
             "command_lost" => "`pyro task logs` has the output it had; run it again if doing it twice does no harm",
             "newer_registry" | "newer_journal" => "use the newer pyro, or another PYRO_HOME",
             "network_file_system" => "set PYRO_HOME to a directory on a local disk",
-            "registry_unusable" => "mend what the message names; a removed registry is made anew from the machines' directories",
+            "registry_unusable" => {
+                "mend what the message names; a removed registry is made anew from the machines' directories"
+            }
             "journal_unusable" => "delete the task, or look at the file it names",
             "supervisor_failed" => "`pyro doctor` says what is missing; the next command removes what is left",
             "not_in_this_release" => "leave the option out",

@@ -7,7 +7,7 @@
 //!             └ supervisor gone ─▶ settle, read the journal: what it says is what came of it
 //! ```
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,9 +58,11 @@ impl ExecRequest {
     fn check(&self) -> Result<(), Error> {
         check_command(&self.command)?;
         let refuse = |problem: String| Err(Error::InvalidArgument { problem });
-        if let Some((key, _)) = self.environment.iter().find(|(key, value)| {
-            key.is_empty() || key.contains(['=', '\0']) || value.contains('\0')
-        }) {
+        if let Some((key, _)) = self
+            .environment
+            .iter()
+            .find(|(key, value)| key.is_empty() || key.contains(['=', '\0']) || value.contains('\0'))
+        {
             return refuse(format!("{key:?} cannot be the name of an environment entry (KEY=VALUE)"));
         }
         if self.cwd.contains('\0') {
@@ -272,7 +274,7 @@ impl Pyro {
     /// Takes what the files have up to these lengths.
     async fn catch_up(
         &self,
-        directory: &PathBuf,
+        directory: &Path,
         seen: &mut Seen,
         listener: &Listener,
         stdout: u64,

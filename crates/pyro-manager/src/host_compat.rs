@@ -39,7 +39,8 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
     let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always)?;
     tell(&io.events, RunEvent::Notice(notice(why))).await?;
     let created = began.elapsed();
-    let running = HostCommand::new(&id, directory.path(), &request.command, WORKSPACE, &[], request.timeout)?.spawn()?;
+    let running =
+        HostCommand::new(&id, directory.path(), &request.command, WORKSPACE, &[], request.timeout)?.spawn()?;
     tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
     let executed = execute(Execution::Host(running), None, request.timeout, io).await;
     end_all(&id);

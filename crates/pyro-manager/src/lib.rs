@@ -41,20 +41,19 @@ mod vms;
 
 pub use accelerator::KvmVerdict;
 pub use config::{Config, JOURNAL_CAP, Supervisor};
+pub use create::CreateRequest;
 pub use doctor::{Check, CheckStatus, Depth, DoctorReport, KvmReport};
 pub use environments::EnvironmentProgress;
 pub use error::{Error, Failure};
-pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
-pub use output::PAYLOAD_CAP;
-pub use create::CreateRequest;
 pub use exec::ExecRequest;
 pub use journal::Stream;
+pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
+pub use output::PAYLOAD_CAP;
 pub use payload::{
     CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand, LifeRecord,
     LogEntry, NetworkInfo, OutputPiece, PruneRecord, PullRecord, Reaped, RunRecord, StartMode, TaskDeleted,
     TaskExecRecord, TaskList, TaskLogs, TaskRecord, Timings, VmDeleted, VmRecord, WORKSPACE,
 };
-pub use tasks::LogsRequest;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
 pub use run::{Phase, RunEvent, RunIo, RunRequest};
@@ -62,6 +61,7 @@ pub use session::Session;
 pub use shell::join as shell_join;
 pub use steps::Steps;
 pub use supervisor::supervise;
+pub use tasks::LogsRequest;
 
 use std::sync::Arc;
 

@@ -24,10 +24,10 @@ use pyro_hostfs::lock::{self, Lock, TryError};
 use crate::Error;
 use crate::clock::now;
 use crate::error::{Unavailable, host};
-use crate::{host_compat, journal};
 use crate::payload::HOST_COMPAT;
 use crate::registry::{Ended, Record, Registry, State};
 use crate::vm::VmId;
+use crate::{host_compat, journal};
 use fate::{Fate, fate};
 
 const LOCK: &str = "lock";
@@ -252,9 +252,8 @@ impl Machines {
     fn finish_removal(&self, name: &str, entry: &DirEntry) -> Result<(), Error> {
         let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
         let Some(id) = VmId::parse(id) else { return Ok(()) };
-        match Ended::parse(why) {
-            Some(reason) => self.registry()?.bury(&id, reason, now())?,
-            None => {}
+        if let Some(reason) = Ended::parse(why) {
+            self.registry()?.bury(&id, reason, now())?;
         }
         directory::remove(&entry.path()).map_err(host("remove what is gone"))
     }

@@ -99,7 +99,11 @@ impl Pyro {
     }
 
     /// The environment, pulled when it is not installed, and made again when it is damaged.
-    pub(crate) async fn environment_for_run(&self, name: &str, events: &mpsc::Sender<RunEvent>) -> Result<Installed, Error> {
+    pub(crate) async fn environment_for_run(
+        &self,
+        name: &str,
+        events: &mpsc::Sender<RunEvent>,
+    ) -> Result<Installed, Error> {
         match self.store.installed(name) {
             Ok(installed) => return Ok(installed),
             Err(EnvironmentError::NotInstalled { .. }) => {

@@ -113,9 +113,7 @@ impl Pyro {
         off_thread(move || {
             let mut reaped = Reaped::default();
             let now = crate::clock::now();
-            for (kind, ids) in
-                [(Kind::Vm, &mut reaped.deleted_vm_ids), (Kind::Task, &mut reaped.deleted_task_ids)]
-            {
+            for (kind, ids) in [(Kind::Vm, &mut reaped.deleted_vm_ids), (Kind::Task, &mut reaped.deleted_task_ids)] {
                 for record in machines.registry()?.list(kind, "")?.iter().filter(|record| record.is_expired(now)) {
                     machines.wait_for_end(&record.id);
                     machines.look_after(&record.id)?;

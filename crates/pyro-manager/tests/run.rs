@@ -427,3 +427,29 @@ async fn a_command_on_the_host_leaves_no_process_behind() {
     assert_eq!(String::from_utf8(left.unwrap().stdout).unwrap().trim(), "0");
     world.assert_nothing_is_left();
 }
+
+#[tokio::test]
+async fn runs_take_places_too_and_the_one_too_many_is_told_the_limit() {
+    let mut world = world();
+    let mut config = world.pyro.config().clone();
+    config.max_active_vms = Some(1);
+    world.pyro = Pyro::with_engine(config, Arc::new(world.engine.clone()));
+    let (events, mut heard) = mpsc::channel(16);
+    let cancel = CancellationToken::new();
+    let io = RunIo { events, stdin: None, cancel: cancel.clone() };
+    let (first, second) = tokio::join!(world.pyro.run(request("hang"), io), async {
+        while let Some(event) = heard.recv().await {
+            if matches!(event, RunEvent::Phase(pyro_manager::Phase::Execute { .. })) {
+                break;
+            }
+        }
+        let second = world.run("hello").await;
+        cancel.cancel();
+        while heard.recv().await.is_some() {}
+        second
+    });
+    assert!(matches!(first, Err(Error::Cancelled)));
+    let error = second.unwrap_err();
+    assert_eq!((error.code(), error.means_no_guest()), ("max_active_vms", false));
+    world.run("hello").await.expect("there is room again");
+}

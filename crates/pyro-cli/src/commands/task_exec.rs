@@ -33,10 +33,15 @@ pub fn exec(arguments: &TaskExecArguments) -> i32 {
 
 pub fn wait(arguments: &TaskCommandArguments) -> i32 {
     let pyro = context::pyro();
-    follow(Format::from_flag(arguments.json), Leave::Alone, || None, |io| async {
-        let id = pyro.complete_task_id(&arguments.task_id).await?;
-        pyro.wait_task(&id, arguments.sequence, io).await
-    })
+    follow(
+        Format::from_flag(arguments.json),
+        Leave::Alone,
+        || None,
+        |io| async {
+            let id = pyro.complete_task_id(&arguments.task_id).await?;
+            pyro.wait_task(&id, arguments.sequence, io).await
+        },
+    )
 }
 
 /// What Ctrl-C does to the command.

@@ -46,7 +46,9 @@ async fn show(pyro: &Pyro, id: &str, entry: &LogEntry, tail_bytes: Option<usize>
             Stream::Stdout => (entry.stdout_bytes, &entry.stdout_cut),
             Stream::Stderr => (entry.stderr_bytes, &entry.stderr_cut),
         };
-        let kept = if cut.is_some() { std::fs::metadata(file(entry, stream)).map_or(0, |file| file.len()) } else { bytes };
+        let kept =
+            if cut.is_some() { std::fs::metadata(file(entry, stream)).map_or(0, |file| file.len()) } else { bytes };
+        let mut last = b'\n';
         let mut offset = tail_bytes.map_or(0, |tail| kept.saturating_sub(tail as u64));
         loop {
             let piece = pyro.read_output(id, entry.sequence, stream, offset, PIECE).await?;
@@ -54,7 +56,11 @@ async fn show(pyro: &Pyro, id: &str, entry: &LogEntry, tail_bytes: Option<usize>
             if bytes.is_empty() || !write(stream, &bytes) {
                 break;
             }
+            last = bytes[bytes.len() - 1];
             offset = next_offset;
+        }
+        if last != b'\n' {
+            write(stream, b"\n"); // the next heading stands on a line of its own
         }
         if let Some(why) = cut {
             eprintln!("[task-logs] {} of command {} is cut after {kept} bytes: {why}", stream.word(), entry.sequence);
@@ -114,7 +120,9 @@ async fn follow_command(pyro: &Pyro, id: &str, sequence: u64) -> Result<(), Erro
     };
     let (came, ()) = tokio::join!(pyro.wait_task(id, sequence, io), write);
     match came {
-        Ok(record) => eprintln!("[task-logs] #{sequence} exit_code={} duration_ms={}", record.exit_code, record.duration_ms),
+        Ok(record) => {
+            eprintln!("[task-logs] #{sequence} exit_code={} duration_ms={}", record.exit_code, record.duration_ms)
+        }
         Err(error) => eprintln!("[task-logs] #{sequence} {error}"),
     }
     Ok(())

@@ -82,6 +82,55 @@ impl World {
     }
 }
 
+impl World {
+    /// Processes in whose command line this word stands.
+    pub fn processes_of(&self, word: &str) -> Vec<i32> {
+        command_lines().into_iter().filter(|(_, words)| words.iter().any(|it| it == word)).map(|(pid, _)| pid).collect()
+    }
+
+    /// Command lines of supervisors and machines of this world.
+    pub fn all_processes(&self) -> Vec<String> {
+        let data = self.data().display().to_string();
+        let ids = self.machines();
+        let ours = |words: &Vec<String>| words.iter().any(|word| ids.contains(word) || word.contains(&data));
+        command_lines().into_iter().filter(|(_, words)| ours(words)).map(|(_, words)| words.join(" ")).collect()
+    }
+
+    /// Waits until everything that a dead creator has begun is taken or undone.
+    pub fn settle(&self) {
+        for id in self.machines() {
+            let creating = self.data().join("vms").join(id).join("creating");
+            if let Ok(file) = std::fs::File::open(creating) {
+                file.lock_shared().unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Machines die with their supervisors.
+        for id in self.machines() {
+            self.processes_of(&id).into_iter().for_each(kill);
+        }
+    }
+}
+
+pub fn kill(pid: i32) {
+    let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+}
+
+fn command_lines() -> Vec<(i32, Vec<String>)> {
+    let entries = std::fs::read_dir("/proc").unwrap();
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.map(|pid| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words = line.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+        (pid, words.collect())
+    })
+    .collect()
+}
+
 pub struct Ended {
     pub code: i32,
     pub stdout: Vec<u8>,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::registry::{Ended, Kind};
 
 /// One of every kind of error a user can meet.
 fn every_error() -> Vec<Error> {
@@ -13,6 +14,9 @@ fn every_error() -> Vec<Error> {
         status: "exit status: 25".into(),
         last_words: vec![line.into()],
     };
+    let id = || "0123456789ab".to_owned();
+    let sql = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+    let json = || serde_json::from_str::<u8>("x").unwrap_err();
     vec![
         Error::OutOfRange { field: "mem_mib", value: "1".into(), bounds: "256 to 32768".into() },
         Error::InvalidArgument { problem: "there is no command".into() },
@@ -43,11 +47,41 @@ fn every_error() -> Vec<Error> {
         Error::Start(StartError::Died { death: death.clone() }),
         Error::GuestNotUp { waited: Duration::from_secs(60), console: vec![] },
         Error::DiedEarly { death: death.clone() },
-        Error::MachineLost { death },
+        Error::MachineLost { death: death.clone() },
         Error::AgentGeneration { guest: 7 },
         Error::GuestNonsense(GuestError::Nonsense { what: "stdin" }),
         Error::CommandRefused(Refusal { reason: "no_directory".into(), message: "/x is not a directory".into() }),
         Error::Save(SaveError::Refused { message: "no".into() }),
+        RegistryProblem::Newer { path: "/d/registry.sqlite".into(), found: 2, ours: 1 }.into(),
+        RegistryProblem::Network { path: "/d".into(), kind: "NFS" }.into(),
+        RegistryProblem::Sql { path: "/d/registry.sqlite".into(), source: sql(rusqlite::ffi::SQLITE_IOERR) }.into(),
+        RegistryProblem::Sql { path: "/d/registry.sqlite".into(), source: sql(rusqlite::ffi::SQLITE_FULL) }.into(),
+        RegistryProblem::Row { path: "/d/registry.sqlite".into(), source: json() }.into(),
+        JournalProblem::Log { path: "/j".into(), source: pyro_hostfs::log::LogError::Format }.into(),
+        JournalProblem::Log {
+            path: "/j".into(),
+            source: pyro_hostfs::log::LogError::Io(io(io::ErrorKind::PermissionDenied)),
+        }
+        .into(),
+        JournalProblem::Record { path: "/j".into(), source: json() }.into(),
+        Unavailable::Unknown { kind: Kind::Task, id: id() }.into(),
+        Unavailable::Unknown { kind: Kind::Vm, id: id() }.into(),
+        Unavailable::Gone { kind: Kind::Task, id: id(), reason: Ended::Expired }.into(),
+        Unavailable::Gone { kind: Kind::Vm, id: id(), reason: Ended::Deleted }.into(),
+        Unavailable::Ambiguous { kind: Kind::Task, prefix: "0".into(), ids: vec![id(), "0fedcba98765".into()] }.into(),
+        Unavailable::Capacity { limit: 4, live: 4 }.into(),
+        Unavailable::NotStarted { id: id(), state: "created" }.into(),
+        Unavailable::Stopped { kind: Kind::Task, id: id(), why: Error::machine_gone(&death) }.into(),
+        Unavailable::Stopped { kind: Kind::Vm, id: id(), why: "its supervisor was asked to end".into() }.into(),
+        Unavailable::EnvironmentChanged { id: id() }.into(),
+        Unavailable::AttemptConflict { attempt_id: "mine".into() }.into(),
+        Unavailable::UnknownSequence { id: id(), sequence: 9 }.into(),
+        Unavailable::CommandLost { id: id(), sequence: 9, why: "the machine ended while it ran".into() }.into(),
+        Unavailable::CommandNotRun { id: id(), sequence: 9, why: "/x is not a directory".into() }.into(),
+        Unavailable::CommandCancelled { id: id(), sequence: 9, why: "its time was up".into() }.into(),
+        Unavailable::Supervisor { id: id(), what: "ended before it was ready", log: "; it said last:\n  x".into() }
+            .into(),
+        Error::CallerGone { sequence: 9 },
         Error::Cancelled,
         Error::Host { attempt: "make the machine's directory".into(), source: io(io::ErrorKind::StorageFull) },
         Error::Host { attempt: "make the machine's directory".into(), source: io(io::ErrorKind::PermissionDenied) },

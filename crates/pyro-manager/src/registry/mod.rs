@@ -152,11 +152,10 @@ impl Registry {
     }
 
     fn known(&self, column: &str, value: &str) -> Result<Known, Error> {
-        let here = self.connection.query_row(
-            &format!("SELECT record FROM machines WHERE {column} = ?1"),
-            [value],
-            |row| row.get::<_, String>(0),
-        );
+        let here =
+            self.connection.query_row(&format!("SELECT record FROM machines WHERE {column} = ?1"), [value], |row| {
+                row.get::<_, String>(0)
+            });
         if let Some(text) = here.optional().map_err(|source| self.problem(source))? {
             return Ok(Known::Here(Box::new(self.parse(&text)?)));
         }
@@ -166,10 +165,11 @@ impl Registry {
             |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)),
         );
         let gone = gone.optional().map_err(|source| self.problem(source))?;
-        Ok(gone.and_then(|(id, kind, reason)| {
-            Some(Known::Gone { id: VmId::parse(&id)?, kind: Kind::parse(&kind)?, reason: Ended::parse(&reason)? })
-        })
-        .unwrap_or(Known::Nothing))
+        Ok(gone
+            .and_then(|(id, kind, reason)| {
+                Some(Known::Gone { id: VmId::parse(&id)?, kind: Kind::parse(&kind)?, reason: Ended::parse(&reason)? })
+            })
+            .unwrap_or(Known::Nothing))
     }
 
     fn parse(&self, text: &str) -> Result<Record, Error> {
@@ -181,14 +181,12 @@ impl Registry {
         RegistryProblem::Sql { path: self.path.clone(), source }.into()
     }
 
-    fn change(
-        &mut self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
-    ) -> Result<(), Error> {
-        let result = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
-            change(&transaction)?;
-            transaction.commit()
-        });
+    fn change(&mut self, change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>) -> Result<(), Error> {
+        let result =
+            self.connection.transaction_with_behavior(TransactionBehavior::Immediate).and_then(|transaction| {
+                change(&transaction)?;
+                transaction.commit()
+            });
         result.map_err(|source| self.problem(source))
     }
 }

@@ -1,33 +1,25 @@
 //! The one owner of a machine and its record. Everybody else sends it letters.
 
-use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener as StdListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pyro_engine::Death;
 use pyro_hostfs::lock::Lock;
-use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::command::{Commands, Joined};
 use super::start::Workspace;
-use super::wire::{ExecRequest, Reply, Talk};
-use super::{SOCKET, serve};
+use super::wire::ExecRequest;
 use crate::clock::{Timer, now};
 use crate::error::{Unavailable, host};
-use crate::journal::{Began, Journal};
+use crate::journal::Began;
 use crate::machines::Machines;
 use crate::registry::{Ended, Kind, Record, State};
-use crate::vm::VmId;
 use crate::{Error, Pyro};
 
-/// Letters on their way.
-const LETTERS: usize = 64;
 /// How long clients have to hear the last answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -51,24 +43,24 @@ pub enum Letter {
 
 /// The owner.
 pub struct Actor {
-    pyro: Arc<Pyro>,
-    machines: Machines,
-    directory: PathBuf,
-    record: Record,
-    workspace: Workspace,
-    commands: Commands,
-    letters: mpsc::Receiver<Letter>,
-    sender: mpsc::Sender<Letter>,
-    timer: Timer,
-    listener: Option<JoinHandle<()>>,
-    closing: tokio_util::sync::CancellationToken,
+    pub(super) pyro: Arc<Pyro>,
+    pub(super) machines: Machines,
+    pub(super) directory: PathBuf,
+    pub(super) record: Record,
+    pub(super) workspace: Workspace,
+    pub(super) commands: Commands,
+    pub(super) letters: mpsc::Receiver<Letter>,
+    pub(super) sender: mpsc::Sender<Letter>,
+    pub(super) timer: Timer,
+    pub(super) listener: Option<JoinHandle<()>>,
+    pub(super) closing: tokio_util::sync::CancellationToken,
     /// The registry does not know the record as it is.
-    unsaved: bool,
-    _life: Lock,
+    pub(super) unsaved: bool,
+    pub(super) _life: Lock,
 }
 
 /// What ends the life of a supervisor.
-enum End {
+pub(super) enum End {
     /// Everything is removed, and remembered so. Somebody may wait to hear of it.
     Remove(Ended, Option<oneshot::Sender<Result<(), Error>>>),
     /// The process was asked to end; the directory stays.
@@ -76,115 +68,8 @@ enum End {
 }
 
 impl Actor {
-    /// Takes the directory over: journal, socket, timer. The lock is held from here to the end.
-    pub async fn prepare(pyro: Arc<Pyro>, id: VmId, life: Lock) -> Result<Self, Error> {
-        let machines = pyro.machines();
-        let directory = machines.directory(&id);
-        let record = Record::read(&directory).ok_or_else(|| Error::InvalidArgument {
-            problem: format!("{} has no record", directory.display()),
-        })?;
-        let cap = pyro.config.journal_cap;
-        let journal = match record.state {
-            State::Creating => Journal::create(&directory, cap)?,
-            _ => Journal::adopt(&directory, cap)?,
-        };
-        let (sender, letters) = mpsc::channel(LETTERS);
-        let commands = Commands::new(pyro.clone(), journal, sender.clone());
-        let timer = timer(&record)?;
-        let closing = tokio_util::sync::CancellationToken::new();
-        let listening = listen(&directory).map_err(host("listen on the machine's socket"))?;
-        let listener = serve::serve(listening, sender.clone(), commands.table(), closing.clone());
-        Ok(Self {
-            pyro,
-            machines,
-            directory,
-            record,
-            workspace: Workspace::None,
-            commands,
-            letters,
-            sender,
-            timer,
-            listener: Some(tokio::spawn(listener)),
-            closing,
-            unsaved: false,
-            _life: life,
-        })
-    }
-
-    /// Makes what its creator waits for, and stays.
-    pub async fn live(mut self, mut creator: Talk, creating: Option<Lock>) -> Result<(), Error> {
-        let is_new = self.record.state == State::Creating;
-        let made = self.make(&mut creator).await;
-        let ready = match made {
-            Ok(()) => {
-                self.step("ready.before");
-                let told = creator.send(&Reply::Ready { record: self.record.clone() }).await;
-                self.step("ready.after");
-                // He hangs up when he has taken it, or when he is gone.
-                while told.is_ok() && matches!(creator.ear.next().await, Ok(Some(_))) {}
-                self.machines.is_taken(&self.record.id)
-            }
-            Err(error) => {
-                self.undo(is_new).await;
-                let _ = creator.send(&Reply::Failed { failure: error.failure() }).await;
-                return Err(error);
-            }
-        };
-        if !ready && is_new {
-            self.undo(true).await;
-            return Ok(());
-        }
-        self.step("taken");
-        drop((creator, creating));
-        let end = self.serve().await;
-        self.finish(end).await;
-        Ok(())
-    }
-
-    /// A task gets its machine now; a VM when it is asked for. A creator that goes away meanwhile
-    /// has given up.
-    async fn make(&mut self, creator: &mut Talk) -> Result<(), Error> {
-        if self.record.state != State::Creating {
-            return Ok(());
-        }
-        let mut state = State::Created;
-        if self.record.kind == Kind::Task {
-            let (notices, mut heard) = mpsc::channel(16);
-            let Talk { ear, mouth } = creator;
-            let start = async {
-                let notices = notices;
-                self.pyro.start_workspace(&mut self.record, &self.directory, &notices).await
-            };
-            let relay = async {
-                while let Some(notice) = heard.recv().await {
-                    let _ = mouth.send(&notice).await;
-                }
-            };
-            let started = async { tokio::join!(start, relay).0 };
-            self.workspace = tokio::select! {
-                started = started => started?,
-                _ = ear.next() => return Err(Error::Cancelled),
-            };
-            state = State::Started;
-        }
-        self.record.state = state;
-        self.step("started.before");
-        self.save().await?;
-        self.step("started.after");
-        Ok(())
-    }
-
-    /// Nobody got it: as if it had never been. One that was there before stays.
-    async fn undo(&mut self, is_new: bool) {
-        self.workspace.end(&self.record.id).await;
-        if is_new {
-            // A failure leaves it to the next sweep.
-            let _ = self.machines.undo(&self.record.id);
-        }
-    }
-
     /// Serves until something ends its life.
-    async fn serve(&mut self) -> End {
+    pub(super) async fn serve(&mut self) -> End {
         let Ok(mut terminate) = signal(SignalKind::terminate()) else { return End::StepDown };
         loop {
             tokio::select! {
@@ -347,7 +232,7 @@ impl Actor {
     }
 
     /// The last thing in its life.
-    async fn finish(mut self, end: End) {
+    pub(super) async fn finish(mut self, end: End) {
         let why = match &end {
             End::Remove(Ended::Expired, _) => "its time was up",
             End::Remove(Ended::Deleted, _) => "it was deleted",
@@ -383,7 +268,7 @@ impl Actor {
     }
 
     /// Writes the record down, in its directory and in the registry. Commands go on meanwhile.
-    async fn save(&mut self) -> Result<(), Error> {
+    pub(super) async fn save(&mut self) -> Result<(), Error> {
         let (record, directory, machines) = (self.record.clone(), self.directory.clone(), self.machines.clone());
         let save = move || {
             record.write(&directory)?;
@@ -395,25 +280,13 @@ impl Actor {
         saved
     }
 
-    fn step(&self, step: &'static str) {
+    pub(super) fn step(&self, step: &'static str) {
         self.pyro.steps.reached(step);
     }
 }
 
-fn timer(record: &Record) -> Result<Timer, Error> {
+/// The timer of a record's life.
+pub(super) fn timer(record: &Record) -> Result<Timer, Error> {
     let left = Duration::from_secs_f64((record.expires_at - now()).clamp(0.0, 1e9));
     Timer::ringing_after(left).map_err(host("set the timer of its life"))
 }
-
-/// Listens in the machine's directory. The path goes through a descriptor, because a socket's may
-/// not be longer than 107 bytes.
-fn listen(directory: &Path) -> std::io::Result<UnixListener> {
-    use std::os::fd::AsRawFd;
-    let _ = fs::remove_file(directory.join(SOCKET));
-    let opened = File::open(directory)?;
-    let listener = StdListener::bind(format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd()))?;
-    fs::set_permissions(directory.join(SOCKET), fs::Permissions::from_mode(0o600))?;
-    listener.set_nonblocking(true)?;
-    UnixListener::from_std(listener)
-}
-

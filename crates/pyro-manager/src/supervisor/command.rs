@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::actor::Letter;
 use super::wire::ExecRequest;
+use crate::clock::now;
 use crate::error::{Unavailable, host};
 use crate::execution::{Execution, Input};
 use crate::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
-use crate::clock::now;
 use crate::{Error, Pyro};
 
 /// The guest enforces a command's time limit; this long after it, the guest is given up.
@@ -316,9 +316,7 @@ impl Driver {
                 End { status: Status::Refused, reason: Some(refusal.message), ..unknown }
             }
             Err(_) if cancelled => End { status: Status::Cancelled, reason: why(), ..unknown },
-            Err(GuestError::Gone) => {
-                End { reason: Some("the machine ended while it ran".into()), ..unknown }
-            }
+            Err(GuestError::Gone) => End { reason: Some("the machine ended while it ran".into()), ..unknown },
             Err(error) => {
                 let what = format!("the guest's answers make no sense ({error}), so its machine was ended");
                 let _ = self.letters.try_send(Letter::Trouble { what: what.clone() });
@@ -339,7 +337,7 @@ impl Driver {
             let written = lock(&journal).end(sequence, &end);
             steps.reached("ended.after");
             let handle = lock(&journal).handle();
-            let flushed = written.and_then(|()| handle).and_then(|log| log.sync_data().map_err(host("flush the journal")));
+            let flushed = written.and(handle).and_then(|log| log.sync_data().map_err(host("flush the journal")));
             (end, flushed)
         };
         let Ok((mut end, written)) = tokio::task::spawn_blocking(write).await else { return };

@@ -12,10 +12,11 @@
 //!              └ SIGKILL ──▶ the kernel kills the machine; whoever looks next settles the rest
 //! ```
 //!
-//! [`launch`] is the creator's side, [`wire`] what is said, [`actor`] the one owner of record and
-//! machine, [`command`] the life of one command, [`serve`] the clients' connections.
+//! [`launch`] is the creator's side, [`birth`] the supervisor's, [`wire`] what is said, [`actor`] the
+//! one owner of record and machine, [`command`] the life of one command, [`serve`] the clients' connections.
 
 mod actor;
+mod birth;
 mod command;
 pub mod launch;
 mod serve;

@@ -63,9 +63,7 @@ async fn converse(mut talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table)
         Request::WatchTask => watch_task(talk, table.latest.subscribe()).await,
         Request::Start => change(talk, letters, |answer| Letter::Start { answer }).await,
         Request::Stop => change(talk, letters, |answer| Letter::Stop { answer }).await,
-        Request::Extend { ttl_seconds } => {
-            change(talk, letters, |answer| Letter::Extend { ttl_seconds, answer }).await
-        }
+        Request::Extend { ttl_seconds } => change(talk, letters, |answer| Letter::Extend { ttl_seconds, answer }).await,
         Request::Delete => {
             let reply = match ask(letters, |answer| Letter::Delete { answer }).await {
                 Ok(()) => Reply::Deleted,

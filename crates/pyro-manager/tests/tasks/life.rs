@@ -22,7 +22,8 @@ async fn a_task_stays_and_keeps_its_journal() {
     assert_eq!(refused.code(), "command_refused");
     let logs = world.pyro.logs_task(id, LogsRequest::default()).await.unwrap();
     let statuses: Vec<_> = logs.entries.iter().map(|entry| (entry.sequence, entry.status, entry.exit_code)).collect();
-    let expected = [(1, "finished", Some(0)), (2, "finished", Some(7)), (3, "finished", Some(143)), (4, "refused", None)];
+    let expected =
+        [(1, "finished", Some(0)), (2, "finished", Some(7)), (3, "finished", Some(143)), (4, "refused", None)];
     assert_eq!(statuses, expected);
     let bytes = std::fs::read(&logs.entries[0].stderr_file).unwrap();
     assert_eq!(bytes, b"warn\xff\n", "the journal keeps bytes");
@@ -380,9 +381,8 @@ async fn the_host_stands_in_for_a_guest_only_where_none_can_be_had_and_only_when
     let task = pyro.create_task(request, &events).await.unwrap();
     assert_eq!(task.life.execution_mode, "host_compat");
     assert_eq!(task.life.metadata["isolation"], "none");
-    let told = std::iter::from_fn(|| heard.try_recv().ok()).any(|event| {
-        matches!(event, pyro_manager::RunEvent::Notice(text) if text.contains("with no isolation"))
-    });
+    let told = std::iter::from_fn(|| heard.try_recv().ok())
+        .any(|event| matches!(event, pyro_manager::RunEvent::Notice(text) if text.contains("with no isolation")));
     assert!(told, "nobody is left in doubt");
     let id = task.task_id.as_str();
     let made = exec(&pyro, id, "mkdir sub; echo $0 > sub/file; (setsid sleep 4712 &); exit 3").await.unwrap();

@@ -240,7 +240,8 @@ async fn client() -> Result<(), Error> {
     config.kvm_device = "/nonexistent/kvm".into();
     config.max_active_vms = Some(64);
     config.supervisor = as_role("supervisor");
-    let pyro = Pyro::with_engine(config, Arc::new(FakeEngine::default())).watched_by(Arc::new(KillAt::from_environment()));
+    let pyro =
+        Pyro::with_engine(config, Arc::new(FakeEngine::default())).watched_by(Arc::new(KillAt::from_environment()));
     let words = std::env::var("PYRO_TEST_WORDS").unwrap();
     let words: Vec<&str> = words.split('\n').collect();
     match words[..] {

@@ -4,6 +4,8 @@
 //! for each pair, and its median and quartiles are printed. Milliseconds are printed too, and mean
 //! little on another machine.
 
+mod tasks;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -54,8 +56,8 @@ pub fn run(root: &Path) -> Result<(), String> {
     println!("private memory of one machine   {} MiB   goal at most 60", bench.private_memory()? >> 20);
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     println!("size of the agent               {} KiB   goal under 1536", bench.agent_size()? >> 10);
-    println!("size of pyro, agent included    {} KiB", size(&bench.pyro) >> 10);
-    Ok(())
+    println!("size of pyro, agent included    {} KiB\n", size(&bench.pyro) >> 10);
+    tasks::run(&bench)
 }
 
 impl Bench {

@@ -1,0 +1,149 @@
+//! What a task costs: its creation, a command in it, its supervisor, its journal.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pyro_manager::{Config, CreateRequest, Error, ExecRequest, Pyro, RunEvent, RunIo, TaskExecRecord, VmOptions};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Bench;
+use crate::statistics::{Summary, summarise};
+
+/// Round trips, in so many groups of so many.
+const GROUPS: usize = 8;
+const ROUND_TRIPS: usize = 25;
+/// Commands of the guest's own loop.
+const LOOP: u32 = 100;
+/// Output of the throughput's command, in bytes.
+const OUTPUT: usize = 200 << 20;
+/// Bytes of the records of a short command, as they are in a journal.
+const BEGAN: usize = 320;
+const ENDED: usize = 280;
+
+pub fn run(bench: &Bench) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    runtime.block_on(measure(bench)).map_err(|error| error.failure().error)?;
+    println!("journal of one command          {} ms   two records, two files, one flush", journal(bench.home.path())?);
+    Ok(())
+}
+
+async fn measure(bench: &Bench) -> Result<(), Error> {
+    let search_path = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    let mut config = Config::new(bench.home.path().to_owned(), bench.cache.clone(), search_path);
+    config.kvm_device = "/nonexistent".into();
+    config.supervisor.program = bench.pyro.clone();
+    let pyro = Pyro::new(config);
+    let mut creations = Vec::new();
+    for _ in 0..GROUPS {
+        let began = Instant::now();
+        let id = create(&pyro).await?;
+        creations.push(millis(began));
+        pyro.delete_task(&id).await?;
+    }
+    println!("task create                     {} ms", summarise(&creations));
+    let id = create(&pyro).await?;
+    exec(&pyro, &id, "true").await?;
+    let (mut added, mut trips, mut loops) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..GROUPS {
+        let mut group = Vec::new();
+        for _ in 0..ROUND_TRIPS {
+            let began = Instant::now();
+            exec(&pyro, &id, "/bin/true").await?;
+            group.push(millis(began));
+        }
+        let trip = summarise(&group).median;
+        let own = guests_own(&pyro, &id).await?;
+        added.push(trip - own);
+        trips.push(trip);
+        loops.push(own);
+    }
+    let (added, trips, loops) = (summarise(&added), summarise(&trips), summarise(&loops));
+    println!("exec true, added to the guest's {added} ms   goal at most 3   [{trips} ms / {loops} ms]");
+    println!("supervisor's memory             {} KiB   goal under 12288", resident(&id));
+    let speeds = throughput(&pyro, &id).await?;
+    println!("output of a command             {speeds} MB/s");
+    println!("supervisor's peak after that    {} KiB", peak(&id));
+    pyro.delete_task(&id).await.map(drop)
+}
+
+async fn create(pyro: &Pyro) -> Result<String, Error> {
+    let (events, _heard) = mpsc::channel(64);
+    let options = VmOptions::default();
+    let request = CreateRequest { environment: "debian:12".into(), options, attempt_id: None };
+    Ok(pyro.create_task(request, &events).await?.task_id)
+}
+
+async fn exec(pyro: &Pyro, id: &str, command: &str) -> Result<TaskExecRecord, Error> {
+    let (events, mut heard) = mpsc::channel::<RunEvent>(64);
+    let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
+    let request = ExecRequest::new(command, Duration::from_secs(300));
+    let (done, ()) = tokio::join!(pyro.exec_task(id, request, io), async { while heard.recv().await.is_some() {} });
+    done
+}
+
+/// The same fork and exec in a loop inside the guest, in milliseconds each.
+async fn guests_own(pyro: &Pyro, id: &str) -> Result<f64, Error> {
+    let script = format!(
+        "perl -MTime::HiRes=time -e '$t = time; for (1..{LOOP}) {{ system {{\"/bin/true\"}} \"true\" }} \
+         print((time - $t) / {LOOP} * 1e3)'"
+    );
+    let record = exec(pyro, id, &script).await?;
+    record.stdout.trim().parse().map_err(|_| Error::InvalidArgument { problem: record.stderr })
+}
+
+async fn throughput(pyro: &Pyro, id: &str) -> Result<Summary, Error> {
+    let mut speeds = Vec::new();
+    for _ in 0..3 {
+        let began = Instant::now();
+        exec(pyro, id, &format!("head -c {OUTPUT} /dev/zero")).await?;
+        speeds.push(OUTPUT as f64 / 1e6 / began.elapsed().as_secs_f64());
+    }
+    Ok(summarise(&speeds))
+}
+
+/// What a short command does to the disk, without anything else.
+fn journal(directory: &Path) -> Result<Summary, String> {
+    let work = || -> std::io::Result<Vec<f64>> {
+        let mut log = pyro_hostfs::log::AppendLog::create(&directory.join("bench.log"))?;
+        let mut times = Vec::new();
+        for number in 0..GROUPS * ROUND_TRIPS {
+            let began = Instant::now();
+            log.reserve(4096)?;
+            for stream in ["stdout", "stderr"] {
+                drop(std::fs::File::create(directory.join(format!("{number}.{stream}")))?);
+            }
+            log.append(&[b'x'; BEGAN])?;
+            log.append(&[b'x'; ENDED])?;
+            log.handle()?.sync_data()?;
+            times.push(millis(began));
+        }
+        Ok(times)
+    };
+    work().map(|times| summarise(&times)).map_err(|error| error.to_string())
+}
+
+fn resident(id: &str) -> u64 {
+    status(id, "VmRSS:")
+}
+
+fn peak(id: &str) -> u64 {
+    status(id, "VmHWM:")
+}
+
+/// A line of the supervisor's status, in KiB; it is found by the id in its command line.
+fn status(id: &str, field: &str) -> u64 {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let supervisor = entries.map(|entry| entry.path()).find(|path| {
+        let line = std::fs::read(path.join("cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).any(|word| word == id.as_bytes())
+    });
+    let text = supervisor.and_then(|path| std::fs::read_to_string(path.join("status")).ok()).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+}
+
+fn millis(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e3
+}

@@ -33,10 +33,14 @@ pub fn floor(words: &[String]) -> Result<(), String> {
     floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
 }
 
-pub fn run(root: &Path) -> Result<(), String> {
+/// Everything, or only the part of that name (`runs`, `tasks`).
+pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
     let bench = Bench { pyro: root.join("target/release/pyro"), cache: root.join("target/test-cache"), home };
     bench.pull()?;
+    if part == Some("tasks") {
+        return tasks::run(&bench);
+    }
     let environment = bench.cache.join("debian_12-1.0.0");
     let template = bench.template(&environment)?;
     println!("bench: {PAIRS} pairs each; ratio: median (first to third quartile)\n");
@@ -57,7 +61,7 @@ pub fn run(root: &Path) -> Result<(), String> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     println!("size of the agent               {} KiB   goal under 1536", bench.agent_size()? >> 10);
     println!("size of pyro, agent included    {} KiB\n", size(&bench.pyro) >> 10);
-    tasks::run(&bench)
+    if part == Some("runs") { Ok(()) } else { tasks::run(&bench) }
 }
 
 impl Bench {

@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let outcome = match words.first().map(String::as_str) {
         Some("tidy") => tidy::run(&root()),
         Some("check") => check::run(&root()),
-        Some("bench") => bench::run(&root()),
+        Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),
         Some("floor") => bench::floor(&words[1..]),
         _ => Err("usage: cargo xtask tidy|check|bench".to_owned()),
     };

@@ -118,8 +118,4 @@ fn limits() {
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         log(&format!("descriptor limit: {error}"));
     }
-    // The kernel should take a command's memory, never ours.
-    if let Err(error) = fs::write("/proc/self/oom_score_adj", "-1000") {
-        log(&format!("oom_score_adj: {error}"));
-    }
 }

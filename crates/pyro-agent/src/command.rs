@@ -9,31 +9,16 @@
 //! on in its control group (a task's server, say) and its later output goes nowhere. Only a time
 //! limit or a KILL ends all of them, and is reported when the last one is gone.
 
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
-use std::process::{Command as Process, Stdio};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use pyro_protocol::frame::{Kind, StreamId};
 use pyro_protocol::message::{Exec, Exited, Refused, Signal};
 use rustix::process::{Pid, WaitStatus};
 
-use crate::cgroup::Cgroup;
-use crate::pipes::{Input, Output, non_blocking, pipe};
-
-/// What every command finds in its environment, before what the host adds.
-const ENVIRONMENT: [(&str, &str); 6] = [
-    ("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-    ("HOME", "/root"),
-    ("USER", "root"),
-    ("LOGNAME", "root"),
-    ("SHELL", "/bin/sh"),
-    ("LANG", "C.UTF-8"),
-];
+use crate::cgroup::{Cgroup, Cgroups};
+use crate::pipes::{Input, Output};
+use crate::spawn::{refused, spawn};
 
 /// A command that was started.
 pub struct Command {
@@ -56,70 +41,30 @@ enum Ending {
 }
 
 impl Command {
-    /// Starts the first candidate that can be executed.
-    pub fn start(stream: StreamId, exec: &Exec, cgroup: Cgroup) -> Result<Self, Refused> {
-        let directory = OsStr::from_bytes(&exec.working_directory);
-        if !std::path::Path::new(directory).is_dir() {
-            return Err(refused("no_directory", format!("{} is not a directory", directory.display())));
-        }
-        let mut last = refused("bad_request", "no command was given".into());
-        for candidate in &exec.candidates {
-            let Some((program, arguments)) = candidate.words.split_first() else { continue };
-            let mut process = Process::new(OsStr::from_bytes(program));
-            process.args(arguments.iter().map(|word| OsStr::from_bytes(word))).current_dir(directory).process_group(0);
-            process.env_clear().envs(ENVIRONMENT);
-            for entry in &exec.environment {
-                let at = entry.iter().position(|byte| *byte == b'=').unwrap_or(entry.len());
-                let value = entry.get(at + 1..).unwrap_or_default();
-                process.env(OsStr::from_bytes(&entry[..at]), OsStr::from_bytes(value));
+    /// Starts it in a group of its own.
+    pub fn start(stream: StreamId, exec: &Exec, cgroups: &mut Cgroups) -> Result<Self, Refused> {
+        let cgroup = cgroups.take().map_err(|error| refused("failed", error.to_string()))?;
+        let started = Instant::now();
+        let spawned = match spawn(exec, cgroups, &cgroup) {
+            Ok(spawned) => spawned,
+            Err(refused) => {
+                cgroups.give_back(cgroup);
+                return Err(refused);
             }
-            match Self::spawn(&mut process, &cgroup) {
-                Ok((pid, stdin, stdout, stderr)) => {
-                    let started = Instant::now();
-                    let limit = Some(Duration::from_micros(exec.timeout_us)).filter(|limit| !limit.is_zero());
-                    return Ok(Self {
-                        stream,
-                        input: Input::new(stdin),
-                        stdout: Output::new(Kind::Stdout, stdout, exec.stdout_credit),
-                        stderr: Output::new(Kind::Stderr, stderr, exec.stderr_credit),
-                        pid,
-                        cgroup,
-                        started,
-                        deadline: limit.and_then(|limit| started.checked_add(limit)),
-                        ending: None,
-                        first_process: None,
-                    });
-                }
-                Err(error) => {
-                    let program = OsStr::from_bytes(program).display().to_string();
-                    last = match error.kind() {
-                        io::ErrorKind::NotFound => refused("not_found", format!("{program}: not found")),
-                        io::ErrorKind::PermissionDenied | io::ErrorKind::ExecutableFileBusy => {
-                            refused("not_executable", format!("{program}: {error}"))
-                        }
-                        _ => refused("failed", format!("{program}: {error}")),
-                    };
-                }
-            }
-        }
-        cgroup.remove_if_empty();
-        Err(last)
-    }
-
-    fn spawn(process: &mut Process, cgroup: &Cgroup) -> io::Result<(Pid, OwnedFd, OwnedFd, OwnedFd)> {
-        let (stdin_theirs, stdin) = pipe()?;
-        let (stdout, stdout_theirs) = pipe()?;
-        let (stderr, stderr_theirs) = pipe()?;
-        for ours in [&stdin, &stdout, &stderr] {
-            non_blocking(ours)?;
-        }
-        process.stdin(Stdio::from(stdin_theirs)).stdout(Stdio::from(stdout_theirs)).stderr(Stdio::from(stderr_theirs));
-        let procs = cgroup.procs()?;
-        let score = File::options().write(true).open("/proc/self/oom_score_adj")?;
-        pyro_sys::child::join_cgroup(process, procs.as_fd(), score.as_fd());
-        let child = process.spawn()?;
-        // Reaped by the server together with everybody else's children.
-        Ok((Pid::from_child(&child), stdin, stdout, stderr))
+        };
+        let limit = Some(Duration::from_micros(exec.timeout_us)).filter(|limit| !limit.is_zero());
+        Ok(Self {
+            stream,
+            input: Input::new(spawned.stdin),
+            stdout: Output::new(Kind::Stdout, spawned.stdout, exec.stdout_credit),
+            stderr: Output::new(Kind::Stderr, spawned.stderr, exec.stderr_credit),
+            pid: spawned.pid,
+            cgroup,
+            started,
+            deadline: limit.and_then(|limit| started.checked_add(limit)),
+            ending: None,
+            first_process: None,
+        })
     }
 
     pub fn pid(&self) -> Pid {
@@ -199,8 +144,4 @@ impl Command {
     pub fn abandon(&mut self) {
         let _ = self.cgroup.kill();
     }
-}
-
-fn refused(reason: &str, message: String) -> Refused {
-    Refused { reason: reason.into(), message }
 }

@@ -19,6 +19,7 @@ mod modules;
 mod pipes;
 mod port;
 mod server;
+mod spawn;
 mod unpack;
 
 use std::process::ExitCode;

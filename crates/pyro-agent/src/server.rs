@@ -74,8 +74,11 @@ impl Server {
             self.reap();
             self.enforce_limits();
             self.pump();
-            self.report_ended();
+            let ended = self.report_ended();
             self.port.flush()?;
+            if ended {
+                self.tidy_groups(); // the host does not wait for this
+            }
         }
     }
 
@@ -178,11 +181,7 @@ impl Server {
             self.port.send(stream, Event::Refused(Refused { reason: "bad_request".into(), message }));
             return;
         }
-        let cgroup = match self.cgroups.take() {
-            Ok(cgroup) => cgroup,
-            Err(error) => return self.refuse(stream, error),
-        };
-        match Command::start(stream, exec, cgroup) {
+        match Command::start(stream, exec, &mut self.cgroups) {
             Ok(command) => {
                 let pid = command.pid().as_raw_nonzero().get() as u32;
                 self.port.send(stream, Event::Started(Started { pid }));
@@ -212,7 +211,7 @@ impl Server {
             }
         }
         self.commands.values_mut().for_each(Command::settle);
-        self.lingering.retain(|cgroup| !cgroup.remove_if_empty());
+        self.tidy_groups();
     }
 
     fn enforce_limits(&mut self) {
@@ -235,18 +234,26 @@ impl Server {
         self.discarded.retain(|pipe| discard(pipe, scratch));
     }
 
-    fn report_ended(&mut self) {
+    /// Says whether a command has ended.
+    fn report_ended(&mut self) -> bool {
         let ended: Vec<_> =
             self.commands.values().filter_map(|command| Some((command.stream, command.outcome()?))).collect();
+        let any = !ended.is_empty();
         for (stream, exited) in ended {
             self.port.send(stream, Event::Exited(exited));
             if let Some(command) = self.commands.remove(&stream) {
                 let (cgroup, pipes) = command.into_leftovers();
-                if !cgroup.remove_if_empty() {
-                    self.lingering.push(cgroup);
-                }
+                self.lingering.push(cgroup);
                 self.discarded.extend(pipes);
             }
+        }
+        any
+    }
+
+    /// Groups in which nobody is left are there for other commands.
+    fn tidy_groups(&mut self) {
+        for cgroup in std::mem::take(&mut self.lingering) {
+            self.lingering.extend(self.cgroups.give_back(cgroup));
         }
     }
 

@@ -330,7 +330,8 @@ fn whoever_is_killed_at_a_random_moment_the_journal_tells_what_the_guest_did() {
         let numbers: Vec<u64> = entries.iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect();
         assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "{context}");
         for (number, ended) in told.iter().enumerate().filter(|(_, ended)| ended.code == 0) {
-            let entry = entries.iter().find(|entry| entry["attempt_id"] == number.to_string()).unwrap();
+            let entry =
+                entries.iter().find(|entry| entry["attempt_id"].as_str() == Some(&*number.to_string())).unwrap();
             assert_eq!(
                 (entry["status"].as_str(), entry["stdout"].as_str()),
                 (Some("finished"), Some(ended.out().as_str())),

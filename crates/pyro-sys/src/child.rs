@@ -4,7 +4,7 @@
 //! calls: no allocation, no locks.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -117,28 +117,12 @@ pub fn inherited(number: RawFd) -> Option<OwnedFd> {
     }
 }
 
-/// Puts the child, before it executes anything, into the control group whose `cgroup.procs` is
-/// given, and gives it back the default standing when memory runs out.
-///
-/// `cgroup_procs` must stay open until the command was spawned.
-pub fn join_cgroup(command: &mut Command, cgroup_procs: BorrowedFd<'_>, oom_score_adj: BorrowedFd<'_>) {
-    let (procs, score) = (cgroup_procs.as_raw_fd(), oom_score_adj.as_raw_fd());
-    // SAFETY: the closure writes one byte to each of two descriptors that the caller keeps open
-    // while it spawns; "0" stands for the writing process in cgroup.procs (cgroups(7)).
-    unsafe {
-        command.pre_exec(move || {
-            rustix::io::write(BorrowedFd::borrow_raw(procs), b"0")?;
-            rustix::io::write(BorrowedFd::borrow_raw(score), b"0")?;
-            Ok(())
-        });
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::File;
     use std::io::{Read, Seek, Write};
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn descriptors_arrive_under_the_wanted_numbers_even_when_they_cross() {
@@ -180,18 +164,5 @@ mod tests {
         .unwrap();
         let mut rest = Vec::new();
         reader.read_to_end(&mut rest).unwrap();
-    }
-
-    #[test]
-    fn joining_writes_the_two_files() {
-        let directory = tempfile::tempdir().unwrap();
-        let (procs, score) = (directory.path().join("procs"), directory.path().join("score"));
-        let (procs_file, score_file) = (File::create(&procs).unwrap(), File::create(&score).unwrap());
-        let mut command = Command::new("true");
-        use std::os::fd::AsFd;
-        join_cgroup(&mut command, procs_file.as_fd(), score_file.as_fd());
-        assert!(command.status().unwrap().success());
-        assert_eq!(std::fs::read(&procs).unwrap(), b"0");
-        assert_eq!(std::fs::read(&score).unwrap(), b"0");
     }
 }

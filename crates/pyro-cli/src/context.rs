@@ -41,6 +41,9 @@ fn config() -> Config {
     if let Some(limit) = env::var_os("PYRO_MAX_ACTIVE_VMS").filter(|value| !value.is_empty()) {
         config.max_active_vms = Some(whole_number("PYRO_MAX_ACTIVE_VMS", &limit));
     }
+    if let Some(cap) = env::var_os("PYRO_JOURNAL_CAP_MIB").filter(|value| !value.is_empty()) {
+        config.journal_cap = (whole_number("PYRO_JOURNAL_CAP_MIB", &cap) as u64).saturating_mul(1 << 20);
+    }
     if let Some(device) = path("PYRO_KVM_DEVICE") {
         config.kvm_device = device;
     }

@@ -104,7 +104,7 @@ impl Pyro {
             kvm_check(&kvm),
             self.build_tools_check(),
             self.passt_check(),
-            directory_check("data_directory", &self.config.data, "set PYRO_HOME"),
+            directory_check(DATA_DIRECTORY, &self.config.data, "set PYRO_HOME"),
             directory_check("cache_directory", &self.config.cache, "set PYRO_ENVIRONMENT_CACHE_DIR"),
             memory_check(),
             self.environments_check(),
@@ -303,6 +303,9 @@ fn kvm_check(kvm: &KvmReport) -> Check {
     }
 }
 
+/// Where machines, tasks and the registry are.
+const DATA_DIRECTORY: &str = "data_directory";
+
 fn directory_check(name: &'static str, path: &Path, fix: &str) -> Check {
     const LITTLE: u64 = 2 << 30;
     // The nearest directory that is there: the rest is made when it is first needed.
@@ -311,6 +314,12 @@ fn directory_check(name: &'static str, path: &Path, fix: &str) -> Check {
     if rustix::fs::access(there, rustix::fs::Access::WRITE_OK).is_err() {
         let detail = format!("{shown} cannot be written");
         return Check::fail(name, detail, format!("{fix} to a directory of your own"));
+    }
+    if name == DATA_DIRECTORY
+        && let Ok(Some(kind)) = pyro_hostfs::directory::network_file_system(there)
+    {
+        let detail = format!("{shown} is on a network file system ({kind}), where locks cannot be relied on");
+        return Check::fail(name, detail, format!("{fix} to a directory on a local disk"));
     }
     match pyro_hostfs::directory::available_bytes(there) {
         Ok(free) if free < LITTLE => {

@@ -103,27 +103,25 @@ impl Pyro {
         })
     }
 
-    /// Removes every VM and task whose time is up. Those with a living supervisor go by themselves;
-    /// they are waited for.
+    /// Removes every VM and task whose time is up by the wall's clock.
     ///
     /// # Errors
     /// [`Error`], when the registry cannot be read.
     pub async fn reap_expired(&self) -> Result<Reaped, Error> {
-        let machines = self.machines();
-        off_thread(move || {
-            let mut reaped = Reaped::default();
-            let now = crate::clock::now();
-            for (kind, ids) in [(Kind::Vm, &mut reaped.deleted_vm_ids), (Kind::Task, &mut reaped.deleted_task_ids)] {
-                for record in machines.registry()?.list(kind, "")?.iter().filter(|record| record.is_expired(now)) {
-                    machines.wait_for_end(&record.id);
-                    machines.look_after(&record.id)?;
-                    ids.push(record.id.to_string());
-                }
+        let mut reaped = Reaped::default();
+        let now = crate::clock::now();
+        for (kind, ids) in [(Kind::Vm, &mut reaped.deleted_vm_ids), (Kind::Task, &mut reaped.deleted_task_ids)] {
+            let machines = self.machines();
+            // Not swept before: what a sweep removes would not be told.
+            let records = off_thread(move || machines.registry()?.list(kind, "")).await?;
+            for record in records.iter().filter(|record| record.is_expired(now)) {
+                // A dead one is settled on the way; a living one does it itself.
+                self.ask(record, &Request::Expire).await?;
+                ids.push(record.id.to_string());
             }
-            reaped.count = reaped.deleted_vm_ids.len() + reaped.deleted_task_ids.len();
-            Ok(reaped)
-        })
-        .await
+        }
+        reaped.count = reaped.deleted_vm_ids.len() + reaped.deleted_task_ids.len();
+        Ok(reaped)
     }
 
     /// Deletes a VM or task, with or without the help of its supervisor.

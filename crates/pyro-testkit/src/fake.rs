@@ -1,5 +1,6 @@
 //! An engine without machines.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,6 +122,7 @@ impl FakeEngine {
                     identities: self.identities.clone(),
                     kill: kill.clone(),
                     copying: Vec::new(),
+                    chattering: HashMap::new(),
                 };
                 tokio::spawn(script.play());
             }

@@ -3,6 +3,7 @@
 //! pieces of output), `note PATH` (adds a line to a file of the host's, so that a test can count how
 //! often it ran), `note-and-hang PATH`. Signal 9 ends a command that hangs.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
@@ -23,7 +24,12 @@ pub struct Script {
     pub kill: Arc<watch::Sender<bool>>,
     /// Streams of commands that copy their input.
     pub copying: Vec<StreamId>,
+    /// Commands that chatter: pieces they have yet to send, and bytes they may send now.
+    pub chattering: HashMap<StreamId, (u32, u32)>,
 }
+
+/// Bytes of each piece of a command that chatters.
+const PIECE: u32 = 1000;
 
 /// Keeps the guest's end open without a word, until the machine is gone.
 pub async fn keep_open(stream: UnixStream, mut killed: watch::Receiver<bool>) {
@@ -74,7 +80,13 @@ impl Script {
             Request::Shutdown(_) => self.say(stream, Event::GoingDown(GoingDown {})).await,
             Request::Exec(exec) => self.exec(stream, &exec).await,
             Request::Signal(signal) if signal.number == 9 => self.exited(stream, None, Some(9)).await,
-            Request::Credit(_) | Request::Signal(_) => Ok(()),
+            Request::Credit(granted) => {
+                if let Some((_, credit)) = self.chattering.get_mut(&stream) {
+                    *credit += granted.stdout;
+                }
+                self.chatter(stream).await
+            }
+            Request::Signal(_) => Ok(()),
         }
     }
 
@@ -104,10 +116,8 @@ impl Script {
                 self.data(stream, Kind::Stdout, &[b'x'; 60_000]).await?;
             },
             "chatter" => {
-                for _ in 0..number {
-                    self.data(stream, Kind::Stdout, &[b'x'; 1000]).await?;
-                }
-                self.exited(stream, Some(0), None).await
+                self.chattering.insert(stream, (number, exec.stdout_credit));
+                self.chatter(stream).await
             }
             "note" => {
                 note(argument)?;
@@ -126,6 +136,19 @@ impl Script {
                 self.exited(stream, Some(0), None).await
             }
         }
+    }
+
+    /// Sends as many pieces as it is allowed to.
+    async fn chatter(&mut self, stream: StreamId) -> std::io::Result<()> {
+        while let Some((left @ 1.., credit @ PIECE..)) = self.chattering.get_mut(&stream) {
+            (*left, *credit) = (*left - 1, *credit - PIECE);
+            self.data(stream, Kind::Stdout, &[b'x'; PIECE as usize]).await?;
+        }
+        if self.chattering.get(&stream).is_some_and(|(left, _)| *left == 0) {
+            self.chattering.remove(&stream);
+            self.exited(stream, Some(0), None).await?;
+        }
+        Ok(())
     }
 
     async fn echo(&mut self, frame: Frame) -> std::io::Result<()> {

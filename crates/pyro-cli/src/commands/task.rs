@@ -37,12 +37,18 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     let created = context::runtime().block_on(async {
         let events = events;
         tokio::select! {
-            created = pyro.create_task(request, &events) => created,
-            _ = super::run::interrupted() => Err(Error::Cancelled),
+            created = pyro.create_task(request, &events) => Ok(created),
+            signal = super::run::interrupted() => Err(signal),
         }
     });
     let _ = writer.join();
-    Ok(print_task(&created?, format))
+    match created {
+        Ok(created) => Ok(print_task(&created?, format)),
+        Err(signal) => {
+            eprintln!("[task-create] interrupted; nothing is left of the task");
+            Ok(128 + signal)
+        }
+    }
 }
 
 fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {

@@ -77,7 +77,6 @@ pub fn create(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     let _ = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     let connection = Connection::open(path)?;
     settle(&connection, busy)?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
     Ok(connection)
 }
 
@@ -91,7 +90,7 @@ pub fn install(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 
 /// Moves a damaged registry, with what belongs to it, out of the way. It is kept for a person.
 pub fn put_aside(path: &Path) -> io::Result<()> {
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-journal"] {
         let name = path.with_file_name(format!("registry.sqlite{suffix}"));
         let aside = path.with_file_name(format!("registry.damaged.sqlite{suffix}"));
         match fs::rename(name, aside) {
@@ -104,6 +103,9 @@ pub fn put_aside(path: &Path) -> io::Result<()> {
 
 fn settle(connection: &Connection, busy: Duration) -> rusqlite::Result<()> {
     connection.busy_timeout(busy)?;
+    // A full disk must not keep anybody from reading, so nothing is made to read (a write-ahead log
+    // needs a file of shared memory for that), and what was made to write once is kept.
+    connection.pragma_update(None, "journal_mode", "persist")?;
     connection.pragma_update(None, "synchronous", "full")
 }
 

@@ -71,7 +71,7 @@ fn a_missing_or_damaged_registry_is_made_anew_from_the_directories() {
     std::fs::create_dir_all(data.join("vms/bbbb00000001")).unwrap();
     one.write(&directory).unwrap();
     assert_eq!(Registry::open(&data).unwrap().list(Kind::Task, "").unwrap(), std::slice::from_ref(&one));
-    for suffix in ["-wal", "-shm"] {
+    for suffix in ["-journal"] {
         let _ = std::fs::remove_file(data.join(format!("registry.sqlite{suffix}")));
     }
     std::fs::write(path(&data), vec![b'x'; 8192]).unwrap();

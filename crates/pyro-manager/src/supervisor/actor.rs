@@ -34,7 +34,7 @@ pub enum Letter {
     /// Count the life anew.
     Extend { ttl_seconds: u64, answer: oneshot::Sender<Result<Record, Error>> },
     /// Remove everything. The answer comes when that is done.
-    Delete { answer: oneshot::Sender<Result<(), Error>> },
+    Remove { reason: Ended, answer: oneshot::Sender<Result<(), Error>> },
     /// The guest cannot be trusted or does not answer any more.
     Trouble { what: String },
     /// The command was to be the last one.
@@ -100,7 +100,7 @@ impl Actor {
                 Ok(result) => drop(answer.send(result)),
                 Err(end) => return Some(end),
             },
-            Letter::Delete { answer } => return Some(End::Remove(Ended::Deleted, Some(answer))),
+            Letter::Remove { reason, answer } => return Some(End::Remove(reason, Some(answer))),
             Letter::LastCommandEnded => return Some(End::Remove(Ended::Deleted, None)),
             Letter::Trouble { what } => {
                 let console = match &self.workspace {
@@ -164,7 +164,7 @@ impl Actor {
                     started = &mut start => break started,
                     () = self.timer.rung() => return Err(End::Remove(Ended::Expired, None)),
                     letter = self.letters.recv() => match letter.expect("the actor holds a sender itself") {
-                        Letter::Delete { answer } => return Err(End::Remove(Ended::Deleted, Some(answer))),
+                        Letter::Remove { reason, answer } => return Err(End::Remove(reason, Some(answer))),
                         other => later.push(other),
                     },
                 }

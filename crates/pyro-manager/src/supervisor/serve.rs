@@ -14,7 +14,7 @@ use super::command::{Attached, Progress, Table};
 use super::wire::{Arrived, Ear, ExecRequest, Mouth, Reply, Request, Talk};
 use crate::Error;
 use crate::error::Unavailable;
-use crate::registry::Record;
+use crate::registry::{Ended, Record};
 
 /// Takes connections until `closing`, and then lets those that are there end.
 pub async fn serve(
@@ -47,7 +47,7 @@ async fn converse(mut talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table)
         Ok(None) => return Ok(()),
         Err(error) => return talk.send(&Reply::Failed { failure: error.failure() }).await,
     };
-    match request {
+    match request.clone() {
         Request::Exec(request) => exec(talk, letters, request).await,
         Request::Watch { sequence } => match table.find(sequence) {
             Some(handle) => watch_command(talk, handle.progress).await,
@@ -64,8 +64,9 @@ async fn converse(mut talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table)
         Request::Start => change(talk, letters, |answer| Letter::Start { answer }).await,
         Request::Stop => change(talk, letters, |answer| Letter::Stop { answer }).await,
         Request::Extend { ttl_seconds } => change(talk, letters, |answer| Letter::Extend { ttl_seconds, answer }).await,
-        Request::Delete => {
-            let reply = match ask(letters, |answer| Letter::Delete { answer }).await {
+        Request::Delete | Request::Expire => {
+            let reason = if request == Request::Delete { Ended::Deleted } else { Ended::Expired };
+            let reply = match ask(letters, |answer| Letter::Remove { reason, answer }).await {
                 Ok(()) => Reply::Deleted,
                 Err(error) => Reply::Failed { failure: error.failure() },
             };

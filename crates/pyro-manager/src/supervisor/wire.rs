@@ -37,6 +37,8 @@ pub enum Request {
     Stop,
     /// Remove everything.
     Delete,
+    /// Remove everything, because its time is up by the wall's clock.
+    Expire,
     /// Count the life anew from now.
     Extend { ttl_seconds: u64 },
 }

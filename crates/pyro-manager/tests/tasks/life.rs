@@ -421,7 +421,7 @@ async fn a_supervisor_that_cannot_start_is_named_and_leaves_nothing() {
 async fn a_registry_that_is_lost_under_a_living_task_is_made_again() {
     let world = World::new();
     let task = world.create().await;
-    for suffix in ["", "-wal", "-shm"] {
+    for suffix in ["", "-journal"] {
         let _ = std::fs::remove_file(world.config.data.join(format!("registry.sqlite{suffix}")));
     }
     assert_eq!(exec(&world.pyro, &task.task_id, "hello").await.unwrap().sequence, 1);
@@ -445,4 +445,69 @@ async fn bad_requests_are_refused_before_anything_is_sent() {
     }
     exec(&world.pyro, id, "x".repeat(40_000)).await.expect("the longest one is sent");
     assert_eq!(world.pyro.status_task(id).await.unwrap().command_count, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_left_behind_and_misses_nothing() {
+    let world = World::new();
+    let task = world.create().await;
+    let id = task.task_id.as_str();
+    let (events, mut heard) = mpsc::channel(1);
+    let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
+    let mut request = command("chatter 5000");
+    request.timeout = Duration::from_millis(10);
+    let (record, bytes) = tokio::join!(world.pyro.exec_task(id, request, io), async {
+        // More than any buffer on the way holds: the command is over only when it goes on alone.
+        while world.pyro.status_task(id).await.unwrap().last_command.is_none_or(|last| last.status == "running") {
+            assert_eq!(exec(&world.pyro, id, "fail 1").await.unwrap().exit_code, 1, "others are not held up");
+            if world.pyro.logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0) }).await.unwrap().entries
+                [0]
+            .status
+                != "running"
+            {
+                break;
+            }
+        }
+        let mut bytes = 0;
+        while let Some(event) = heard.recv().await {
+            if let pyro_manager::RunEvent::Stdout(piece) = event {
+                bytes += piece.len();
+            }
+        }
+        bytes
+    });
+    assert_eq!((record.unwrap().exit_code, bytes), (0, 5_000_000));
+}
+
+#[tokio::test]
+async fn a_data_directory_may_have_a_long_name() {
+    let world = World::with(|config| {
+        config.data = config.data.join("a-rather-long-name/".repeat(12));
+    });
+    let task = world.create().await;
+    exec(&world.pyro, &task.task_id, "hello").await.unwrap();
+    world.pyro.delete_task(&task.task_id).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_expired_by_the_walls_clock_is_reaped() {
+    let world = World::new();
+    let (events, _heard) = mpsc::channel(16);
+    let living = world.create().await;
+    let dead = world.pyro.create_vm(request(None, Duration::from_secs(600)), &events).await.unwrap();
+    kill(world.supervisor_of(&dead.vm_id).unwrap());
+    world.wait_for_end_of(&dead.vm_id);
+    assert_eq!(world.pyro.reap_expired().await.unwrap().count, 0);
+    // As if the clock had been set forward: by the record their time was up long ago.
+    for id in [&living.task_id, &dead.vm_id] {
+        world.expire_in_the_books(id);
+    }
+    let reaped = world.pyro.reap_expired().await.unwrap();
+    assert_eq!(
+        (reaped.deleted_task_ids, reaped.deleted_vm_ids, reaped.count),
+        (vec![living.task_id.clone()], vec![dead.vm_id], 2)
+    );
+    assert_eq!(world.pyro.status_task(&living.task_id).await.unwrap_err().code(), "expired");
+    world.wait_for_supervisors();
+    assert_eq!(world.vms(), [] as [&str; 0]);
 }

@@ -118,6 +118,21 @@ impl World {
         }
     }
 
+    pub fn wait_for_end_of(&self, id: &str) {
+        pyro_hostfs::lock::wait_until_free(&self.directory(id).join("lock")).unwrap();
+    }
+
+    /// Sets the end of its life back to the beginning of time, in its directory and the registry.
+    pub fn expire_in_the_books(&self, id: &str) {
+        let path = self.directory(id).join("record.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        record["expires_at"] = 1.0.into();
+        std::fs::write(&path, record.to_string()).unwrap();
+        let registry = rusqlite::Connection::open(self.config.data.join("registry.sqlite")).unwrap();
+        let changed = registry.execute("UPDATE machines SET record = ?1 WHERE id = ?2", [&record.to_string(), id]);
+        assert_eq!(changed.unwrap(), 1);
+    }
+
     pub fn supervisor_of(&self, id: &str) -> Option<i32> {
         processes_of(id).first().copied()
     }

@@ -71,9 +71,7 @@ fn a_missing_or_damaged_registry_is_made_anew_from_the_directories() {
     std::fs::create_dir_all(data.join("vms/bbbb00000001")).unwrap();
     one.write(&directory).unwrap();
     assert_eq!(Registry::open(&data).unwrap().list(Kind::Task, "").unwrap(), std::slice::from_ref(&one));
-    for suffix in ["-journal"] {
-        let _ = std::fs::remove_file(data.join(format!("registry.sqlite{suffix}")));
-    }
+    let _ = std::fs::remove_file(data.join("registry.sqlite-journal"));
     std::fs::write(path(&data), vec![b'x'; 8192]).unwrap();
     assert_eq!(Registry::open(&data).unwrap().list(Kind::Task, "").unwrap(), [one]);
     assert_eq!(std::fs::read(data.join("registry.damaged.sqlite")).unwrap(), vec![b'x'; 8192], "kept for a person");

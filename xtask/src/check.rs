@@ -5,6 +5,7 @@
 //! unit              pure decisions, and the words of the command line
 //! fake engine       the manager, with every step made to fail
 //! guests            real guests, over one environment that is pulled once and kept in target/
+//! python            the MCP server and the SDK, as Python programs see them, with the same guests
 //! ```
 
 use std::fs;
@@ -52,6 +53,7 @@ pub fn run(root: &Path) -> Result<(), String> {
         &["test", "-p", "pyro-cli", "--locked", "--test", "guests", "--test", "tasks", "--", GUESTS_AT_ONCE],
     ];
     house.tier("guests", guests, &mut total)?;
+    house.python(&mut total)?;
     if let Ok(skips) = fs::read_to_string(&house.skips) {
         println!("skipped:\n{skips}");
     }
@@ -127,6 +129,30 @@ impl House {
         Ok(())
     }
 
+    /// The faces as Python programs see them: the official MCP client against real guests.
+    fn python(&self, total: &mut Counts) -> Result<(), String> {
+        println!("check: tests: python");
+        let output = Command::new(self.root.join(".venv/bin/python"))
+            .args(["-m", "pytest", "python/tests"])
+            .current_dir(&self.root)
+            .env("PYRO_TEST_CACHE", self.cache())
+            .env("PYRO_TEST_SKIPS", &self.skips)
+            .stderr(Stdio::inherit())
+            .output()
+            .map_err(|error| format!("python: {error}; `make setup` makes .venv"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        print!("{text}");
+        let tier = count_pytest(&text);
+        if !output.status.success() && tier.failed == 0 {
+            return Err("check: pytest failed before it ran its tests".into());
+        }
+        println!("check: python: {} passed, {} failed, {} skipped", tier.passed, tier.failed, tier.skipped);
+        total.passed += tier.passed;
+        total.failed += tier.failed;
+        total.skipped += tier.skipped;
+        Ok(())
+    }
+
     fn skipped(&self) -> u32 {
         fs::read_to_string(&self.skips).map_or(0, |text| text.lines().count() as u32)
     }
@@ -147,9 +173,34 @@ fn count(output: &str) -> Counts {
     counts
 }
 
+/// Takes pytest's closing line apart: `1 failed, 9 passed, 2 skipped in 3.21s`.
+fn count_pytest(output: &str) -> Counts {
+    let line = output.lines().rfind(|line| line.contains(" in ") && line.ends_with('s')).unwrap_or_default();
+    let line = line.split(" in ").next().unwrap_or_default().trim_matches(['=', ' ']);
+    let mut counts = Counts::default();
+    for part in line.split(", ") {
+        let Some((number, word)) = part.split_once(' ') else { continue };
+        let number = number.parse().unwrap_or(0);
+        match word {
+            "passed" => counts.passed += number,
+            "failed" | "error" | "errors" => counts.failed += number,
+            "skipped" => counts.skipped += number,
+            _ => {}
+        }
+    }
+    counts
+}
+
 #[cfg(test)]
 mod tests {
-    use super::count;
+    use super::{count, count_pytest};
+
+    #[test]
+    fn pytests_closing_line_is_taken_apart() {
+        let counts = count_pytest("..F\n1 failed, 9 passed, 2 skipped, 1 error in 3.21s\n");
+        assert_eq!((counts.passed, counts.failed, counts.skipped), (9, 2, 2));
+        assert_eq!(count_pytest("10 passed in 32.02s\n").passed, 10);
+    }
 
     #[test]
     fn closing_lines_are_added_up() {

@@ -43,6 +43,12 @@ Examples:
     /// Run `git --version` in debian:12 and show the whole result as JSON
     #[command(after_help = "Example:\n  pyro demo")]
     Demo(DemoArguments),
+    /// Offer all of this to AI agents over MCP
+    #[command(arg_required_else_help = true, after_help = "Example:\n  claude mcp add pyro -- pyro mcp serve")]
+    Mcp {
+        #[command(subcommand)]
+        command: McpCommand,
+    },
     /// Own one VM or task; started by pyro itself
     #[command(hide = true)]
     Supervise(SuperviseArguments),
@@ -160,6 +166,24 @@ pub struct DemoArguments {
     /// Prove an outgoing connection instead
     #[arg(long)]
     pub network: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum McpCommand {
+    /// Serve MCP on standard input and output, until the client closes them
+    #[command(after_help = "\
+Started by MCP clients. One-shot machines end with the server; VMs and tasks stay until they expire.
+
+Example:
+  claude mcp add pyro -- pyro mcp serve")]
+    Serve(McpServeArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct McpServeArguments {
+    /// Let calls ask for commands on this host where no guest can be had
+    #[arg(long)]
+    pub allow_host_compat: bool,
 }
 
 #[derive(Debug, Args)]

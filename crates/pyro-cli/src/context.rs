@@ -11,6 +11,9 @@ use tokio::runtime::{Builder, Runtime};
 /// Directories of the system's administration programs, which an ordinary user's `PATH` lacks.
 const ADMINISTRATION: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
+/// Threads of a shared runtime: what waits for a disk holds up one of them.
+const WORKERS: usize = 4;
+
 /// The manager for this user on this host, with nothing of the dead in its way.
 pub fn pyro() -> Pyro {
     let pyro = Pyro::new(config());
@@ -21,6 +24,15 @@ pub fn pyro() -> Pyro {
 /// A runtime on this thread: machines live as long as the thread that started them.
 pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("the kernel gives a process its epoll")
+}
+
+/// A runtime for calls side by side. Its threads live until it is shut down, and so do machines.
+pub fn shared_runtime() -> Runtime {
+    Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .expect("the kernel gives a process threads")
 }
 
 fn config() -> Config {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::Task { command } => commands::task::run(command),
+        Command::Mcp { command } => commands::mcp::run(&command),
         Command::Supervise(arguments) => commands::supervise::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

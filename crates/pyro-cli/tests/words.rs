@@ -28,6 +28,8 @@ fn every_help_text_is_what_it_was_and_ends_in_an_example() {
         &["task", "cancel", "--help"],
         &["task", "extend", "--help"],
         &["task", "delete", "--help"],
+        &["mcp", "--help"],
+        &["mcp", "serve", "--help"],
         &["doctor", "--help"],
         &["demo", "--help"],
     ];

@@ -85,6 +85,9 @@ pub enum Error {
     /// The machine could not be frozen into a template.
     #[error("the machine could not be saved as a template")]
     Save(#[source] SaveError),
+    /// Whoever started the server did not allow it.
+    #[error("allow_host_compat is refused: commands may not run on the host itself here")]
+    HostCompatRefused,
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryProblem),
@@ -153,6 +156,7 @@ impl Error {
             Self::GuestNonsense(_) => "guest_nonsense",
             Self::CommandRefused(_) => "command_refused",
             Self::Save(_) => "template_not_saved",
+            Self::HostCompatRefused => "host_compat_refused",
             Self::Registry(problem) => problem.code(),
             Self::Journal(problem) => problem.code(),
             Self::Unavailable(reason) => reason.code(),
@@ -194,6 +198,9 @@ impl Error {
             "task_stopped" => "its journal can still be read; create another task to go on",
             "vm_stopped" => "start it again",
             "environment_changed" => "delete it and create another",
+            "host_compat_refused" => {
+                "leave it out; a person may start the server with `pyro mcp serve --allow-host-compat`"
+            }
             "attempt_conflict" => "use an attempt id of its own for each request",
             "unknown_sequence" => "`pyro task logs` shows every command with its number",
             "command_lost" => "`pyro task logs` has the output it had; run it again if doing it twice does no harm",

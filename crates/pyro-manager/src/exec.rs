@@ -147,6 +147,7 @@ impl Seen {
     fn over(self, entry: Entry) -> Over {
         let missing = |captured: Captured, seen: u64, known: Option<u64>| Captured {
             truncated: captured.truncated || known.is_some_and(|known| known > seen),
+            bytes: known.unwrap_or(captured.bytes).max(captured.bytes),
             ..captured
         };
         let (out, err) = entry.end.as_ref().map(|end| (end.stdout.bytes, end.stderr.bytes)).unzip();

@@ -20,6 +20,8 @@ pub struct Captured {
     pub text: String,
     /// Whether something in the middle is missing.
     pub truncated: bool,
+    /// Bytes there were in all.
+    pub bytes: u64,
 }
 
 impl Capture {
@@ -48,7 +50,7 @@ impl Capture {
             self.head.extend_from_slice(note(self.total - kept).as_bytes());
         }
         self.head.extend(self.tail);
-        Captured { text: String::from_utf8_lossy(&self.head).into_owned(), truncated }
+        Captured { text: String::from_utf8_lossy(&self.head).into_owned(), truncated, bytes: self.total }
     }
 }
 
@@ -102,7 +104,7 @@ mod tests {
     fn what_is_not_utf8_becomes_the_replacement_character() {
         let mut capture = Capture::default();
         capture.push(b"\xff\0x");
-        assert_eq!(capture.finish(), Captured { text: "\u{fffd}\0x".into(), truncated: false });
+        assert_eq!(capture.finish(), Captured { text: "\u{fffd}\0x".into(), truncated: false, bytes: 3 });
     }
 
     #[test]

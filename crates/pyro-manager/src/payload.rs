@@ -41,6 +41,10 @@ pub struct RunRecord {
     pub stdout_truncated: bool,
     /// Whether the middle of stderr is left out.
     pub stderr_truncated: bool,
+    /// Bytes the command wrote to stdout.
+    pub stdout_bytes: u64,
+    /// Bytes the command wrote to stderr.
+    pub stderr_bytes: u64,
     /// Exit code; 124 timed out, 128+N ended by signal N.
     pub exit_code: i32,
     /// Whether the time limit ended it.

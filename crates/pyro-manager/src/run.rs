@@ -175,6 +175,8 @@ pub(crate) fn record(environment: String, command: String, how: How, executed: E
         stderr: stderr.text,
         stdout_truncated: stdout.truncated,
         stderr_truncated: stderr.truncated,
+        stdout_bytes: stdout.bytes,
+        stderr_bytes: stderr.bytes,
         exit_code: exit.code,
         timed_out: exit.timed_out,
         out_of_memory: exit.out_of_memory,

@@ -25,6 +25,8 @@ pub struct LogsRequest {
     pub sequence: Option<u64>,
     /// Only the last bytes of each stream.
     pub tail_bytes: Option<usize>,
+    /// Bytes of each stream that all entries carry together, at most 1 MiB, which is the default.
+    pub most_bytes: Option<usize>,
 }
 
 impl Pyro {
@@ -111,7 +113,7 @@ impl Pyro {
         let record = self.record_of(Kind::Task, task_id).await?;
         self.entry(&record, sequence).await?;
         self.cancel_command(&record, sequence).await?;
-        let request = LogsRequest { sequence: Some(sequence), tail_bytes: None };
+        let request = LogsRequest { sequence: Some(sequence), ..LogsRequest::default() };
         let mut logs = self.logs_task(task_id, request).await?;
         Ok(logs.entries.remove(0))
     }
@@ -131,10 +133,11 @@ impl Pyro {
                     return Err(Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into());
                 }
             }
+            let most = request.most_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
             let share = |stream| {
                 let length = |entry: &Entry| journal::output_length(&directory, entry.began.sequence, stream);
                 let lengths: Vec<u64> = entries.iter().map(length).collect();
-                fair_share(&lengths, PAYLOAD_CAP as u64)
+                fair_share(&lengths, most as u64)
             };
             let (stdout, stderr) = (share(Stream::Stdout), share(Stream::Stderr));
             let entries = entries
@@ -267,6 +270,8 @@ fn task_result(record: &Record, over: Over) -> TaskExecRecord {
         stderr: stderr.text,
         stdout_truncated: stdout.truncated,
         stderr_truncated: stderr.truncated,
+        stdout_bytes: stdout.bytes,
+        stderr_bytes: stderr.bytes,
         exit_code: end.exit_code.expect("a command that ended by itself has an exit code"),
         timed_out: end.status == Status::TimedOut,
         out_of_memory: end.out_of_memory,

@@ -3,6 +3,7 @@
 pub mod demo;
 pub mod doctor;
 pub mod env;
+pub mod mcp;
 pub mod run;
 pub mod supervise;
 pub mod task;

@@ -17,7 +17,7 @@ const PIECE: usize = 256 * 1024;
 const IN_FLIGHT: usize = 16;
 
 pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result<i32, Error> {
-    let request = LogsRequest { sequence: arguments.sequence, tail_bytes: arguments.tail_bytes };
+    let request = LogsRequest { sequence: arguments.sequence, tail_bytes: arguments.tail_bytes, most_bytes: None };
     let runtime = context::runtime();
     let result = runtime.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
@@ -101,7 +101,8 @@ async fn follow(pyro: &Pyro, id: &str, request: LogsRequest) -> Result<(), Error
 
 /// One command, from its first byte to its end.
 async fn follow_command(pyro: &Pyro, id: &str, sequence: u64) -> Result<(), Error> {
-    let logs = pyro.logs_task(id, LogsRequest { sequence: Some(sequence), tail_bytes: Some(0) }).await?;
+    let logs =
+        pyro.logs_task(id, LogsRequest { sequence: Some(sequence), tail_bytes: Some(0), most_bytes: None }).await?;
     let Some(entry) = logs.entries.first() else { return Ok(()) };
     if entry.finished_at.is_some() {
         return show(pyro, id, entry, None).await;

@@ -107,6 +107,10 @@ pub struct TaskExecRecord {
     pub stdout_truncated: bool,
     /// Whether something of stderr is left out here.
     pub stderr_truncated: bool,
+    /// Bytes the command wrote to stdout.
+    pub stdout_bytes: u64,
+    /// Bytes the command wrote to stderr.
+    pub stderr_bytes: u64,
     /// Exit code; 124 timed out, 128+N ended by signal N.
     pub exit_code: i32,
     /// Whether the time limit ended it.

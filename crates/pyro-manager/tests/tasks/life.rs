@@ -223,7 +223,11 @@ async fn output_can_be_read_again_from_any_byte() {
     let rest = world.pyro.read_output(id, 1, Stream::Stdout, 2400, 400).await.unwrap();
     assert_eq!((rest.bytes.len(), rest.ended), (100, true));
     assert_eq!(rest.cut.as_deref(), Some("the journal keeps 2500 bytes of each stream"));
-    let logs = world.pyro.logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(10) }).await.unwrap();
+    let logs = world
+        .pyro
+        .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(10), most_bytes: None })
+        .await
+        .unwrap();
     let entry = &logs.entries[0];
     assert_eq!((entry.stdout.len(), entry.stdout_truncated, entry.stdout_bytes), (10, true, 4000));
     let missing = world.pyro.read_output(id, 9, Stream::Stdout, 0, 1).await.unwrap_err();
@@ -460,9 +464,13 @@ async fn a_client_that_does_not_read_is_left_behind_and_misses_nothing() {
         // More than any buffer on the way holds: the command is over only when it goes on alone.
         while world.pyro.status_task(id).await.unwrap().last_command.is_none_or(|last| last.status == "running") {
             assert_eq!(exec(&world.pyro, id, "fail 1").await.unwrap().exit_code, 1, "others are not held up");
-            if world.pyro.logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0) }).await.unwrap().entries
-                [0]
-            .status
+            if world
+                .pyro
+                .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0), most_bytes: None })
+                .await
+                .unwrap()
+                .entries[0]
+                .status
                 != "running"
             {
                 break;

@@ -1,0 +1,28 @@
+//! `pyro mcp …`.
+
+use pyro_mcp::HostAccess;
+
+use crate::arguments::{McpCommand, McpServeArguments};
+use crate::context;
+use crate::failure::ERROR;
+
+pub fn run(command: &McpCommand) -> i32 {
+    match command {
+        McpCommand::Serve(arguments) => serve(arguments),
+    }
+}
+
+/// Stdout is the protocol's; what goes wrong is said on stderr, where clients keep it in a log.
+fn serve(arguments: &McpServeArguments) -> i32 {
+    let host = if arguments.allow_host_compat { HostAccess::Allowed } else { HostAccess::Refused };
+    let runtime = context::shared_runtime();
+    let served = runtime.block_on(pyro_mcp::serve_stdio(context::pyro(), host));
+    runtime.shutdown_background();
+    match served {
+        Ok(()) => 0,
+        Err(problem) => {
+            eprintln!("[error] {problem}");
+            ERROR
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The MCP face: the manager's operations as tools for a model.
+//!
+//! ```text
+//! tools/list ─▶ catalog (names, descriptions, schemas; small, because every model reads all of it)
+//! tools/call ─▶ arguments ─▶ one call of the manager ─▶ structured content, and the same as text
+//!                  │ progress: phases, then output as it grows        │ errors: code, message, hint
+//!                  └ cancelled: the command is ended in the guest
+//! ```
+//!
+//! Both protocol eras are rmcp's: `initialize` clients and the stateless 2026-07-28. Calls run side
+//! by side. Nothing is printed: stdout is the protocol's.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod calls;
+mod catalog;
+mod progress;
+mod server;
+mod shorten;
+
+pub use catalog::tools;
+pub use server::{HostAccess, Server};
+
+use pyro_manager::Pyro;
+use rmcp::ServiceExt;
+
+/// Serves on standard input and output until the client goes away. What ran in one-shot machines
+/// ends with it; VMs and tasks stay until they expire.
+///
+/// # Errors
+/// When the conversation could not be begun.
+pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
+    let server = Server::new(pyro, host);
+    let running = server.running();
+    let service = server.serve(rmcp::transport::stdio()).await;
+    let service = service.map_err(|error| format!("the client did not begin a conversation: {error}"))?;
+    let ended = service.waiting().await;
+    running.end().await;
+    ended.map(drop).map_err(|error| format!("the server ended unexpectedly: {error}"))
+}

@@ -1,0 +1,150 @@
+//! The server: what it says of itself, and how a call becomes an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyro_manager::{Failure, Pyro};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, ListToolsResult, PaginatedRequestParams,
+    ServerCapabilities, ServerConfig, Tool,
+};
+use rmcp::service::RequestContext;
+use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::calls::Calls;
+use crate::catalog::tools;
+use crate::progress::Progress;
+
+const NAME: &str = "pyro_mcp";
+const INSTRUCTIONS: &str = "Runs commands in microVMs: a real Linux guest for each, isolated from the host. \
+Use vm_run for one command; use task_create and task_exec when several commands need the same files. \
+vm_run installs an environment when it is first used (a minute or two).";
+/// How long one-shot machines have to be removed when the client is gone.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// Whether calls may ask for the host itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAccess {
+    /// They are refused.
+    Refused,
+    /// The person who started the server allowed it.
+    Allowed,
+}
+
+/// The server.
+#[derive(Clone)]
+pub struct Server {
+    pyro: Pyro,
+    host: HostAccess,
+    tools: Arc<Vec<Tool>>,
+    running: Running,
+}
+
+/// The calls that are under way.
+#[derive(Clone)]
+pub struct Running {
+    count: Arc<watch::Sender<usize>>,
+    /// Ends all of them.
+    end: CancellationToken,
+}
+
+impl Running {
+    /// Ends what is under way, and waits until it has cleaned up.
+    pub async fn end(&self) {
+        self.end.cancel();
+        let mut count = self.count.subscribe();
+        let nothing = count.wait_for(|count| *count == 0);
+        // One that does not end is ended by the kernel, with this process.
+        let _ = tokio::time::timeout(LAST_WORDS, nothing).await;
+    }
+}
+
+/// One call that is under way, for as long as this lives.
+struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl UnderWay {
+    fn new(count: &Arc<watch::Sender<usize>>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Server {
+    /// A server over the manager.
+    #[must_use]
+    pub fn new(pyro: Pyro, host: HostAccess) -> Self {
+        let running = Running { count: Arc::new(watch::Sender::new(0)), end: CancellationToken::new() };
+        Self { pyro, host, tools: Arc::new(tools()), running }
+    }
+
+    /// The calls that are under way.
+    #[must_use]
+    pub fn running(&self) -> Running {
+        self.running.clone()
+    }
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().build();
+        ServerConfig::new(capabilities)
+            .with_server_info(Implementation::new(NAME, env!("CARGO_PKG_VERSION")))
+            .with_instructions(INSTRUCTIONS)
+    }
+
+    async fn list_tools(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items((*self.tools).clone()))
+    }
+
+    fn get_tool(&self, name: &str) -> Option<Tool> {
+        self.tools.iter().find(|tool| tool.name == name).cloned()
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        if self.get_tool(&request.name).is_none() {
+            return Err(ErrorData::invalid_params(format!("there is no tool {}", request.name), None));
+        }
+        let _under_way = UnderWay::new(&self.running.count);
+        let cancel = self.running.end.child_token();
+        let progress = Progress::new(&context);
+        let calls = Calls { pyro: &self.pyro, host: self.host, progress, cancel: cancel.clone() };
+        let arguments = request.arguments.unwrap_or_default();
+        let call = calls.call(&request.name, arguments.into());
+        tokio::pin!(call);
+        let result = tokio::select! {
+            biased;
+            result = &mut call => result,
+            () = context.ct.cancelled() => {
+                cancel.cancel();
+                call.await
+            }
+        };
+        Ok(match result {
+            Ok(value) => CallToolResult::structured(value),
+            Err(failure) => CallToolResult::structured_error(shown(&failure)),
+        }
+        .into())
+    }
+}
+
+/// An error as every face shows it.
+fn shown(failure: &Failure) -> serde_json::Value {
+    let Failure { error, code, hint } = failure;
+    serde_json::json!({"ok": false, "error": error, "code": code, "hint": hint})
+}

@@ -1,0 +1,232 @@
+"""The MCP server, driven by the official client in both protocol eras, with real guests."""
+
+import json
+import subprocess
+import time
+
+import anyio
+import jsonschema
+import pytest
+from conftest import BINARY, World
+from mcp import StdioServerParameters
+from mcp.client import Client
+
+pytestmark = pytest.mark.anyio
+ERAS = ["legacy", "2026-07-28"]
+
+
+def connect(world: World, era: str, *flags: str) -> Client:
+    server = StdioServerParameters(command=str(BINARY), args=["mcp", "serve", *flags], env=world.environment)
+    return Client(server, mode=era)
+
+
+async def call(client: Client, tool: str, **arguments):
+    """A call that works; the text is the same as the structured content."""
+    result = await client.call_tool(tool, arguments)
+    assert not result.is_error, result.content[0].text
+    assert json.loads(result.content[0].text) == result.structured_content
+    return result.structured_content
+
+
+async def refused(client: Client, tool: str, **arguments) -> dict:
+    """A call that does not work, and says why."""
+    result = await client.call_tool(tool, arguments)
+    assert result.is_error, result.structured_content
+    failure = json.loads(result.content[0].text)
+    assert failure["ok"] is False and failure["error"] and "hint" in failure
+    return failure
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_every_tool_does_what_it_says(world: World, era: str) -> None:
+    async with connect(world, era) as client:
+        listed = (await client.list_tools()).tools
+        tools = {tool.name: tool for tool in listed}
+        assert len(tools) == 20 and all(tool.annotations and tool.output_schema for tool in listed)
+        called = set()
+
+        async def use(tool: str, **arguments):
+            called.add(tool)
+            jsonschema.validate(arguments, tools[tool].input_schema)
+            result = await call(client, tool, **arguments)
+            jsonschema.validate(result, tools[tool].output_schema)
+            return result
+
+        environments = await use("vm_list_environments")
+        assert "debian:12" in [environment["name"] for environment in environments["environments"]]
+        run = await use("vm_run", environment="debian:12", command="cat; echo err >&2; exit 7", stdin="in\n")
+        assert (run["stdout"], run["stderr"], run["exit_code"]) == ("in\n", "err\n", 7)
+
+        vm = (await use("vm_create", environment="debian:12"))["vm_id"]
+        assert (await use("vm_status", vm_id=vm))["state"] == "created"
+        assert (await use("vm_start", vm_id=vm))["state"] == "started"
+        assert (await use("vm_network_info", vm_id=vm))["network_enabled"] is False
+        assert (await use("vm_stop", vm_id=vm))["state"] == "stopped"
+        assert (await use("vm_delete", vm_id=vm))["deleted"] is True
+        vm = (await use("vm_create", environment="debian:12"))["vm_id"]
+        await use("vm_start", vm_id=vm)
+        assert (await use("vm_exec", vm_id=vm, command="hostname"))["stdout"] == f"{vm}\n"
+        assert (await use("vm_reap_expired"))["count"] == 0
+
+        task = (await use("task_create", environment="debian:12", attempt_id="mine"))["task_id"]
+        assert (await use("task_create", environment="debian:12", attempt_id="mine"))["task_id"] == task
+        done = await use("task_exec", task_id=task, command="echo $A; pwd", cwd="/etc", env={"A": "b"}, attempt_id="one")
+        assert (done["stdout"], done["status"], done["sequence"]) == ("b\n/etc\n", "finished", 1)
+        again = await use("task_exec", task_id=task, command="echo $A; pwd", cwd="/etc", env={"A": "b"}, attempt_id="one")
+        assert again["sequence"] == 1
+        slow = await use("task_exec", task_id=task, command="echo on; sleep 2; echo off", wait_seconds=0.5)
+        assert (slow["status"], slow["sequence"], slow["exit_code"]) == ("running", 2, None)
+        waited = await use("task_wait", task_id=task, sequence=2)
+        assert (waited["status"], waited["stdout"]) == ("finished", "on\noff\n")
+        piece = await use("task_output", task_id=task, sequence=2, offset=3, max_bytes=2)
+        assert (piece["text"], piece["next_offset"], piece["ended"]) == ("of", 5, False)
+        await use("task_exec", task_id=task, command="sleep 100", wait_seconds=0)
+        assert (await use("task_cancel", task_id=task, sequence=3))["status"] == "cancelled"
+        assert (await use("task_status", task_id=task))["command_count"] == 3
+        assert (await use("task_list"))["count"] == 1
+        logs = await use("task_logs", task_id=task)
+        assert [entry["status"] for entry in logs["entries"]] == ["finished", "finished", "cancelled"]
+        assert (await use("task_extend", task_id=task, ttl_seconds=1000))["ttl_seconds"] == 1000
+        assert (await use("task_delete", task_id=task))["deleted"] is True
+        assert called == set(tools)
+    assert world.machines() == []
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_calls_do_not_block_one_another_and_tell_how_far_they_are(world: World, era: str) -> None:
+    told: list[str] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        told.append(message or "")
+
+    async with connect(world, era) as client:
+        order: list[str] = []
+
+        async def long() -> None:
+            script = "for i in 1 2 3 4; do echo line $i; sleep 0.6; done"
+            arguments = {"environment": "debian:12", "command": script}
+            result = await client.call_tool("vm_run", arguments, progress_callback=listen)
+            assert result.structured_content["exit_code"] == 0
+            order.append("long")
+
+        async def quick() -> None:
+            await anyio.sleep(0.3)
+            run = await call(client, "vm_run", environment="debian:12", command="echo quick")
+            assert run["stdout"] == "quick\n"
+            order.append("quick")
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(long)
+            group.start_soon(quick)
+        assert order == ["quick", "long"]
+    assert told[0] == "preparing debian:12" and "running the command" in told
+    assert any("last line: line" in message for message in told), told
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_cancelled_call_ends_its_command_in_the_guest(world: World, era: str) -> None:
+    async with connect(world, era) as client:
+        task = (await call(client, "task_create", environment="debian:12"))["task_id"]
+        with anyio.move_on_after(1):
+            await client.call_tool("task_exec", {"task_id": task, "command": "sleep 100"})
+        with anyio.fail_after(20):
+            while (await call(client, "task_logs", task_id=task))["entries"][0]["status"] != "cancelled":
+                await anyio.sleep(0.05)
+        left = await call(client, "task_exec", task_id=task, command="pgrep -c sleep; true")
+        assert left["stdout"] == "0\n"
+        with anyio.move_on_after(1):
+            await client.call_tool("vm_run", {"environment": "debian:12", "command": "sleep 100"})
+        with anyio.fail_after(20):
+            while world.machines() != [task]:
+                await anyio.sleep(0.05)
+        await call(client, "task_delete", task_id=task)
+
+
+async def test_errors_have_a_code_and_a_hint(world: World) -> None:
+    async with connect(world, "legacy") as client:
+        task = (await call(client, "task_create", environment="debian:12"))["task_id"]
+        vm = (await call(client, "vm_create", environment="debian:12"))["vm_id"]
+        await call(client, "task_exec", task_id=task, command="true", attempt_id="a")
+        cases = [
+            ("vm_run", {"environment": "debian:99", "command": "true"}, "unknown_environment"),
+            ("vm_run", {"environment": "debian:12", "command": " "}, "invalid_argument"),
+            ("vm_run", {"environment": "debian:12"}, "invalid_argument"),
+            ("vm_run", {"environment": "debian:12", "command": "true", "frob": 1}, "invalid_argument"),
+            ("vm_run", {"environment": "debian:12", "command": "true", "mem_mib": 1}, "out_of_range"),
+            ("vm_run", {"environment": "debian:12", "command": "true", "network": True}, "not_in_this_release"),
+            ("vm_run", {"environment": "debian:12", "command": "true", "allow_host_compat": True}, "host_compat_refused"),
+            ("task_create", {"environment": "debian:12", "allow_host_compat": True}, "host_compat_refused"),
+            ("vm_exec", {"vm_id": vm, "command": "true"}, "not_started"),
+            ("vm_status", {"vm_id": task}, "unknown_vm"),
+            ("task_status", {"task_id": "nothing"}, "unknown_task"),
+            ("task_wait", {"task_id": task, "sequence": 9}, "unknown_sequence"),
+            ("task_wait", {"task_id": task, "sequence": 1, "wait_seconds": -1}, "out_of_range"),
+            ("task_output", {"task_id": task, "sequence": 1, "stream": "both"}, "invalid_argument"),
+            ("task_exec", {"task_id": task, "command": "true", "cwd": "nowhere"}, "command_refused"),
+            ("task_exec", {"task_id": task, "command": "false", "attempt_id": "a"}, "attempt_conflict"),
+            ("task_exec", {"task_id": task, "command": "echo c > /proc/sysrq-trigger"}, "command_lost"),
+        ]
+        for tool, arguments, code in cases:
+            failure = await refused(client, tool, **arguments)
+            assert failure["code"] == code, (tool, arguments, failure)
+        while (await call(client, "task_status", task_id=task))["state"] != "stopped":
+            await anyio.sleep(0.02)
+        assert (await refused(client, "task_exec", task_id=task, command="true"))["code"] == "task_stopped"
+        await call(client, "task_delete", task_id=task)
+        assert (await refused(client, "task_logs", task_id=task))["code"] == "deleted"
+        await call(client, "vm_delete", vm_id=vm)
+
+
+async def test_long_output_is_cut_and_says_how_to_read_the_rest(world: World) -> None:
+    async with connect(world, "2026-07-28") as client:
+        task = (await call(client, "task_create", environment="debian:12"))["task_id"]
+        command = "seq 1 100000"
+        done = await call(client, "task_exec", task_id=task, command=command)
+        assert done["stdout_truncated"] and len(done["stdout"]) < 30_000
+        assert done["stdout"].startswith("1\n2\n") and done["stdout"].endswith("99999\n100000\n")
+        assert "bytes left out; task_output with task_id" in done["stdout"]
+        text, offset, ended = "", 0, False
+        while not ended:
+            piece = await call(client, "task_output", task_id=task, sequence=1, offset=offset, max_bytes=200_000)
+            text, offset, ended = text + piece["text"], piece["next_offset"], piece["ended"]
+        assert text == "".join(f"{number}\n" for number in range(1, 100_001))
+        await call(client, "task_delete", task_id=task)
+
+
+def test_a_client_that_disappears_takes_its_runs_with_it_and_leaves_its_tasks(world: World) -> None:
+    server = subprocess.Popen(
+        [BINARY, "mcp", "serve"], env=world.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert server.stdin and server.stdout
+
+    def send(message: dict) -> None:
+        server.stdin.write(json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n")
+        server.stdin.flush()
+
+    def answer(number: int) -> dict:
+        for line in server.stdout:
+            message = json.loads(line)
+            if message.get("id") == number:
+                return message["result"]
+        raise AssertionError("the server ended")
+
+    hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    send({"id": 1, "method": "initialize", "params": hello})
+    assert answer(1)["serverInfo"]["name"] == "pyro_mcp"
+    send({"method": "notifications/initialized"})
+    create = {"name": "task_create", "arguments": {"environment": "debian:12"}}
+    send({"id": 2, "method": "tools/call", "params": create})
+    task = answer(2)["structuredContent"]["task_id"]
+    run = {"name": "vm_run", "arguments": {"environment": "debian:12", "command": "sleep 100"}}
+    send({"id": 3, "method": "tools/call", "params": run})
+    while len(world.machines()) < 2:
+        time.sleep(0.02)
+    server.stdin.close()
+    assert server.wait(20) == 0
+    assert world.machines() == [task], "the run is gone, the task stays"
+    assert world.pyro("task", "delete", task).returncode == 0
+
+
+def test_stdout_is_the_protocols_alone(world: World) -> None:
+    ended = subprocess.run([BINARY, "mcp", "serve"], env=world.environment, input=b"", capture_output=True)
+    assert ended.stdout == b"" and b"panicked" not in ended.stderr

@@ -132,6 +132,7 @@ impl House {
     /// The faces as Python programs see them: the official MCP client against real guests.
     fn python(&self, total: &mut Counts) -> Result<(), String> {
         println!("check: tests: python");
+        self.install_package()?;
         let output = Command::new(self.root.join(".venv/bin/python"))
             .args(["-m", "pytest", "python/tests"])
             .current_dir(&self.root)
@@ -151,6 +152,25 @@ impl House {
         total.failed += tier.failed;
         total.skipped += tier.skipped;
         Ok(())
+    }
+
+    /// Builds the package with the program of this build inside, and installs it into .venv.
+    fn install_package(&self) -> Result<(), String> {
+        let scripts = self.root.join("python/pyro_mcp.data/scripts");
+        fs::create_dir_all(&scripts)
+            .and_then(|()| fs::copy(self.root.join("target/debug/pyro"), scripts.join("pyro")))
+            .map_err(|error| format!("{}: {error}", scripts.display()))?;
+        let venv = self.root.join(".venv");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let places = std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path));
+        let status = Command::new(venv.join("bin/maturin"))
+            .args(["develop", "--locked", "-q"])
+            .current_dir(self.root.join("python"))
+            .env("PATH", std::env::join_paths(places).map_err(|error| error.to_string())?)
+            .env("VIRTUAL_ENV", &venv)
+            .status()
+            .map_err(|error| format!("maturin: {error}; `make setup` makes .venv"))?;
+        if status.success() { Ok(()) } else { Err("check: the package could not be built".into()) }
     }
 
     fn skipped(&self) -> u32 {

@@ -18,6 +18,7 @@ const FLOORS: &[(u32, &str)] = &[
     (2, "pyro-agent"),
     (3, "pyro-manager"),
     (4, "pyro-mcp"),
+    (4, "pyro-python"),
     (4, "pyro-cli"),
 ];
 /// For tests and for building; nobody ships with them.

@@ -1,0 +1,97 @@
+//! The native half of `pyro_mcp`: begin an operation, hear of it, wait for it, cancel it.
+//!
+//! ```text
+//! Native(config) ── begin(operation, arguments) ──▶ Call ── next_event() … result() ──▶ JSON
+//!                                                     └── cancel()
+//! ```
+//!
+//! Everything a Python program sees (names, types, exceptions) is Python; here are only conversions.
+//! Waiting never holds the interpreter's lock, and a waiting main thread answers Ctrl-C.
+//!
+//! Operations run on one runtime for the process. Its threads live as long as the process, and so
+//! do the machines that they start.
+
+mod call;
+mod operations;
+
+use std::sync::{Arc, LazyLock};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyro_manager::{Config, Pyro};
+use serde::Deserialize;
+use tokio::runtime::Runtime;
+
+use call::Call;
+
+/// Threads of the runtime: what waits for a disk holds up one of them.
+const WORKERS: usize = 4;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()
+        .expect("the kernel gives a process threads")
+});
+
+/// Where things are (the form between the two halves).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConfigForm {
+    data: String,
+    cache: String,
+    search_path: Vec<String>,
+    scratch: String,
+    /// The program `pyro`, which supervises VMs and tasks.
+    pyro: String,
+    qemu: Option<String>,
+    kvm_device: Option<String>,
+    max_active_vms: Option<usize>,
+    journal_cap: Option<u64>,
+}
+
+/// The manager.
+#[pyclass(frozen)]
+struct Native {
+    pyro: Arc<Pyro>,
+}
+
+#[pymethods]
+impl Native {
+    #[new]
+    fn new(config: &str) -> PyResult<Self> {
+        let form: ConfigForm =
+            serde_json::from_str(config).map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
+        let search_path = form.search_path.into_iter().map(Into::into).collect();
+        let mut config = Config::new(form.data.into(), form.cache.into(), search_path);
+        config.scratch = form.scratch.into();
+        config.supervisor.program = form.pyro.into();
+        config.max_active_vms = form.max_active_vms;
+        if let Some(qemu) = form.qemu {
+            config.qemu = qemu.into();
+        }
+        if let Some(device) = form.kvm_device {
+            config.kvm_device = device.into();
+        }
+        if let Some(cap) = form.journal_cap {
+            config.journal_cap = cap;
+        }
+        let pyro = Pyro::new(config);
+        pyro.sweep();
+        Ok(Self { pyro: Arc::new(pyro) })
+    }
+
+    /// Begins an operation; `arguments` is a JSON object, `stdin` the whole input of a command.
+    #[pyo3(signature = (operation, arguments, stdin=None))]
+    fn begin(&self, operation: &str, arguments: &str, stdin: Option<Vec<u8>>) -> Call {
+        Call::begin(&RUNTIME, Arc::clone(&self.pyro), operation.to_owned(), arguments.to_owned(), stdin)
+    }
+}
+
+#[pymodule]
+fn pyro_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<Native>()?;
+    module.add_class::<Call>()
+}

@@ -1,0 +1,220 @@
+"""The Python SDK against real guests."""
+
+import asyncio
+import inspect
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import BINARY, World
+
+import pyro_mcp
+from pyro_mcp import AsyncPyro, Pyro, PyroRuntimeError, PyroValueError
+
+
+@pytest.fixture
+def pyro(world: World, monkeypatch: pytest.MonkeyPatch) -> Pyro:
+    monkeypatch.setenv("PYRO_BINARY", str(BINARY))
+    return Pyro(base_dir=world.data, cache_dir=world.cache)
+
+
+def test_environments(pyro: Pyro) -> None:
+    names = [environment["name"] for environment in pyro.list_environments()["environments"]]
+    assert "debian:12" in names
+    assert pyro.inspect_environment("debian:12")["installed"] is True
+    assert pyro.pull_environment("debian:12")["kernel_image"]
+    pyro.prune_environments()
+    assert pyro.prune_environments() == {"count": 0, "deleted_environment_dirs": []}
+
+
+def test_one_command(pyro: Pyro, world: World) -> None:
+    run = pyro.run_in_vm(environment="debian:12", command="cat; echo err >&2; exit 7", stdin="in\n")
+    assert (run["stdout"], run["stderr"], run["exit_code"]) == ("in\n", "err\n", 7)
+    assert run["cleanup"]["deleted"] is True and world.machines() == []
+    slow = pyro.run_in_vm(environment="debian:12", command="echo a; sleep 100", timeout_seconds=0.5)
+    assert (slow["stdout"], slow["exit_code"], slow["timed_out"]) == ("a\n", 124, True)
+
+
+def test_the_life_of_a_vm(pyro: Pyro, world: World) -> None:
+    vm_id = pyro.create_vm(environment="debian:12")["vm_id"]
+    assert pyro.status_vm(vm_id)["state"] == "created"
+    assert pyro.network_info_vm(vm_id)["network_enabled"] is False
+    assert pyro.start_vm(vm_id)["state"] == "started"
+    assert pyro.stop_vm(vm_id)["state"] == "stopped"
+    assert pyro.start_vm(vm_id)["state"] == "started"
+    assert pyro.exec_vm(vm_id, command="hostname")["stdout"] == f"{vm_id}\n"
+    other = pyro.create_vm(environment="debian:12")["vm_id"]
+    assert pyro.delete_vm(other)["deleted"] is True
+    assert pyro.reap_expired()["count"] == 0 and world.machines() == []
+
+
+def test_the_life_of_a_task(pyro: Pyro, world: World) -> None:
+    with pyro.task("debian:12", ttl_seconds=900) as task:
+        assert task.exec("echo hello > greeting")["sequence"] == 1
+        assert task.exec("cat greeting; echo $A; pwd", env={"A": "b"}, cwd="/workspace")["stdout"] == "hello\nb\n/workspace\n"
+        assert task.exec("tr a-z A-Z", stdin=b"bytes")["stdout"] == "BYTES"
+        once = [task.exec("echo x >> count; cat count", attempt_id="a") for _ in range(2)]
+        assert once[0] == once[1] and once[0]["stdout"] == "x\n"
+        pieces = list(task.stream(r"printf '\377\000'; sleep 0.2; echo out; echo err >&2"))
+        assert b"".join(data for kind, data in pieces if kind == "stdout") == b"\xff\0out\n"
+        assert ("stderr", b"err\n") in pieces
+        sequence = pyro.start_task_command(task.id, command="echo on; sleep 0.5; echo off")["sequence"]
+        assert pyro.wait_task(task.id, sequence)["stdout"] == "on\noff\n"
+        piece = pyro.read_output_task(task.id, sequence, offset=3, max_bytes=2)
+        assert (piece["data"], piece["next_offset"], piece["ended"]) == (b"of", 5, False)
+        sequence = pyro.start_task_command(task.id, command="sleep 100")["sequence"]
+        assert pyro.cancel_task(task.id, sequence)["status"] == "cancelled"
+        assert pyro.extend_task(task.id, ttl_seconds=1000)["ttl_seconds"] == 1000
+        assert [entry["task_id"] for entry in pyro.list_tasks()["tasks"]] == [task.id]
+        assert task.status()["command_count"] == len(pyro.logs_task(task.id)["entries"])
+        assert pyro.logs_task(task.id, sequence=1, tail_bytes=10)["count"] == 1
+        stream = task.stream("sleep 100")
+        stream.cancel()
+        with pytest.raises(PyroRuntimeError) as cancelled:
+            stream.result()
+        assert cancelled.value.code == "command_cancelled"
+    assert world.machines() == []
+
+
+def test_misuse_raises_the_right_class_with_code_and_hint(pyro: Pyro) -> None:
+    with pytest.raises(ValueError) as unknown:
+        pyro.status_task("nothing")
+    assert isinstance(unknown.value, PyroValueError)
+    assert unknown.value.code == "unknown_task" and "task list" in unknown.value.hint
+    with pytest.raises(PyroValueError) as range_error:
+        pyro.run_in_vm(environment="debian:12", command="true", mem_mib=1)
+    assert str(range_error.value) == "mem_mib is 1; it must be 256 to 32768"
+    for wrong in (
+        lambda: pyro.run_in_vm(environment="debian:99", command="true"),
+        lambda: pyro.run_in_vm(environment="debian:12", command=" "),
+        lambda: pyro.create_task(environment="debian:12", ttl_seconds=1),
+        lambda: pyro.run_in_vm(environment="debian:12", command="true", mem_mib="much"),
+        lambda: Pyro(max_active_vms=0),
+    ):
+        with pytest.raises(PyroValueError):
+            wrong()
+    with pytest.raises(TypeError):
+        pyro.run_in_vm("debian:12", "true")
+    vm_id = pyro.create_vm(environment="debian:12")["vm_id"]
+    with pytest.raises(RuntimeError) as early:
+        pyro.exec_vm(vm_id, command="true")
+    assert isinstance(early.value, PyroRuntimeError) and early.value.code == "not_started"
+    pyro.delete_vm(vm_id)
+
+
+def test_threads_work_side_by_side_and_an_asyncio_loop_with_them(pyro: Pyro, world: World) -> None:
+    results: list[str] = []
+
+    def work(number: int) -> None:
+        run = pyro.run_in_vm(environment="debian:12", command=f"sleep 0.5; echo {number}")
+        results.append(run["stdout"].strip())
+
+    async def loop() -> None:
+        aio = AsyncPyro(base_dir=world.data, cache_dir=world.cache)
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.01)
+                ticks += 1
+
+        ticking = asyncio.create_task(tick())
+        async with aio.task("debian:12") as task:
+            both = await asyncio.gather(task.exec("sleep 0.3; echo a"), task.exec("sleep 0.3; echo b"))
+            results.extend(sorted(one["stdout"].strip() for one in both))
+            seen = [data async for kind, data in task.stream("echo 1; sleep 0.1; echo 2") if kind == "stdout"]
+            assert b"".join(seen) == b"1\n2\n"
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(task.exec("sleep 100"), 0.5)
+            entries = (await task.logs())["entries"]
+            assert entries[-1]["status"] == "cancelled", "a cancelled await ends its command"
+        ticking.cancel()
+        assert ticks > 10, "the loop was never blocked"
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    asyncio.run(loop())
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == ["0", "1", "a", "b"]
+    assert world.machines() == []
+
+
+def test_ctrl_c_ends_a_long_command(pyro: Pyro, world: World) -> None:
+    task_id = pyro.create_task(environment="debian:12")["task_id"]
+    program = f"""
+import sys
+from pyro_mcp import Pyro
+pyro = Pyro(base_dir={str(world.data)!r}, cache_dir={str(world.cache)!r})
+print("on", flush=True)
+try:
+    pyro.exec_task({task_id!r}, command="sleep 100")
+except KeyboardInterrupt:
+    sys.exit(42)
+"""
+    child = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert child.stdout and child.stdout.readline() == b"on\n"
+    while not pyro.status_task(task_id)["command_count"]:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(20) == 42
+    assert pyro.logs_task(task_id)["entries"][0]["status"] == "cancelled"
+    pyro.delete_task(task_id)
+
+
+def test_any_process_sees_every_vm_and_task(pyro: Pyro, world: World) -> None:
+    task_id = pyro.create_task(environment="debian:12")["task_id"]
+    seen = world.pyro("task", "exec", task_id, "--", "echo", "from the command line")
+    assert seen.stdout == "from the command line\n", seen.stderr
+    assert pyro.status_task(task_id)["command_count"] == 1
+    assert world.pyro("task", "delete", task_id).returncode == 0
+    with pytest.raises(PyroValueError) as gone:
+        pyro.status_task(task_id)
+    assert gone.value.code == "deleted"
+
+
+def test_the_twin_has_every_method_and_the_same_parameters() -> None:
+    for name, method in inspect.getmembers(Pyro, inspect.isfunction):
+        if name.startswith("_") or name in ("create_server", "stream_task", "task"):
+            continue
+        twin = getattr(AsyncPyro, name)
+        assert inspect.iscoroutinefunction(twin), name
+        assert inspect.signature(method).parameters.keys() == inspect.signature(twin).parameters.keys(), name
+
+
+def test_the_package_says_which_release_it_is() -> None:
+    assert pyro_mcp.__version__ == "2.1.0"
+
+
+def test_the_types_are_right() -> None:
+    root = pathlib.Path(__file__).parents[1]
+    checked = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml"], cwd=root, capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_server_is_the_programs(pyro: Pyro, world: World) -> None:
+    program = f"""
+from pyro_mcp import Pyro
+raise SystemExit(Pyro(base_dir={str(world.data)!r}, cache_dir={str(world.cache)!r}).create_server().run())
+"""
+    hello = (
+        b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18",'
+        b'"capabilities":{},"clientInfo":{"name":"t","version":"1"}}}\n'
+    )
+    environment = {**os.environ, "PYRO_BINARY": str(BINARY)}
+    child = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    assert child.stdin and child.stdout
+    child.stdin.write(hello)
+    child.stdin.flush()
+    assert b'"pyro_mcp"' in child.stdout.readline()
+    child.stdin.close()
+    assert child.wait(20) == 0

@@ -1,6 +1,6 @@
 //! The words of the command line. Frozen by the contract (section 3): adding is allowed.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use pyro_manager::{Error, HostCompat, MachineSize, NetworkPolicy, VmOptions};
 
 /// Runs commands in microVMs: a real Linux guest for each, started in a fraction of a second.
@@ -41,7 +41,7 @@ Examples:
     #[command(after_help = "Exits 1 when something needed is missing.\n\nExample:\n  pyro doctor --deep")]
     Doctor(DoctorArguments),
     /// Run `git --version` in debian:12 and show the whole result as JSON
-    #[command(after_help = "Example:\n  pyro demo")]
+    #[command(args_conflicts_with_subcommands = true, after_help = "Example:\n  pyro demo")]
     Demo(DemoArguments),
     /// Offer all of this to AI agents over MCP
     #[command(arg_required_else_help = true, after_help = "Example:\n  claude mcp add pyro -- pyro mcp serve")]
@@ -49,6 +49,12 @@ Examples:
         #[command(subcommand)]
         command: McpCommand,
     },
+    /// Print a shell's completions
+    #[command(after_help = "Example:\n  pyro completions bash > ~/.local/share/bash-completion/completions/pyro")]
+    Completions(CompletionsArguments),
+    /// Write the manual pages into a directory
+    #[command(after_help = "Example:\n  pyro man ~/.local/share/man/man1")]
+    Man(ManArguments),
     /// Own one VM or task; started by pyro itself
     #[command(hide = true)]
     Supervise(SuperviseArguments),
@@ -166,6 +172,32 @@ pub struct DemoArguments {
     /// Prove an outgoing connection instead
     #[arg(long)]
     pub network: bool,
+    #[command(subcommand)]
+    pub command: Option<DemoCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DemoCommand {
+    /// Let a model use the tools, over an OpenAI-style API
+    #[command(after_help = "\
+The model is asked to prove outgoing access from a guest. What it says and does is logged.
+
+Example:
+  pyro demo ollama --model llama3.2:3b -v")]
+    Ollama(OllamaArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct OllamaArguments {
+    /// Where the API is (http only)
+    #[arg(long, value_name = "URL", default_value = "http://localhost:11434/v1")]
+    pub base_url: String,
+    /// The model's name there
+    #[arg(long, value_name = "NAME", default_value = "llama3.2:3b")]
+    pub model: String,
+    /// Show what tools return, too
+    #[arg(long, short)]
+    pub verbose: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -177,6 +209,39 @@ Started by MCP clients. One-shot machines end with the server; VMs and tasks sta
 Example:
   claude mcp add pyro -- pyro mcp serve")]
     Serve(McpServeArguments),
+    /// Show, or write, what makes a client start pyro
+    #[command(after_help = "\
+Shows the difference it would make. With --write it makes it, and keeps everything else in the file.
+
+Example:
+  pyro mcp install claude-code --write")]
+    Install(McpInstallArguments),
+}
+
+/// Clients whose configuration is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum McpClient {
+    /// Claude Code, for this user
+    ClaudeCode,
+    /// Codex, for this user
+    Codex,
+    /// OpenCode, for this user
+    Opencode,
+    /// VS Code, in this directory
+    Vscode,
+    /// Cursor, for this user
+    Cursor,
+    /// Claude Desktop, for this user
+    ClaudeDesktop,
+}
+
+#[derive(Debug, Args)]
+pub struct McpInstallArguments {
+    /// The client
+    pub client: McpClient,
+    /// Write the client's configuration
+    #[arg(long)]
+    pub write: bool,
 }
 
 #[derive(Debug, Args)]
@@ -184,6 +249,18 @@ pub struct McpServeArguments {
     /// Let calls ask for commands on this host where no guest can be had
     #[arg(long)]
     pub allow_host_compat: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CompletionsArguments {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+#[derive(Debug, Args)]
+pub struct ManArguments {
+    /// Where to; made when it is not there
+    pub directory: std::path::PathBuf,
 }
 
 #[derive(Debug, Args)]

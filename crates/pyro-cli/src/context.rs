@@ -75,8 +75,12 @@ fn path(variable: &str) -> Option<PathBuf> {
     env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
+/// A path below the user's home.
+pub fn home(below: &str) -> PathBuf {
+    path("HOME").unwrap_or_else(|| "/".into()).join(below)
+}
+
 /// A base directory of the XDG specification; relative ones are to be ignored.
 fn base(variable: &str, below_home: &str) -> PathBuf {
-    let home = || path("HOME").unwrap_or_else(|| "/".into()).join(below_home);
-    path(variable).filter(|path| path.is_absolute()).unwrap_or_else(home)
+    path(variable).filter(|path| path.is_absolute()).unwrap_or_else(|| home(below_home))
 }

@@ -75,6 +75,11 @@ pub fn usage(error: &clap::Error) -> ExitCode {
     }
 }
 
+/// Shows an error that is this face's own.
+pub fn show_plain(message: &str, code: &'static str, hint: &str, format: Format) {
+    show_failure(&Failure { error: message.into(), code: code.into(), hint: Some(hint.into()) }, format);
+}
+
 /// Shows wrong usage that clap cannot see.
 pub fn wrong_usage(message: &str, hint: &str, format: Format) -> i32 {
     show_failure(&Failure { error: message.into(), code: "usage".into(), hint: Some(hint.into()) }, format);

@@ -29,6 +29,8 @@ fn main() -> ExitCode {
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::Task { command } => commands::task::run(command),
         Command::Mcp { command } => commands::mcp::run(&command),
+        Command::Completions(arguments) => commands::manual::completions(&arguments),
+        Command::Man(arguments) => commands::manual::man(&arguments),
         Command::Supervise(arguments) => commands::supervise::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };

@@ -30,6 +30,10 @@ fn every_help_text_is_what_it_was_and_ends_in_an_example() {
         &["task", "delete", "--help"],
         &["mcp", "--help"],
         &["mcp", "serve", "--help"],
+        &["mcp", "install", "--help"],
+        &["demo", "ollama", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
         &["doctor", "--help"],
         &["demo", "--help"],
     ];

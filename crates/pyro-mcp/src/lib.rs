@@ -38,3 +38,18 @@ pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
     running.end().await;
     ended.map(drop).map_err(|error| format!("the server ended unexpectedly: {error}"))
 }
+
+/// One call of a tool, for a program that is client and server in one.
+///
+/// # Errors
+/// What the tool's caller would be shown.
+pub async fn call(
+    pyro: &Pyro,
+    host: HostAccess,
+    name: &str,
+    arguments: serde_json::Value,
+) -> Result<serde_json::Value, pyro_manager::Failure> {
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let calls = calls::Calls { pyro, host, progress: progress::Progress::unheard(), cancel };
+    calls.call(name, arguments).await
+}

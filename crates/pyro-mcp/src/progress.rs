@@ -14,8 +14,7 @@ const LINE: usize = 200;
 
 /// Tells one call's client, where it asked to be told.
 pub struct Progress {
-    peer: Peer<RoleServer>,
-    token: Option<ProgressToken>,
+    client: Option<(Peer<RoleServer>, ProgressToken)>,
     told: f64,
     bytes: usize,
     last_line: Vec<u8>,
@@ -24,14 +23,13 @@ pub struct Progress {
 
 impl Progress {
     pub fn new(context: &RequestContext<RoleServer>) -> Self {
-        Self {
-            peer: context.peer.clone(),
-            token: context.meta.get_progress_token(),
-            told: 0.0,
-            bytes: 0,
-            last_line: Vec::new(),
-            last_told: None,
-        }
+        let token = context.meta.get_progress_token();
+        Self { client: token.map(|token| (context.peer.clone(), token)), ..Self::unheard() }
+    }
+
+    /// Nobody asked.
+    pub fn unheard() -> Self {
+        Self { client: None, told: 0.0, bytes: 0, last_line: Vec::new(), last_told: None }
     }
 
     /// Takes an event of the manager's.
@@ -63,9 +61,10 @@ impl Progress {
 
     /// A client that does not listen any more finds out by its own means.
     async fn tell(&mut self, message: String) {
-        let Some(token) = self.token.clone() else { return };
+        let Some((peer, token)) = &self.client else { return };
         self.told += 1.0;
-        let _ = self.peer.notify_progress(ProgressNotificationParam::new(token, self.told).with_message(message)).await;
+        let told = ProgressNotificationParam::new(token.clone(), self.told).with_message(message);
+        let _ = peer.notify_progress(told).await;
     }
 }
 

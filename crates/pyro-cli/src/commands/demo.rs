@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use pyro_manager::{NetworkPolicy, RunRequest, VmOptions};
 
-use crate::arguments::DemoArguments;
+use crate::arguments::{DemoArguments, DemoCommand};
 use crate::commands::run::run_request;
 use crate::context;
 use crate::failure::Format;
 
 pub fn run(arguments: &DemoArguments) -> i32 {
+    if let Some(DemoCommand::Ollama(ollama)) = &arguments.command {
+        return super::ollama::run(ollama);
+    }
     let network = if arguments.network { NetworkPolicy::Egress } else { NetworkPolicy::Off };
     let request = RunRequest {
         environment: "debian:12".into(),

@@ -9,6 +9,7 @@ use crate::failure::ERROR;
 pub fn run(command: &McpCommand) -> i32 {
     match command {
         McpCommand::Serve(arguments) => serve(arguments),
+        McpCommand::Install(arguments) => super::mcp_install::run(arguments),
     }
 }
 

@@ -3,7 +3,10 @@
 pub mod demo;
 pub mod doctor;
 pub mod env;
+pub mod manual;
 pub mod mcp;
+pub mod mcp_install;
+pub mod ollama;
 pub mod run;
 pub mod supervise;
 pub mod task;

@@ -39,11 +39,11 @@ const EXECUTED: &str = "command:string stdout:string stderr:string stdout_trunca
      environment_version:string";
 const LIFE: &str = "environment:string environment_version:string vcpu_count:integer mem_mib:integer \
      ttl_seconds:integer created_at:number expires_at:number state:string network_enabled:boolean \
-     allow_host_compat:boolean guest_ip:string|null execution_mode:string metadata:object last_error:string|null";
+     allow_host_compat:boolean execution_mode:string metadata:object";
 const WAITED: &str = "task_id:string sequence:integer status:string exit_code:integer|null stdout:string stderr:string";
 const ENTRY: &str = "sequence:integer command:string cwd:string status:string exit_code:integer|null \
      duration_ms:integer|null stdout:string stderr:string";
-const TASK: &str = "workspace_path:string command_count:integer last_command:object|null";
+const TASK: &str = "workspace_path:string command_count:integer last_command:object|null last_error:string|null";
 
 const TOOLS: &[Short] = &[
     Short {
@@ -54,7 +54,7 @@ const TOOLS: &[Short] = &[
             Exit code 124 means timeout_seconds (default 30) was reached.",
         effect: Effect::Destroys,
         input: "environment:string command:string timeout_seconds?:number stdin?:string $MACHINE",
-        output: "vm_id:string accelerator:string|null start_mode:string|null isolation:object timings_ms:object \
+        output: "vm_id:string isolation:object timings_ms:object \
             cleanup:object $EXECUTED",
     },
     Short {
@@ -280,8 +280,11 @@ fn object(short: &str) -> JsonObject {
 }
 
 fn schema(name: &str, kind: &str) -> Value {
-    let types: Vec<&str> = kind.split('|').collect();
-    let mut schema = if types.len() == 1 { json!({"type": kind}) } else { json!({"type": types}) };
+    // An array of types is legal, and some clients do not know it.
+    let mut schema = match kind.strip_suffix("|null") {
+        Some(kind) => json!({"anyOf": [{"type": kind}, {"type": "null"}]}),
+        None => json!({"type": kind}),
+    };
     match (name, kind) {
         ("environments" | "tasks" | "entries", _) => schema["items"] = json!({"type": "object"}),
         ("deleted_vm_ids" | "deleted_task_ids", _) => schema["items"] = json!({"type": "string"}),

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -73,3 +74,44 @@ def test_demo_ollama_gives_errors_to_the_model_and_ends_with_a_summary(world: Wo
     assert ended.stdout.splitlines()[-1] == "[summary] exit_code=1 rounds=2"
     nobody = demo("http://127.0.0.1:9/v1")
     assert nobody.returncode == 1 and "no model answers at http://127.0.0.1:9/v1/chat/completions" in nobody.stderr
+
+
+@pytest.mark.parametrize("document", ["docs/integrations.md", "docs/first-run.md", "python/README.md"])
+def test_python_in_documents(world: World, document: str, tmp_path: pathlib.Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        program = tmp_path / "block.py"
+        program.write_text(block)
+        environment = {**os.environ, **world.environment, "PYRO_BINARY": str(BINARY)}
+        ended = subprocess.run([sys.executable, program], env=environment, capture_output=True, text=True)
+        assert ended.returncode == 0 and ended.stdout, ended.stderr
+
+
+def test_the_first_run_is_what_really_happens(world: World) -> None:
+    """Every command of the transcript, in order; what changes from run to run is compared by shape."""
+    text = (ROOT / "docs/first-run.md").read_text()
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    script, expected = [], []
+    for line in "".join(blocks).splitlines():
+        # A journal has lines with a dollar, too: those are output.
+        if re.match(r"\$ (pyro|id=|sequence=|sleep|echo hello \|)", line):
+            script.append(line[2:])
+        else:
+            expected.append(line)
+    path = f"{BINARY.parent}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        env={**world.environment, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+    )
+
+    def shape(line: str) -> str:
+        line = re.sub(r"\b[0-9a-f]{12}\b", "ID", line)
+        line = re.sub(r"duration_ms=\d+", "duration_ms=N", line)
+        return re.sub(r"in \d+ s$", "in N s", line)
+
+    assert [shape(line) for line in ended.stdout.splitlines()] == [shape(line) for line in expected]

@@ -177,6 +177,30 @@ async def test_errors_have_a_code_and_a_hint(world: World) -> None:
         await call(client, "vm_delete", vm_id=vm)
 
 
+async def test_a_host_without_room_or_without_qemu_says_so(world: World) -> None:
+    world.environment["PYRO_MAX_ACTIVE_VMS"] = "1"
+    async with connect(world, "2026-07-28") as client:
+        task = (await call(client, "task_create", environment="debian:12"))["task_id"]
+        for tool, arguments in [("vm_run", {"command": "true"}), ("task_create", {}), ("vm_create", {})]:
+            failure = await refused(client, tool, environment="debian:12", **arguments)
+            assert failure["code"] == "max_active_vms" and "1" in failure["error"]
+        await call(client, "task_delete", task_id=task)
+    world.environment["PYRO_QEMU"] = "/nonexistent/qemu"
+    async with connect(world, "legacy") as client:
+        for tool, arguments in [("vm_run", {"command": "true"}), ("task_create", {})]:
+            failure = await refused(client, tool, environment="debian:12", **arguments)
+            assert failure["code"] == "qemu_missing" and "pyro doctor" in failure["hint"]
+    async with connect(world, "legacy", "--allow-host-compat") as client:
+        on_host = {"environment": "debian:12", "allow_host_compat": True}
+        run = await call(client, "vm_run", command="echo here", **on_host)
+        assert (run["stdout"], run["execution_mode"], run["isolation"]["boundary"]) == ("here\n", "host_compat", "none")
+        task = (await call(client, "task_create", **on_host))["task_id"]
+        done = await call(client, "task_exec", task_id=task, command="echo there")
+        assert done["stdout"] == "there\n"
+        await call(client, "task_delete", task_id=task)
+    assert world.machines() == []
+
+
 async def test_long_output_is_cut_and_says_how_to_read_the_rest(world: World) -> None:
     async with connect(world, "2026-07-28") as client:
         task = (await call(client, "task_create", environment="debian:12"))["task_id"]

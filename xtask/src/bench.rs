@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::floor::{self, Start};
+use crate::package::{self, Build};
 use crate::statistics::{Summary, summarise};
 
 const PAIRS: usize = 15;
@@ -33,13 +34,15 @@ pub fn floor(words: &[String]) -> Result<(), String> {
     floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
 }
 
-/// Everything, or only the part of that name (`runs`, `tasks`).
+/// Everything, or only the part of that name (`runs`, `tasks`, `faces`).
 pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
     let bench = Bench { pyro: root.join("target/release/pyro"), cache: root.join("target/test-cache"), home };
     bench.pull()?;
-    if part == Some("tasks") {
-        return tasks::run(&bench);
+    match part {
+        Some("tasks") => return tasks::run(&bench),
+        Some("faces") => return bench.faces(root),
+        _ => {}
     }
     let environment = bench.cache.join("debian_12-1.0.0");
     let template = bench.template(&environment)?;
@@ -61,7 +64,11 @@ pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     println!("size of the agent               {} KiB   goal under 1536", bench.agent_size()? >> 10);
     println!("size of pyro, agent included    {} KiB\n", size(&bench.pyro) >> 10);
-    if part == Some("runs") { Ok(()) } else { tasks::run(&bench) }
+    if part == Some("runs") {
+        return Ok(());
+    }
+    tasks::run(&bench)?;
+    bench.faces(root)
 }
 
 impl Bench {
@@ -130,6 +137,19 @@ impl Bench {
             .find_map(|line| line.strip_prefix("Private_Dirty:")?.split_whitespace().next()?.parse::<u64>().ok());
         child.kill().and_then(|()| child.wait()).map_err(|error| error.to_string())?;
         kib.map(|kib| kib << 10).ok_or_else(|| "the kernel does not say".into())
+    }
+
+    /// The same run through the SDK and MCP; the SDK is the package in .venv.
+    fn faces(&self, root: &Path) -> Result<(), String> {
+        package::install(root, Build::Release)?;
+        let mut command = Command::new(root.join(".venv/bin/python"));
+        command.arg(root.join("scripts/bench_faces.py")).arg(&self.pyro).arg(self.home.path()).arg(&self.cache);
+        let output = command.stdin(Stdio::null()).output().map_err(|error| format!("python: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("bench_faces.py: {}", String::from_utf8_lossy(&output.stderr)));
+        }
+        print!("{}", String::from_utf8_lossy(&output.stdout));
+        Ok(())
     }
 
     fn agent_size(&self) -> Result<u64, String> {

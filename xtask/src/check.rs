@@ -12,6 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::package::{self, Build};
+
 /// Guests at once: as many as this is meant for, a machine with two processors.
 const GUESTS_AT_ONCE: &str = "--test-threads=2";
 
@@ -45,7 +47,8 @@ pub fn run(root: &Path) -> Result<(), String> {
         &["test", "-p", "pyro-cli", "--locked", "--bins", "--test", "words"],
     ];
     house.tier("unit", unit, &mut total)?;
-    let fake: &[&[&str]] = &[&["test", "-p", "pyro-manager", "--locked", "--test", "run", "--test", "tasks"]];
+    let fake: &[&[&str]] =
+        &[&["test", "-p", "pyro-manager", "--locked", "--no-fail-fast", "--test", "run", "--test", "tasks"]];
     house.tier("fake engine", fake, &mut total)?;
     house.pull()?;
     let guests: &[&[&str]] = &[
@@ -132,7 +135,7 @@ impl House {
     /// The faces as Python programs see them: the official MCP client against real guests.
     fn python(&self, total: &mut Counts) -> Result<(), String> {
         println!("check: tests: python");
-        self.install_package()?;
+        package::install(&self.root, Build::Debug)?;
         let output = Command::new(self.root.join(".venv/bin/python"))
             .args(["-m", "pytest", "python/tests"])
             .current_dir(&self.root)
@@ -152,25 +155,6 @@ impl House {
         total.failed += tier.failed;
         total.skipped += tier.skipped;
         Ok(())
-    }
-
-    /// Builds the package with the program of this build inside, and installs it into .venv.
-    fn install_package(&self) -> Result<(), String> {
-        let scripts = self.root.join("python/pyro_mcp.data/scripts");
-        fs::create_dir_all(&scripts)
-            .and_then(|()| fs::copy(self.root.join("target/debug/pyro"), scripts.join("pyro")))
-            .map_err(|error| format!("{}: {error}", scripts.display()))?;
-        let venv = self.root.join(".venv");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let places = std::iter::once(venv.join("bin")).chain(std::env::split_paths(&path));
-        let status = Command::new(venv.join("bin/maturin"))
-            .args(["develop", "--locked", "-q"])
-            .current_dir(self.root.join("python"))
-            .env("PATH", std::env::join_paths(places).map_err(|error| error.to_string())?)
-            .env("VIRTUAL_ENV", &venv)
-            .status()
-            .map_err(|error| format!("maturin: {error}; `make setup` makes .venv"))?;
-        if status.success() { Ok(()) } else { Err("check: the package could not be built".into()) }
     }
 
     fn skipped(&self) -> u32 {
@@ -195,7 +179,10 @@ fn count(output: &str) -> Counts {
 
 /// Takes pytest's closing line apart: `1 failed, 9 passed, 2 skipped in 3.21s`.
 fn count_pytest(output: &str) -> Counts {
-    let line = output.lines().rfind(|line| line.contains(" in ") && line.ends_with('s')).unwrap_or_default();
+    let closing = |line: &&str| {
+        line.contains(" in ") && [" passed", " failed", " skipped", " error"].iter().any(|word| line.contains(word))
+    };
+    let line = output.lines().rfind(closing).unwrap_or_default();
     let line = line.split(" in ").next().unwrap_or_default().trim_matches(['=', ' ']);
     let mut counts = Counts::default();
     for part in line.split(", ") {
@@ -220,6 +207,7 @@ mod tests {
         let counts = count_pytest("..F\n1 failed, 9 passed, 2 skipped, 1 error in 3.21s\n");
         assert_eq!((counts.passed, counts.failed, counts.skipped), (9, 2, 2));
         assert_eq!(count_pytest("10 passed in 32.02s\n").passed, 10);
+        assert_eq!(count_pytest("......\n6 passed in 62.02s (0:01:02)\n").passed, 6);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod floor;
+mod package;
 mod statistics;
 mod tidy;
 

@@ -1,0 +1,150 @@
+//! The words of `pyro task`.
+
+use clap::{Args, Subcommand};
+
+use super::{JsonOnly, MachineArguments};
+
+pub const TASK_EXAMPLE: &str = "\
+A task lives until it is deleted or expires. An id may be shortened to a beginning that only one
+task has.
+
+Example:
+  id=$(pyro task create debian:12 --json | jq -r .task_id)
+  pyro task exec $id -- sh -c 'echo hello > greeting'
+  pyro task exec $id -- cat greeting
+  pyro task delete $id";
+
+#[derive(Debug, Subcommand)]
+pub enum TaskCommand {
+    /// Create a task; returns when its guest answers
+    #[command(after_help = "Example:\n  pyro task create debian:12 --ttl-seconds 3600")]
+    Create(TaskCreateArguments),
+    /// Run a command in a task's workspace
+    #[command(after_help = "\
+The command's output and exit code are passed through, as in `pyro run`. The command goes on when
+this program is killed; Ctrl-C ends it. Every command is in the journal: `pyro task logs`.
+
+Examples:
+  pyro task exec 0123456789ab -- git status
+  echo hello | pyro task exec 0123 --cwd src --env LANG=C -- sh -c 'cat > note'
+  pyro task exec 0123 --detach --timeout-seconds 3600 -- make test")]
+    Exec(TaskExecArguments),
+    /// Show a task
+    #[command(after_help = "Example:\n  pyro task status 0123456789ab")]
+    Status(TaskArguments),
+    /// List every task
+    #[command(after_help = "Example:\n  pyro task list")]
+    List(JsonOnly),
+    /// Show a task's journal: every command with its output
+    #[command(after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --sequence 3 --follow")]
+    Logs(TaskLogsArguments),
+    /// Wait for a command that was started before, and show it as `task exec` does
+    #[command(after_help = "Example:\n  pyro task wait 0123456789ab 3")]
+    Wait(TaskCommandArguments),
+    /// End a running command with all its processes
+    #[command(after_help = "Example:\n  pyro task cancel 0123456789ab 3")]
+    Cancel(TaskCommandArguments),
+    /// Let a task live longer, counted from now
+    #[command(after_help = "Example:\n  pyro task extend 0123456789ab --ttl-seconds 86400")]
+    Extend(TaskExtendArguments),
+    /// Delete a task with its workspace and its journal
+    #[command(after_help = "What runs in it is ended.\n\nExample:\n  pyro task delete 0123456789ab")]
+    Delete(TaskArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct TaskCreateArguments {
+    /// Name of the environment, for example debian:12
+    pub environment: String,
+    #[command(flatten)]
+    pub machine: MachineArguments,
+    /// A name for this attempt: a second call with it gets the task that the first one made
+    #[arg(long, value_name = "NAME")]
+    pub attempt_id: Option<String>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskArguments {
+    /// The task's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskCommandArguments {
+    /// The task's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// The command's number
+    #[arg(value_name = "SEQ")]
+    pub sequence: u64,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskExtendArguments {
+    /// The task's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// How long it may live from now, 60 to 604800 seconds
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub ttl_seconds: i64,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskLogsArguments {
+    /// The task's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// Only this command
+    #[arg(long, value_name = "SEQ")]
+    pub sequence: Option<u64>,
+    /// Only the last bytes of each stream of a command
+    #[arg(long, value_name = "BYTES")]
+    pub tail_bytes: Option<usize>,
+    /// Go on with output and commands as they come, until the task ends
+    #[arg(long, short, conflicts_with_all = ["json", "tail_bytes"])]
+    pub follow: bool,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskExecArguments {
+    /// The task's id, or the beginning of it
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// The command and its arguments, after `--`
+    #[arg(last = true, value_name = "CMD")]
+    pub command: Vec<String>,
+    /// End the command after so many seconds, with exit code 124
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, allow_negative_numbers = true)]
+    pub timeout_seconds: f64,
+    /// Where to run: an absolute directory, or one below /workspace
+    #[arg(long, value_name = "DIR", default_value = "/workspace")]
+    pub cwd: String,
+    /// Add to the guest's environment; may be repeated
+    #[arg(long = "env", value_name = "KEY=VALUE")]
+    pub environment: Vec<String>,
+    /// A name for this attempt: a second call with it gets the first one's result, or joins it
+    #[arg(long, value_name = "NAME")]
+    pub attempt_id: Option<String>,
+    /// Return the command's number at once; its input is empty
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Print one JSON object on stdout instead of the command's output
+    #[arg(long)]
+    pub json: bool,
+}

@@ -169,6 +169,20 @@ except KeyboardInterrupt:
     pyro.delete_task(task_id)
 
 
+def test_a_forked_child_works_too(pyro: Pyro, world: World) -> None:
+    program = f"""
+import os
+from pyro_mcp import Pyro
+pyro = Pyro(base_dir={str(world.data)!r}, cache_dir={str(world.cache)!r})
+assert pyro.run_in_vm(environment="debian:12", command="true")["exit_code"] == 0
+child = os.fork()
+if child == 0:
+    os._exit(pyro.run_in_vm(environment="debian:12", command="exit 42")["exit_code"])
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
 def test_any_process_sees_every_vm_and_task(pyro: Pyro, world: World) -> None:
     task_id = pyro.create_task(environment="debian:12")["task_id"]
     seen = world.pyro("task", "exec", task_id, "--", "echo", "from the command line")

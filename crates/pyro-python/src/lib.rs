@@ -14,7 +14,7 @@
 mod call;
 mod operations;
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -27,13 +27,24 @@ use call::Call;
 /// Threads of the runtime: what waits for a disk holds up one of them.
 const WORKERS: usize = 4;
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .expect("the kernel gives a process threads")
-});
+/// The runtime of this process. One that was forked has none of its parent's threads, and gets a
+/// runtime of its own.
+fn runtime() -> &'static Runtime {
+    static CURRENT: Mutex<Option<(u32, &'static Runtime)>> = Mutex::new(None);
+    let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = std::process::id();
+    match *current {
+        Some((owner, runtime)) if owner == process => runtime,
+        _ => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            let made = builder.worker_threads(WORKERS).enable_all().build();
+            // It lives as long as the process.
+            let made: &'static Runtime = Box::leak(Box::new(made.expect("the kernel gives a process threads")));
+            *current = Some((process, made));
+            made
+        }
+    }
+}
 
 /// Where things are (the form between the two halves).
 #[derive(Deserialize)]
@@ -85,7 +96,7 @@ impl Native {
     /// Begins an operation; `arguments` is a JSON object, `stdin` the whole input of a command.
     #[pyo3(signature = (operation, arguments, stdin=None))]
     fn begin(&self, operation: &str, arguments: &str, stdin: Option<Vec<u8>>) -> Call {
-        Call::begin(&RUNTIME, Arc::clone(&self.pyro), operation.to_owned(), arguments.to_owned(), stdin)
+        Call::begin(runtime(), Arc::clone(&self.pyro), operation.to_owned(), arguments.to_owned(), stdin)
     }
 }
 

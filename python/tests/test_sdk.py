@@ -130,8 +130,13 @@ def test_threads_work_side_by_side_and_an_asyncio_loop_with_them(pyro: Pyro, wor
             results.extend(sorted(one["stdout"].strip() for one in both))
             seen = [data async for kind, data in task.stream("echo 1; sleep 0.1; echo 2") if kind == "stdout"]
             assert b"".join(seen) == b"1\n2\n"
-            with pytest.raises(asyncio.TimeoutError):
-                await asyncio.wait_for(task.exec("sleep 100"), 0.5)
+            before = (await task.status())["command_count"]
+            sleeping = asyncio.create_task(task.exec("sleep 100"))
+            while (await task.status())["command_count"] == before:
+                await asyncio.sleep(0.02)
+            sleeping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sleeping
             entries = (await task.logs())["entries"]
             assert entries[-1]["status"] == "cancelled", "a cancelled await ends its command"
         ticking.cancel()

@@ -45,14 +45,20 @@ pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     })
 }
 
-/// Removes a directory with all that is in it; one that is not there is fine.
+/// Removes a directory with all that is in it; one that is not there is fine, and so is another
+/// process that removes it at the same time.
 ///
 /// # Errors
 /// What the file system says, for example where another user's files are inside.
 pub fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+    loop {
+        match fs::remove_dir_all(path) {
+            Ok(()) => return Ok(()),
+            // Something inside was gone already; what is still there is next.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -68,6 +74,23 @@ mod tests {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         private(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+    }
+
+    #[test]
+    fn two_may_remove_at_the_same_time() {
+        for _ in 0..20 {
+            let base = tempfile::tempdir().unwrap();
+            let path = base.path().join("tree");
+            for number in 0..20 {
+                fs::create_dir_all(path.join(format!("{number}/below"))).unwrap();
+                fs::write(path.join(format!("{number}/below/file")), "x").unwrap();
+            }
+            std::thread::scope(|scope| {
+                let removals: Vec<_> = (0..3).map(|_| scope.spawn(|| remove(&path))).collect();
+                removals.into_iter().for_each(|removal| removal.join().unwrap().unwrap());
+            });
+            assert!(!path.exists());
+        }
     }
 
     #[test]

@@ -61,7 +61,12 @@ impl Pyro {
         off_thread(move || {
             machines.sweep();
             let mut records = machines.registry()?.list(kind, &prefix)?;
-            records.retain(|record| record.state != State::Creating);
+            for record in &records {
+                if !machines.directory(&record.id).exists() {
+                    machines.look_after(&record.id)?; // somebody removed it by hand
+                }
+            }
+            records.retain(|record| record.state != State::Creating && machines.directory(&record.id).exists());
             Ok(records)
         })
         .await
@@ -84,19 +89,12 @@ impl Pyro {
     /// A conversation with the supervisor of a record; `None` when it is dead. One that is just
     /// ending is waited for.
     pub(crate) async fn reach(&self, record: &Record) -> Result<Option<Talk>, Error> {
-        let machines = self.machines();
-        let directory = machines.directory(&record.id);
-        let id = record.id.clone();
+        let directory = self.machines().directory(&record.id);
         loop {
             if let Ok(talk) = connect(&directory).await {
                 return Ok(Some(talk));
             }
-            let (machines, id) = (machines.clone(), id.clone());
-            let dead = off_thread(move || {
-                machines.wait_for_end(&id);
-                machines.look_after(&id)
-            });
-            if dead.await? {
+            if self.wait_for_end(record).await? {
                 return Ok(None);
             }
             // Another supervisor has taken it over meanwhile.
@@ -114,14 +112,20 @@ impl Pyro {
             Some(Reply::Failed { failure }) => Err(Error::Remote { failure }),
             Some(reply) => Ok(Some(reply)),
             None => {
-                let (machines, id) = (self.machines(), record.id.clone());
-                off_thread(move || {
-                    machines.wait_for_end(&id);
-                    machines.look_after(&id)
-                })
-                .await?;
+                self.wait_for_end(record).await?;
                 Ok(None)
             }
         }
+    }
+
+    /// Waits until the supervisor has ended, and settles what it left; says whether it is dead and
+    /// no other one has taken over.
+    pub(crate) async fn wait_for_end(&self, record: &Record) -> Result<bool, Error> {
+        let (machines, id) = (self.machines(), record.id.clone());
+        off_thread(move || {
+            machines.wait_for_end(&id);
+            machines.look_after(&id)
+        })
+        .await
     }
 }

@@ -265,7 +265,12 @@ impl Pyro {
                     self.catch_up(&directory, &mut seen, listener, stdout, stderr).await?;
                 }
                 Some(Reply::Ended { entry }) => break entry,
-                _ => break self.entry(record, sequence).await?,
+                Some(_) => break self.entry(record, sequence).await?,
+                None => {
+                    // It is dead, or dying: what it still holds tells nothing any more.
+                    self.wait_for_end(record).await?;
+                    break self.entry(record, sequence).await?;
+                }
             }
         };
         self.catch_up(&directory, &mut seen, listener, u64::MAX, u64::MAX).await?;

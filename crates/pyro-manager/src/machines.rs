@@ -14,7 +14,7 @@
 
 mod fate;
 
-use std::fs::{self, DirEntry, File};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -181,6 +181,16 @@ impl Machines {
     pub fn wait_for_end(&self, id: &VmId) {
         // Only the end matters; whether it could be waited for shows right after.
         let _ = lock::wait_until_free(&self.directory(id).join(LOCK));
+        for gone in self.on_their_way_out(id) {
+            let _ = lock::wait_until_free(&gone.join(LOCK));
+        }
+    }
+
+    /// What is left of a machine that is being removed.
+    fn on_their_way_out(&self, id: &VmId) -> Vec<PathBuf> {
+        let whys = ["undone", Ended::Deleted.word(), Ended::Expired.word()];
+        let names = whys.map(|why| self.vms().join(format!("{GONE}{why}-{id}")));
+        names.into_iter().filter(|path| path.exists()).collect()
     }
 
     /// Waits until a machine that is being created is taken, or its makers are dead. Blocks.
@@ -238,7 +248,7 @@ impl Machines {
             let name = entry.file_name().to_string_lossy().into_owned();
             match VmId::parse(&name) {
                 // A failure leaves it to the next sweep.
-                None => drop(self.finish_removal(&name, &entry)),
+                None => drop(self.finish_removal(&entry.path())),
                 Some(id) => {
                     if !self.settle(&id).unwrap_or(true) && !entry.path().join(IDLE).exists() {
                         live += 1;
@@ -249,13 +259,14 @@ impl Machines {
         live
     }
 
-    fn finish_removal(&self, name: &str, entry: &DirEntry) -> Result<(), Error> {
+    fn finish_removal(&self, path: &Path) -> Result<(), Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
         let Some(id) = VmId::parse(id) else { return Ok(()) };
         if let Some(reason) = Ended::parse(why) {
             self.registry()?.bury(&id, reason, now())?;
         }
-        directory::remove(&entry.path()).map_err(host("remove what is gone"))
+        directory::remove(path).map_err(host("remove what is gone"))
     }
 
     /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
@@ -263,6 +274,9 @@ impl Machines {
     fn settle(&self, id: &VmId) -> Result<bool, Error> {
         let path = self.directory(id);
         if !path.exists() {
+            for gone in self.on_their_way_out(id) {
+                self.finish_removal(&gone)?;
+            }
             self.forget_without_directory(id)?;
             return Ok(true);
         }

@@ -79,7 +79,7 @@ impl Pyro {
         let wire = request.wire(true, true)?;
         let vm = self.record_of(Kind::Vm, vm_id).await?;
         let sent = self.send(&vm, &wire, io).await;
-        if !matches!(&sent, Err(error) if error.code() == "not_started") {
+        if !matches!(&sent, Err(error) if matches!(error.code(), "not_started" | "vm_stopped")) {
             match self.delete(&vm).await {
                 // Its supervisor may have done so already.
                 Err(Error::Unavailable(Unavailable::Gone { .. } | Unavailable::Unknown { .. })) | Ok(()) => {}

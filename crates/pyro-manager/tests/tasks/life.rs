@@ -137,7 +137,7 @@ async fn an_attempt_is_made_once() {
 async fn a_task_expires_with_nobody_looking_and_says_so_afterwards() {
     let world = World::new();
     let (events, _heard) = mpsc::channel(16);
-    let task = world.pyro.create_task(request(None, Duration::from_millis(400)), &events).await.unwrap();
+    let task = world.pyro.create_task(request(None, Duration::from_millis(2000)), &events).await.unwrap();
     let id = task.task_id.as_str();
     let note = world.note("note");
     let hanging = exec(&world.pyro, id, format!("note-and-hang {}", note.display())).await.unwrap_err();
@@ -159,7 +159,7 @@ async fn a_task_expires_with_nobody_looking_and_says_so_afterwards() {
 async fn an_extended_task_lives_on() {
     let world = World::new();
     let (events, _heard) = mpsc::channel(16);
-    let task = world.pyro.create_task(request(None, Duration::from_secs(1)), &events).await.unwrap();
+    let task = world.pyro.create_task(request(None, Duration::from_secs(20)), &events).await.unwrap();
     let extended = world.pyro.extend_task(&task.task_id, 600).await.unwrap();
     assert!(extended.life.expires_at > task.life.expires_at + 500.0 && extended.life.ttl_seconds == 600);
     let out_of_bounds = world.pyro.extend_task(&task.task_id, 59).await.unwrap_err();
@@ -364,6 +364,9 @@ async fn a_vm_whose_supervisor_was_killed_starts_again() {
     world.pyro.start_vm(&vm.vm_id).await.unwrap();
     kill(world.supervisor_of(&vm.vm_id).unwrap());
     world.wait_for_supervisors();
+    let (io, _listening) = listening();
+    let refused = world.pyro.exec_vm(&vm.vm_id, command("hello"), io).await.unwrap_err();
+    assert_eq!(refused.code(), "vm_stopped", "it is left as it is");
     let status = world.pyro.status_vm(&vm.vm_id).await.unwrap();
     assert!(status.life.state == "stopped" && status.life.last_error.is_some());
     let started = world.pyro.start_vm(&vm.vm_id).await.unwrap();
@@ -518,4 +521,16 @@ async fn what_is_expired_by_the_walls_clock_is_reaped() {
     assert_eq!(world.pyro.status_task(&living.task_id).await.unwrap_err().code(), "expired");
     world.wait_for_supervisors();
     assert_eq!(world.vms(), [] as [&str; 0]);
+}
+
+#[tokio::test]
+async fn what_somebody_removed_by_hand_is_not_there_any_more() {
+    let world = World::new();
+    let (one, other) = (world.create().await, world.create().await);
+    kill(world.supervisor_of(&one.task_id).unwrap());
+    world.wait_for_end_of(&one.task_id);
+    std::fs::remove_dir_all(world.directory(&one.task_id)).unwrap();
+    let listed = world.pyro.list_tasks().await.unwrap();
+    assert_eq!(listed.tasks.iter().map(|task| task.task_id.as_str()).collect::<Vec<_>>(), [other.task_id.as_str()]);
+    assert_eq!(world.pyro.status_task(&one.task_id).await.unwrap_err().code(), "deleted");
 }

@@ -230,3 +230,41 @@ fn a_supervisor_that_nobody_started_says_what_to_do() {
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("use `pyro task create`"), "{}", ended.stderr);
 }
+
+#[test]
+fn completions_and_manual_pages_name_every_command_but_the_hidden_one() {
+    let world = World::empty();
+    for shell in ["bash", "zsh", "fish"] {
+        let text = world.run(&["completions", shell]).out();
+        assert!(text.contains("extend") && text.contains("attempt-id"), "{shell}");
+    }
+    let directory = world.base.path().join("man/man1");
+    assert_eq!(world.run(&["man", &directory.display().to_string()]).code, 0);
+    let mut pages: Vec<String> =
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    pages.sort_unstable();
+    assert!(pages.contains(&"pyro-task-exec.1".to_owned()), "{pages:?}");
+    assert!(!pages.iter().any(|page| page.contains("supervise")), "{pages:?}");
+    let refused = world.run(&["man", "/proc/nowhere"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.starts_with("[error] the manual pages could not be written into /proc/nowhere"));
+}
+
+#[test]
+fn what_a_client_has_already_stays_and_a_broken_configuration_is_left_alone() {
+    let world = World::empty();
+    let path = world.base.path().join(".claude.json");
+    std::fs::write(&path, "{\"theme\": \"dark\"}").unwrap();
+    let shown = world.run(&["mcp", "install", "claude-code"]);
+    assert!(shown.out().contains("+  \"mcpServers\""), "{}", shown.out());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"theme\": \"dark\"}", "nothing is written unasked");
+    assert_eq!(world.run(&["mcp", "install", "claude-code", "--write"]).code, 0);
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.contains("\"theme\": \"dark\"") && written.contains("\"serve\""), "{written}");
+    assert!(world.run(&["mcp", "install", "claude-code"]).out().ends_with("has it already.\n"));
+    std::fs::write(&path, "{broken").unwrap();
+    let refused = world.run(&["mcp", "install", "claude-code", "--write"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("nothing was changed"), "{}", refused.stderr);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "{broken");
+}

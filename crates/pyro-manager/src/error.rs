@@ -204,6 +204,7 @@ impl Error {
             "attempt_conflict" => "use an attempt id of its own for each request",
             "unknown_sequence" => "`pyro task logs` shows every command with its number",
             "command_lost" => "`pyro task logs` has the output it had; run it again if doing it twice does no harm",
+            "supervisor_gone" => "`pyro task logs` shows every command that was sent, and what came of it",
             "newer_registry" | "newer_journal" => "use the newer pyro, or another PYRO_HOME",
             "network_file_system" => "set PYRO_HOME to a directory on a local disk",
             "registry_unusable" => {

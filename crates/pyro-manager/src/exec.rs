@@ -360,11 +360,11 @@ impl Pyro {
     /// The supervisor ended before it answered: whether the command was sent is for the journal to
     /// tell.
     async fn unanswered(&self, record: &Record) -> Error {
+        if let Err(error) = self.wait_for_end(record).await {
+            return error;
+        }
         match self.why_stopped(record).await {
-            Error::Unavailable(Unavailable::Stopped { id, why, .. }) => {
-                let what = "ended before it answered; `pyro task logs` tells whether the command was sent";
-                Unavailable::Supervisor { id, what, log: format!(": {why}") }.into()
-            }
+            Error::Unavailable(Unavailable::Stopped { id, why, .. }) => Unavailable::Unanswered { id, why }.into(),
             other => other,
         }
     }

@@ -175,6 +175,16 @@ pub enum Unavailable {
         /// Who ended it.
         why: String,
     },
+    /// The supervisor ended before it said whether the command was sent.
+    #[error(
+        "the supervisor of {id} ended before it answered ({why}); whether the command was sent stands in its journal"
+    )]
+    Unanswered {
+        /// The task or VM.
+        id: String,
+        /// What is known of its end.
+        why: String,
+    },
     /// The supervisor could not be started, or ended before it was done.
     #[error("the supervisor of {id} {what}{log}")]
     Supervisor {
@@ -206,6 +216,7 @@ impl Unavailable {
             Self::CommandLost { .. } => "command_lost",
             Self::CommandNotRun { .. } => "command_refused",
             Self::CommandCancelled { .. } => "command_cancelled",
+            Self::Unanswered { .. } => "supervisor_gone",
             Self::Supervisor { .. } => "supervisor_failed",
         }
     }

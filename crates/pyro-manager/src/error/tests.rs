@@ -81,6 +81,7 @@ fn every_error() -> Vec<Error> {
         Unavailable::CommandCancelled { id: id(), sequence: 9, why: "its time was up".into() }.into(),
         Unavailable::Supervisor { id: id(), what: "ended before it was ready", log: "; it said last:\n  x".into() }
             .into(),
+        Unavailable::Unanswered { id: id(), why: "its supervisor ended unexpectedly".into() }.into(),
         Error::HostCompatRefused,
         Error::CallerGone { sequence: 9 },
         Error::Cancelled,

@@ -90,7 +90,7 @@ async fn check_journal(world: &World, pyro: &Pyro, id: &str, told: &[(&str, Resu
                 assert_eq!((entry.status, entry.exit_code), ("finished", Some(record.exit_code)), "{name}");
             }
             Err(error) => assert!(
-                matches!(error.code(), "command_lost" | "task_stopped" | "supervisor_failed"),
+                matches!(error.code(), "command_lost" | "task_stopped" | "supervisor_gone"),
                 "{name}: {} {error}",
                 error.code()
             ),

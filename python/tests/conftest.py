@@ -1,7 +1,9 @@
 """A world of its own for each test: its own data directory, and the environments all tests share."""
 
+import fcntl
 import os
 import pathlib
+import signal
 import subprocess
 import tempfile
 
@@ -34,16 +36,23 @@ class World:
         """The command line in this world."""
         return subprocess.run([BINARY, *words], env=self.environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
+    def kill_supervisor(self, machine: str) -> None:
+        """Kills the process that owns a machine, and waits until it is dead."""
+        for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = process.read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if machine.encode() in words:
+                os.kill(int(process.parent.name), signal.SIGKILL)
+        with open(self.data / "vms" / machine / "lock", "rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+
     def end(self) -> None:
         """Ends what a failed test left."""
         for machine in self.machines():
-            for process in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    words = process.read_bytes().split(b"\0")
-                except OSError:
-                    continue
-                if machine.encode() in words:
-                    os.kill(int(process.parent.name), 9)
+            if not machine.startswith("."):
+                self.kill_supervisor(machine)
 
 
 @pytest.fixture

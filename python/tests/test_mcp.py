@@ -1,6 +1,8 @@
 """The MCP server, driven by the official client in both protocol eras, with real guests."""
 
 import json
+import pathlib
+import sqlite3
 import subprocess
 import time
 
@@ -175,6 +177,39 @@ async def test_errors_have_a_code_and_a_hint(world: World) -> None:
         await call(client, "task_delete", task_id=task)
         assert (await refused(client, "task_logs", task_id=task))["code"] == "deleted"
         await call(client, "vm_delete", vm_id=vm)
+
+
+async def test_errors_of_what_died_expired_or_is_newer(world: World, tmp_path: pathlib.Path) -> None:
+    world.environment["PYRO_KVM_DEVICE"] = "/nonexistent"
+    async with connect(world, "2026-07-28") as client:
+        task = (await call(client, "task_create", environment="debian:12"))["task_id"]
+        await call(client, "task_exec", task_id=task, command="sleep 100", wait_seconds=0)
+        await call(client, "task_cancel", task_id=task, sequence=1)
+        assert (await refused(client, "task_wait", task_id=task, sequence=1))["code"] == "command_cancelled"
+        vm = (await call(client, "vm_create", environment="debian:12"))["vm_id"]
+        await call(client, "vm_start", vm_id=vm)
+        for machine in (task, vm):
+            world.kill_supervisor(machine)
+        assert (await refused(client, "vm_exec", vm_id=vm, command="true"))["code"] == "vm_stopped"
+        record = world.data / "vms" / task / "record.json"
+        expired = {**json.loads(record.read_text()), "expires_at": 1.0}
+        record.write_text(json.dumps(expired))
+        with sqlite3.connect(world.data / "registry.sqlite") as registry:
+            registry.execute("UPDATE machines SET record = ? WHERE id = ?", (json.dumps(expired), task))
+        assert (await refused(client, "task_status", task_id=task))["code"] == "expired"
+        await call(client, "vm_delete", vm_id=vm)
+        with sqlite3.connect(world.data / "registry.sqlite") as registry:
+            registry.execute("PRAGMA user_version = 99")
+        assert (await refused(client, "task_list"))["code"] == "newer_registry"
+    for version, code in [("7.2.0", "qemu_too_old"), ("10.0.2", "machine_not_started")]:
+        qemu = tmp_path / "qemu"
+        qemu.write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "QEMU emulator version {version}"\nexit 1\n')
+        qemu.chmod(0o755)
+        world.environment["PYRO_QEMU"] = str(qemu)
+        async with connect(world, "legacy") as client:
+            failure = await refused(client, "vm_run", environment="debian:12", command="true")
+            assert failure["code"] == code, failure
+    assert world.machines() == []
 
 
 async def test_a_host_without_room_or_without_qemu_says_so(world: World) -> None:

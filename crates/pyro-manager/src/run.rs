@@ -248,11 +248,13 @@ pub(crate) async fn execute(
     tokio::pin!(backstop);
     let exit = loop {
         let event = tokio::select! {
+            // A guest that never stops talking must not keep the others from their turn; what it
+            // said before it died is heard before its death.
             biased;
-            event = running.next() => event,
             () = cancel.cancelled() => break Err(Error::Cancelled),
-            death = end_by_itself(&mut machine) => break Err(Error::MachineLost { death }),
             () = &mut backstop => break Ok(ended_by_host(timeout)),
+            event = running.next() => event,
+            death = end_by_itself(&mut machine) => break Err(Error::MachineLost { death }),
         };
         match event {
             Ok(OutputEvent::Started) => {}

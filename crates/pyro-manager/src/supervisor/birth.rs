@@ -70,7 +70,15 @@ impl Actor {
                 let told = creator.send(&Reply::Ready { record: self.record.clone() }).await;
                 self.step("ready.after");
                 // He hangs up when he has taken it, or when he is gone.
-                while told.is_ok() && matches!(creator.ear.next().await, Ok(Some(_))) {}
+                // One that is held up does not keep it beyond its time.
+                while told.is_ok() {
+                    tokio::select! {
+                        said = creator.ear.next() => if !matches!(said, Ok(Some(_))) {
+                            break;
+                        },
+                        () = self.timer.rung() => break,
+                    }
+                }
                 self.machines.is_taken(&self.record.id)
             }
             Err(error) => {

@@ -245,10 +245,12 @@ impl Driver {
 
     /// To its end, or to the guest's.
     async fn follow(&mut self, execution: &mut Execution) -> Result<Exit, GuestError> {
-        let mut killed = false;
-        let given_up = tokio::time::sleep_until(self.limit + GUEST_GRACE);
-        tokio::pin!(given_up);
+        let (mut killed, mut gave_up) = (false, false);
+        let began = Instant::now();
+        let patience = tokio::time::sleep_until(self.limit + GUEST_GRACE);
+        tokio::pin!(patience);
         loop {
+            // A guest that never stops talking must not keep the others from their turn.
             let event = tokio::select! {
                 biased;
                 () = self.cancel.token.cancelled(), if !killed => {
@@ -256,12 +258,20 @@ impl Driver {
                     execution.kill();
                     continue;
                 }
-                event = execution.next() => event?,
-                () = &mut given_up => {
+                () = &mut patience, if !gave_up => {
+                    gave_up = true;
                     let what = "the guest did not end a command whose time was up, and was ended".to_owned();
                     let _ = self.letters.send(Letter::Trouble { what }).await;
-                    return Ok(Exit { code: 124, timed_out: true, out_of_memory: false, duration: GUEST_GRACE });
+                    continue;
                 }
+                event = execution.next() => event,
+            };
+            let event = match event {
+                // Its machine was ended for it: no process of it is left.
+                Err(_) if gave_up => {
+                    return Ok(Exit { code: 124, timed_out: true, out_of_memory: false, duration: began.elapsed() });
+                }
+                event => event?,
             };
             match event {
                 OutputEvent::Started => {}

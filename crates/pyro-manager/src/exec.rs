@@ -165,7 +165,9 @@ impl Pyro {
         self.steps.reached("exec.before");
         let sent = talk.send(&Request::Exec(request.clone())).await;
         self.steps.reached("exec.sent");
-        let (sequence, joined) = match sent.and(talk.read::<Reply>().await)? {
+        // A supervisor that is dying may not even take the request: that is no answer, too.
+        let reply = if sent.is_ok() { talk.read::<Reply>().await? } else { None };
+        let (sequence, joined) = match reply {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
             _ => return Err(self.unanswered(record).await),

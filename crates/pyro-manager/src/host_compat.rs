@@ -6,6 +6,7 @@
 //! by which all of them are found and ended when the command is over.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
 use std::time::{Duration, Instant};
@@ -28,6 +29,11 @@ use crate::{Error, Pyro};
 
 const MARK: &str = "PYRO_HOST_COMPAT";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// How often to look again for a process that shows no environment. It shows one within
+/// microseconds, unless it took its own away.
+const LOOKS_AT_THE_UNDECIDED: u32 = 100;
+/// Room for an environment, as nearly all are.
+const ENVIRONMENT_BYTES: usize = 128 * 1024;
 /// Pieces of output or input on their way.
 const IN_FLIGHT: usize = 16;
 
@@ -239,23 +245,97 @@ async fn feed(mut pipe: ChildStdin, mut input: mpsc::Receiver<Bytes>) {
 }
 
 /// Kills every process that carries the mark, until a look finds none: one that forks meanwhile is
-/// found by the next look.
+/// found by the next look, and so is one that was seen between two programs.
 pub fn end_all(id: &VmId) {
     let mark = format!("{MARK}={id}");
-    let carries = |pid: i32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes())
-    };
+    let mut patience = LOOKS_AT_THE_UNDECIDED;
     loop {
         let Ok(entries) = fs::read_dir("/proc") else { return };
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let marked: Vec<i32> = pids.filter(|pid| carries(*pid)).collect();
-        if marked.is_empty() {
-            return;
+        let (mut marked, mut undecided) = (false, false);
+        for pid in pids {
+            match look_at(pid, mark.as_bytes()) {
+                Seen::Marked => {
+                    marked = true;
+                    // One that is gone already is what is wanted.
+                    let _ = rustix::process::Pid::from_raw(pid)
+                        .map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+                }
+                Seen::Undecided => undecided = true,
+                Seen::Other => {}
+            }
         }
-        for pid in marked.into_iter().filter_map(rustix::process::Pid::from_raw) {
-            // One that is gone already is what is wanted.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if !marked {
+            patience -= 1;
+            if !undecided || patience == 0 {
+                return;
+            }
         }
+        std::thread::yield_now();
+    }
+}
+
+/// What a process shows of the mark.
+enum Seen {
+    Marked,
+    /// It has memory and no environment: it has just begun to become another program, and the
+    /// kernel has not told where the new environment lies.
+    Undecided,
+    Other,
+}
+
+fn look_at(pid: i32, mark: &[u8]) -> Seen {
+    let Ok(environment) = environment_of(pid) else { return Seen::Other };
+    if environment.split(|byte| *byte == 0).any(|entry| entry == mark) {
+        return Seen::Marked;
+    }
+    let without_memory = |size: String| size.starts_with("0 ");
+    let alive = environment.is_empty() && !fs::read_to_string(format!("/proc/{pid}/statm")).is_ok_and(without_memory);
+    if alive { Seen::Undecided } else { Seen::Other }
+}
+
+/// The environment of a process. Only what one system call reads belongs together: between two, the
+/// memory that is read may go, and what is left then looks like the end of it.
+fn environment_of(pid: i32) -> std::io::Result<Vec<u8>> {
+    let mut file = fs::File::open(format!("/proc/{pid}/environ"))?;
+    let mut environment = vec![0; ENVIRONMENT_BYTES];
+    let mut length = file.read(&mut environment)?;
+    while length == environment.len() {
+        environment.resize(2 * length, 0);
+        match file.read(&mut environment[length..])? {
+            0 => return Ok(Vec::new()),
+            more => length += more,
+        }
+    }
+    environment.truncate(length);
+    Ok(environment)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_that_becomes_another_program_all_the_time_is_ended() {
+        let directory = tempfile::tempdir().unwrap();
+        let script = directory.path().join("again");
+        fs::write(&script, "exec /bin/sh \"$0\"\n").unwrap();
+        for _ in 0..300 {
+            let id = VmId::random().unwrap();
+            let mut child = StdCommand::new("/bin/sh").arg(&script).env(MARK, id.to_string()).spawn().unwrap();
+            end_all(&id);
+            let left = !ends(&child);
+            let _ = child.kill();
+            child.wait().unwrap();
+            assert!(!left, "process {} was left", child.id());
+        }
+    }
+
+    fn ends(child: &std::process::Child) -> bool {
+        let pid = rustix::process::Pid::from_child(child);
+        let watched = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
+        let mut fds = [rustix::event::PollFd::new(&watched, rustix::event::PollFlags::IN)];
+        let patience = rustix::event::Timespec { tv_sec: 10, tv_nsec: 0 };
+        rustix::event::poll(&mut fds, Some(&patience)).unwrap() == 1
     }
 }

@@ -15,6 +15,7 @@ const FLOORS: &[(u32, &str)] = &[
     (2, "pyro-engine"),
     (2, "pyro-environment"),
     (2, "pyro-guest"),
+    (2, "pyro-network"),
     (2, "pyro-agent"),
     (3, "pyro-manager"),
     (4, "pyro-mcp"),

@@ -1,5 +1,5 @@
 //! Files done right: private directories, writes that are whole or not at all, locks that tell who
-//! is alive, append-only logs, digests that do not read holes.
+//! is alive, append-only logs, digests that do not read holes, programs found.
 //!
 //! It does not know what is stored.
 #![forbid(unsafe_code)]
@@ -8,5 +8,6 @@ pub mod digest;
 pub mod directory;
 pub mod lock;
 pub mod log;
+pub mod program;
 pub mod stamp;
 pub mod write;

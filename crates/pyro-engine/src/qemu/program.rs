@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,11 +30,7 @@ impl Program {
     /// [`ProgramError::Missing`].
     pub fn find(name: &Path, search_path: &[PathBuf]) -> Result<Self, ProgramError> {
         let missing = || ProgramError::Missing { program: name.display().to_string() };
-        let found = if name.components().count() > 1 {
-            Some(name.to_owned()).filter(|path| is_executable(path))
-        } else {
-            search_path.iter().map(|directory| directory.join(name)).find(|path| is_executable(path))
-        };
+        let found = pyro_hostfs::program::find(name, search_path);
         let path = found.ok_or_else(missing)?.canonicalize().map_err(|_| missing())?;
         let metadata = fs::metadata(&path).map_err(|_| missing())?;
         let stamp = format!("{}:{}:{}.{}", path.display(), metadata.size(), metadata.mtime(), metadata.mtime_nsec());
@@ -65,10 +61,6 @@ impl Program {
     }
 }
 
-fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
-}
-
 fn parse_version(text: &str) -> Option<String> {
     let rest = text.lines().next()?.split("version ").nth(1)?;
     let version: String = rest.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
@@ -95,6 +87,7 @@ pub(crate) fn host_processor() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn versions_are_read_and_compared_as_numbers() {

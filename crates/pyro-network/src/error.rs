@@ -1,0 +1,45 @@
+//! What can go wrong on the way out.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A guest cannot have a network, or lost it.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// `passt` is not installed.
+    #[error("{} was not found, and guests reach the network through it", program.display())]
+    Missing {
+        /// Its name or path.
+        program: PathBuf,
+    },
+    /// The host itself reaches nothing.
+    #[error("this host has no default route, neither for IPv4 nor for IPv6, so a guest would reach nothing")]
+    NoRoute,
+    /// passt ended before it answered, or did not answer.
+    #[error("passt did not come up: {why}")]
+    NotUp {
+        /// Its last words, or how it ended.
+        why: String,
+    },
+    /// passt does not answer.
+    #[error("passt did not answer within {} s", waited.as_secs())]
+    Silent {
+        /// How long it was given.
+        waited: Duration,
+    },
+    /// The host refused something on the way.
+    #[error("could not {attempt}")]
+    Host {
+        /// What was tried.
+        attempt: &'static str,
+        /// The host's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Names what was tried, for `map_err`.
+pub(crate) fn host(attempt: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
+    move |source| NetworkError::Host { attempt, source }
+}

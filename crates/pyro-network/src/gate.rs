@@ -1,0 +1,153 @@
+//! What becomes of a frame that a guest sends: a decision, and nothing else.
+
+use std::net::IpAddr;
+
+use crate::closed;
+use crate::packet::{self, Ip, Packet, TCP, UDP};
+
+/// The port of the name service.
+const DNS: u16 = 53;
+/// Neighbour discovery (RFC 4861): passt answers it itself.
+const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=136;
+
+/// A frame's fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on to passt.
+    Pass,
+    /// It is gone.
+    Drop,
+    /// It is gone, and its sender is told.
+    Refuse,
+}
+
+/// Judges a frame. `is_of_the_host` knows the host's own addresses; the gateways are passt's.
+pub fn judge(frame: &[u8], gateways: &[IpAddr], is_of_the_host: &mut dyn FnMut(IpAddr) -> bool) -> Verdict {
+    match packet::read(frame) {
+        Packet::Arp => Verdict::Pass,
+        Packet::Other => Verdict::Drop,
+        Packet::Ip(ip) if is_for_passt(&ip, gateways) => Verdict::Pass,
+        Packet::Ip(ip) if is_for_everybody(ip.destination) => Verdict::Drop,
+        Packet::Ip(ip) if closed::by_rule(ip.destination) || is_of_the_host(ip.destination) => Verdict::Refuse,
+        Packet::Ip(_) => Verdict::Pass,
+    }
+}
+
+/// What passt answers itself, or asks the host's resolver for.
+fn is_for_passt(ip: &Ip<'_>, gateways: &[IpAddr]) -> bool {
+    let discovery = ip.destination.is_ipv6() && ip.icmp_type().is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(&kind));
+    // By UDP only: older releases of passt would connect to that address for TCP.
+    let question = ip.protocol == UDP && ip.destination_port() == Some(DNS) && gateways.contains(&ip.destination);
+    discovery || question
+}
+
+/// Nobody is told of what was sent to many: a kernel sends such things by itself.
+fn is_for_everybody(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+/// Whether a refusal of the packet would reach somebody who asked (RFC 1122, 3.2.2: no error is
+/// sent about an error).
+pub fn wants_an_answer(ip: &Ip<'_>) -> bool {
+    const ECHO: u8 = 8;
+    const ECHO_V6: u8 = 128;
+    !ip.later_fragment && (matches!(ip.protocol, TCP | UDP) || matches!(ip.icmp_type(), Some(ECHO | ECHO_V6)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::packet::tests::{ipv4_frame, ipv6_frame};
+    use crate::packet::{ICMP, ICMPV6};
+    use proptest::prelude::*;
+
+    const GATEWAY: [u8; 4] = [172, 29, 100, 1];
+    const OF_THE_HOST: [u8; 4] = [192, 168, 7, 7];
+
+    fn judged(frame: &[u8]) -> Verdict {
+        let gateways = [IpAddr::from(GATEWAY), "fd70:7972:6f00::1".parse().unwrap()];
+        judge(frame, &gateways, &mut |address| address == IpAddr::from(OF_THE_HOST))
+    }
+
+    fn to_port(port: u16) -> [u8; 8] {
+        let [high, low] = port.to_be_bytes();
+        [0x30, 0x39, high, low, 0, 8, 0, 0]
+    }
+
+    #[test]
+    fn the_world_is_open_and_the_host_is_closed() {
+        let v4 = |destination| judged(&ipv4_frame(destination, TCP, &to_port(80)));
+        assert_eq!(v4([93, 184, 216, 34]), Verdict::Pass);
+        assert_eq!(v4([10, 0, 0, 1]), Verdict::Pass);
+        for closed in [[127, 0, 0, 1], [169, 254, 169, 254], OF_THE_HOST, [0, 0, 0, 0]] {
+            assert_eq!(v4(closed), Verdict::Refuse, "{closed:?}");
+        }
+        assert_eq!(v4([255; 4]), Verdict::Drop);
+        assert_eq!(v4([224, 0, 0, 251]), Verdict::Drop);
+        let v6 = |destination: &str| judged(&ipv6_frame(destination.parse().unwrap(), TCP, &to_port(80)));
+        assert_eq!(v6("2001:db8::1"), Verdict::Pass);
+        assert_eq!(v6("::1"), Verdict::Refuse);
+        assert_eq!(v6("::ffff:127.0.0.1"), Verdict::Refuse);
+        assert_eq!(v6("fe80::1"), Verdict::Refuse);
+        assert_eq!(v6("ff02::fb"), Verdict::Drop);
+    }
+
+    #[test]
+    fn passt_gets_the_questions_it_answers() {
+        assert_eq!(judged(&ipv4_frame(GATEWAY, UDP, &to_port(53))), Verdict::Pass);
+        let mut arp = ipv4_frame(GATEWAY, UDP, &to_port(53));
+        arp[12..14].copy_from_slice(&packet::ARP);
+        assert_eq!(judged(&arp), Verdict::Pass);
+        let solicitation = ipv6_frame("ff02::1:ff00:1".parse().unwrap(), ICMPV6, &[135, 0, 0, 0]);
+        assert_eq!(judged(&solicitation), Verdict::Pass);
+        let ping = ipv6_frame("ff02::1".parse().unwrap(), ICMPV6, &[128, 0, 0, 0]);
+        assert_eq!(judged(&ping), Verdict::Drop);
+        // Where the host happens to have the gateway's address, only the questions go there.
+        let of_the_host = |frame: &[u8]| judge(frame, &[IpAddr::from(GATEWAY)], &mut |_| true);
+        assert_eq!(of_the_host(&ipv4_frame(GATEWAY, UDP, &to_port(53))), Verdict::Pass);
+        assert_eq!(of_the_host(&ipv4_frame(GATEWAY, TCP, &to_port(53))), Verdict::Refuse);
+        assert_eq!(of_the_host(&ipv4_frame(GATEWAY, UDP, &to_port(54))), Verdict::Refuse);
+    }
+
+    #[test]
+    fn what_is_no_whole_packet_is_dropped() {
+        assert_eq!(judged(&[]), Verdict::Drop);
+        assert_eq!(judged(&ipv4_frame([1, 1, 1, 1], TCP, &[])[..33]), Verdict::Drop);
+        let mut tagged = ipv4_frame([1, 1, 1, 1], TCP, &to_port(80));
+        tagged[12..14].copy_from_slice(&[0x81, 0x00]);
+        assert_eq!(judged(&tagged), Verdict::Drop, "a VLAN");
+        let mut short = ipv4_frame([1, 1, 1, 1], TCP, &to_port(80));
+        short[packet::ETHERNET] = 0x44;
+        assert_eq!(judged(&short), Verdict::Drop, "a header that is too short");
+    }
+
+    #[test]
+    fn errors_are_not_answered() {
+        let asks = |frame: &[u8]| match packet::read(frame) {
+            Packet::Ip(ip) => wants_an_answer(&ip),
+            _ => panic!("no packet"),
+        };
+        assert!(asks(&ipv4_frame([1, 1, 1, 1], ICMP, &[8, 0, 0, 0])));
+        assert!(!asks(&ipv4_frame([1, 1, 1, 1], ICMP, &[3, 3, 0, 0])));
+        assert!(!asks(&ipv4_frame([1, 1, 1, 1], ICMPV6, &[8, 0, 0, 0])));
+    }
+
+    proptest! {
+        /// Whatever stands in the rest of a frame, it does not get to where it may not.
+        #[test]
+        fn nothing_passes_to_the_hosts_loopback(noise in prop::collection::vec(any::<u8>(), 54..120), last in any::<[u8; 3]>()) {
+            let mut frame = noise;
+            frame[12..14].copy_from_slice(&packet::IPV4);
+            frame[30] = 127;
+            frame[31..34].copy_from_slice(&last);
+            prop_assert_ne!(judged(&frame), Verdict::Pass);
+            frame[12..14].copy_from_slice(&packet::IPV6);
+            frame[38..54].copy_from_slice(&std::net::Ipv6Addr::LOCALHOST.octets());
+            frame[20] = TCP;
+            prop_assert_ne!(judged(&frame), Verdict::Pass);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The way out of a guest: outgoing connections by the host's own rights, and a gate before them.
+//!
+//! ```text
+//! guest ─▶ virtio-net ─▶ QEMU ──frames──▶ gate ──frames──▶ passt ──sockets──▶ the world
+//!                                          └─ what is closed ─▶ an ICMP refusal, back to the guest
+//! ```
+//!
+//! [`Way::open`] starts `passt`, which turns the guest's frames into ordinary sockets of this user:
+//! no root, no device, no bridge. passt connects to whatever address a frame names, and a guest's
+//! root can write any frame it likes, so the process that owns the machine stands in between and
+//! looks at every one ([`gate`]): nothing goes to the host itself, whatever its address, nor to
+//! another guest, nor to a cloud's metadata service.
+//!
+//! A [`Way`] is opened with its machine and closed with it. passt ends when its socket is closed,
+//! so it is not left behind whoever is killed.
+#![forbid(unsafe_code)]
+
+mod closed;
+mod error;
+mod frames;
+mod gate;
+mod host;
+mod packet;
+mod passt;
+mod plan;
+mod refusal;
+mod relay;
+mod way;
+
+pub use error::NetworkError;
+pub use host::{HostNetwork, Places};
+pub use passt::Passt;
+pub use plan::Plan;
+pub use way::Way;

@@ -1,0 +1,104 @@
+//! Frames between a guest and passt, and the gate between them.
+//!
+//! Two tasks, one for each direction, and each stops the other's sender when its own receiver is
+//! slow: nothing is kept beyond a buffer. When passt is gone, every packet of the guest is refused.
+
+use std::io;
+use std::net::IpAddr;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::closed::HostAddresses;
+use crate::gate::{Verdict, judge};
+use crate::{frames, refusal};
+
+/// Refusals on their way to the guest. More are not needed: each is one of many to the same end.
+const REFUSALS: usize = 16;
+
+/// Starts both directions. `early` is what was read from passt already.
+pub fn start(tasks: &mut JoinSet<()>, machine: UnixStream, passt: UnixStream, early: Vec<u8>, gateways: Vec<IpAddr>) {
+    let (from_machine, to_machine) = machine.into_split();
+    let (from_passt, to_passt) = passt.into_split();
+    let (refuse, refusals) = mpsc::channel(REFUSALS);
+    let gate = Gate { gateways, addresses: HostAddresses::default(), refuse };
+    tasks.spawn(async move { drop(outward(from_machine, to_passt, gate).await) });
+    tasks.spawn(async move { drop(inward(from_passt, to_machine, early, refusals).await) });
+}
+
+struct Gate {
+    gateways: Vec<IpAddr>,
+    addresses: HostAddresses,
+    refuse: mpsc::Sender<Vec<u8>>,
+}
+
+impl Gate {
+    /// Whether the frame may go on; its sender is told when not.
+    fn opens_for(&mut self, frame: &[u8]) -> bool {
+        match judge(frame, &self.gateways, &mut |address| self.addresses.hold(address)) {
+            Verdict::Pass => return true,
+            Verdict::Drop => {}
+            Verdict::Refuse => self.refuse(frame),
+        }
+        false
+    }
+
+    fn refuse(&self, frame: &[u8]) {
+        if let Some(answer) = refusal::of(frame, &self.gateways) {
+            // When there is no room, the guest has enough of them.
+            let _ = self.refuse.try_send(answer);
+        }
+    }
+}
+
+/// From the guest, until the machine ends.
+async fn outward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: Gate) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(frames::ROOM);
+    let (mut passing, mut passt_is_there) = (Vec::new(), true);
+    while from.read_buf(&mut buffer).await? > 0 {
+        let ranges = frames::split(&buffer).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let whole = ranges.last().map_or(0, |range| range.end);
+        passing.clear();
+        for range in &ranges {
+            let frame = frames::frame(&buffer, range);
+            if !passt_is_there {
+                gate.refuse(frame);
+            } else if gate.opens_for(frame) {
+                passing.extend_from_slice(&buffer[range.clone()]);
+            }
+        }
+        passt_is_there = passt_is_there && to.write_all(&passing).await.is_ok();
+        buffer.drain(..whole);
+    }
+    Ok(())
+}
+
+/// To the guest: what passt sends, and refusals, each a whole frame.
+async fn inward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    early: Vec<u8>,
+    mut refusals: mpsc::Receiver<Vec<u8>>,
+) -> io::Result<()> {
+    let mut buffer = early;
+    buffer.reserve(frames::ROOM);
+    let (mut refused, mut passt_is_there) = (Vec::new(), true);
+    loop {
+        tokio::select! {
+            read = from.read_buf(&mut buffer), if passt_is_there => passt_is_there = read.is_ok_and(|read| read > 0),
+            refusal = refusals.recv() => match refusal {
+                Some(frame) => frames::append(&mut refused, &frame),
+                None => return Ok(()), // the machine has ended
+            },
+        }
+        let ranges = frames::split(&buffer).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let whole = ranges.last().map_or(0, |range| range.end);
+        to.write_all(&buffer[..whole]).await?;
+        buffer.drain(..whole);
+        to.write_all(&refused).await?;
+        refused.clear();
+    }
+}

@@ -62,6 +62,7 @@ def config(
         "scratch": tempfile.gettempdir(),
         "pyro": program(),
         "qemu": os.environ.get("PYRO_QEMU") or None,
+        "passt": os.environ.get("PYRO_PASST") or None,
         "kvm_device": os.environ.get("PYRO_KVM_DEVICE") or None,
         "max_active_vms": max_active_vms if max_active_vms is not None else _number("PYRO_MAX_ACTIVE_VMS"),
         "journal_cap": cap << 20 if cap else None,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use pyro_protocol::ROOT_PARAMETER;
 use rustix::mount::{MountFlags, mount};
 
-use crate::{cgroup, failed, log, modules, port};
+use crate::{cgroup, failed, log, modules, network, port};
 
 const NEW_ROOT: &str = "/newroot";
 
@@ -87,28 +87,7 @@ fn furnish() -> io::Result<()> {
         }
     }
     cgroup::prepare()?;
-    loopback_up()
-}
-
-/// `ip link set lo up`, as one rtnetlink message; the kernel then gives it 127.0.0.1 and ::1.
-fn loopback_up() -> io::Result<()> {
-    use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socket_with};
-    // No protocol number: 0 is NETLINK_ROUTE.
-    const NEW_LINK: u16 = 16;
-    const REQUEST: u16 = 1;
-    const UP: u32 = 1;
-    let mut message = Vec::with_capacity(32);
-    message.extend_from_slice(&32u32.to_ne_bytes());
-    message.extend_from_slice(&NEW_LINK.to_ne_bytes());
-    message.extend_from_slice(&REQUEST.to_ne_bytes());
-    message.extend_from_slice(&[0; 8]); // sequence, port
-    message.extend_from_slice(&[0; 4]); // family, padding, type
-    message.extend_from_slice(&1i32.to_ne_bytes()); // lo is always interface 1
-    message.extend_from_slice(&UP.to_ne_bytes()); // flags
-    message.extend_from_slice(&UP.to_ne_bytes()); // which of them change
-    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
-    send(&socket, &message, SendFlags::empty()).map_err(failed("bring the loopback interface up"))?;
-    Ok(())
+    network::loopback_up()
 }
 
 /// Room for many descriptors, as an init system gives: programs may raise their own limit.

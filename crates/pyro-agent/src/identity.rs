@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 
 use pyro_protocol::message::Identity;
 
-use crate::failed;
+use crate::{failed, network};
 
 /// Takes the identity. Nothing runs in the machine before this is done.
 pub fn take(identity: &Identity) -> io::Result<()> {
@@ -26,7 +26,7 @@ pub fn take(identity: &Identity) -> io::Result<()> {
     if !identity.machine_id.is_empty() {
         write_in_place("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
     }
-    Ok(())
+    identity.network.as_ref().map_or(Ok(()), network::configure)
 }
 
 /// Writes over what is there. Emptying the file first would make the file system write its blocks

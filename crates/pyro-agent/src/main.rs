@@ -16,6 +16,7 @@ mod cgroup;
 mod command;
 mod identity;
 mod modules;
+mod network;
 mod pipes;
 mod port;
 mod server;

@@ -50,6 +50,9 @@ fn config() -> Config {
     if let Some(qemu) = path("PYRO_QEMU") {
         config.qemu = qemu;
     }
+    if let Some(passt) = path("PYRO_PASST") {
+        config.passt = passt;
+    }
     if let Some(limit) = env::var_os("PYRO_MAX_ACTIVE_VMS").filter(|value| !value.is_empty()) {
         config.max_active_vms = Some(whole_number("PYRO_MAX_ACTIVE_VMS", &limit));
     }

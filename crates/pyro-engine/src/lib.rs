@@ -20,7 +20,12 @@ pub use accelerator::{Accelerator, KvmDevice};
 pub use error::{Death, ProgramError, SaveError, StartError};
 pub use spec::{BootSpec, Disk, DiskLayer, Layering, MachineSpec, MemoryFile, MemoryMode, RestoreSpec};
 
+/// The address of every machine's network device. Locally administered; each has its network to
+/// itself.
+pub const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x70, 0x79, 0x72];
+
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::Pin;
 
@@ -55,6 +60,10 @@ pub trait Machine: Send {
 
     /// The layers of confinement that are in force around the machine's process, by name.
     fn layers(&self) -> &'static [&'static str];
+
+    /// Connects the machine's network device to a wire, a stream socket of frames (each with its
+    /// length before it, in four bytes, big-endian), and sets its link up. Once for each machine.
+    fn connect(&mut self, wire: OwnedFd) -> BoxFuture<'_, Result<(), StartError>>;
 
     /// Stops the machine and writes its state, all but the memory that lives in a shared file, to
     /// `state`. The machine stands still afterwards and can only be halted.

@@ -16,7 +16,10 @@ mod link;
 
 pub use command::{Command, Exit, OutputEvent, Running, StdinWriter};
 pub use error::{GuestError, Refusal};
-pub use pyro_protocol::{GENERATION, ROOT_PARAMETER, message::Identity};
+pub use pyro_protocol::{
+    GENERATION, ROOT_PARAMETER,
+    message::{Identity, Network},
+};
 
 use pyro_protocol::frame::StreamId;
 use pyro_protocol::message::{Event, Freeze, Hello, Request, Shutdown, Unpack};

@@ -15,6 +15,8 @@ pub struct Config {
     pub scratch: PathBuf,
     /// QEMU's name, looked up in `search_path`, or its path.
     pub qemu: PathBuf,
+    /// passt's name, looked up in `search_path`, or its path.
+    pub passt: PathBuf,
     /// The KVM device.
     pub kvm_device: PathBuf,
     /// How many VMs and tasks may live at once; by default what the host's memory bears.
@@ -49,6 +51,7 @@ impl Config {
             search_path,
             scratch: "/tmp".into(),
             qemu: "qemu-system-x86_64".into(),
+            passt: "passt".into(),
             kvm_device: "/dev/kvm".into(),
             max_active_vms: None,
             journal_cap: JOURNAL_CAP,

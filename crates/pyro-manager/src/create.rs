@@ -15,7 +15,7 @@ use crate::clock::now;
 use crate::error::Unavailable;
 use crate::limits::HostCompat;
 use crate::registry::{Kind, Known, Record, State};
-use crate::run::{RunEvent, check_network, millis};
+use crate::run::{RunEvent, millis};
 use crate::supervisor::launch::launch;
 use crate::vm::VmId;
 use crate::{Error, Pyro, VmOptions};
@@ -47,7 +47,7 @@ impl Pyro {
         request: CreateRequest,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
-        check_network(request.options.network)?;
+        self.connection(request.options.network)?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {

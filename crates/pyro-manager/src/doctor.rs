@@ -10,9 +10,11 @@ use std::path::Path;
 use pyro_engine::qemu::{MINIMUM_VERSION, Program};
 use pyro_engine::{KvmDevice, ProgramError};
 use pyro_environment::{CATALOG, PLATFORM};
+use pyro_network::{HostNetwork, Passt, Places};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::limits::NetworkPolicy;
 use crate::{Accelerator, Error, Pyro};
 
 /// How far to look.
@@ -97,19 +99,22 @@ impl Pyro {
     /// Looks at everything.
     pub async fn doctor(&self, depth: Depth) -> DoctorReport {
         let deep = if depth == Depth::Deep { Some(self.deep_check().await) } else { None };
+        let passt = if depth == Depth::Deep { Some(self.deep_network_check().await) } else { None };
         let kvm = self.kvm_report();
+        let (networking, network) = self.networking();
         let mut checks = vec![
             platform_check(),
             self.qemu_check(),
             kvm_check(&kvm),
             self.build_tools_check(),
-            self.passt_check(),
+            network,
             directory_check(DATA_DIRECTORY, &self.config.data, "set PYRO_HOME"),
             directory_check("cache_directory", &self.config.cache, "set PYRO_ENVIRONMENT_CACHE_DIR"),
             memory_check(),
             self.environments_check(),
         ];
         checks.extend(deep);
+        checks.extend(passt);
         let issues = checks
             .iter()
             .filter(|check| check.status == CheckStatus::Fail)
@@ -119,7 +124,7 @@ impl Pyro {
             platform: platform(),
             runtime_ok: issues.is_empty(),
             issues,
-            networking: json!({"available": false, "reason": "networks for guests are not part of this release"}),
+            networking,
             runtime: self.runtime(),
             kvm,
             checks,
@@ -187,12 +192,49 @@ impl Pyro {
         if installed { Check::warn("build_tools", detail, fix) } else { Check::fail("build_tools", detail, fix) }
     }
 
-    fn passt_check(&self) -> Check {
-        match self.find("passt") {
-            Some(path) => Check::pass("passt", format!("at {path}")),
-            None => {
-                Check::warn("passt", "not found; guests will have no network".into(), "apt-get install passt".into())
+    /// Networks for guests: what there is, and the check of it.
+    fn networking(&self) -> (Value, Check) {
+        let host = HostNetwork::look(&Places::default());
+        let passt = Passt::find(&self.config.passt, &self.config.search_path);
+        let version = passt.as_ref().ok().and_then(Passt::version);
+        let connection = self.connection(NetworkPolicy::Egress);
+        let (reason, fix) = match &connection {
+            Ok(_) => (None, None),
+            Err(error) => (Some(error.failure().error), error.hint()),
+        };
+        let dns_servers = connection.ok().flatten().map(|connection| connection.addresses().dns_servers);
+        let path = passt.ok().map(|passt| passt.path);
+        let check = match (&reason, &path) {
+            (None, Some(path)) => {
+                let families = [(host.ipv4, "IPv4"), (host.ipv6, "IPv6")];
+                let families: Vec<&str> = families.iter().filter(|(has, _)| *has).map(|(_, name)| *name).collect();
+                let detail = format!("passt at {}; guests reach {}", path.display(), families.join(" and "));
+                Check::pass("network", detail)
             }
+            (reason, _) => {
+                let detail = format!("{}; guests have no network", reason.as_deref().unwrap_or_default());
+                Check::warn("network", detail, fix.clone().unwrap_or_default())
+            }
+        };
+        let report = json!({
+            "available": reason.is_none(), "path": "passt", "passt": path, "version": version,
+            "ipv4": host.ipv4, "ipv6": host.ipv6, "dns_servers": dns_servers, "reason": reason, "fix": fix,
+        });
+        (report, check)
+    }
+
+    /// Lets passt come up.
+    async fn deep_network_check(&self) -> Check {
+        let tried = async {
+            let Some(connection) = self.connection(NetworkPolicy::Egress)? else { return Ok(()) };
+            let (mut way, _wire) = connection.open()?;
+            let up = way.ready().await;
+            way.close().await;
+            Ok::<(), Error>(up?)
+        };
+        match tried.await {
+            Ok(()) => Check::pass("passt", "it came up and answered".into()),
+            Err(error) => Check::warn("passt", error.failure().error, error.hint().unwrap_or_default()),
         }
     }
 

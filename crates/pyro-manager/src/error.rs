@@ -14,6 +14,7 @@ use std::time::Duration;
 use pyro_engine::{Death, ProgramError, SaveError, StartError};
 use pyro_environment::EnvironmentError;
 use pyro_guest::{GuestError, Refusal};
+use pyro_network::NetworkError;
 use serde::{Deserialize, Serialize};
 
 /// An operation of the manager failed.
@@ -35,12 +36,9 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// Something this release does not do.
-    #[error("{what} is not part of this release")]
-    NotInThisRelease {
-        /// What.
-        what: &'static str,
-    },
+    /// A guest cannot have a network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
     /// The environment cannot be had.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
@@ -141,7 +139,7 @@ impl Error {
         match self {
             Self::OutOfRange { .. } => "out_of_range",
             Self::InvalidArgument { .. } => "invalid_argument",
-            Self::NotInThisRelease { .. } => "not_in_this_release",
+            Self::Network(error) => network_code(error),
             Self::Environment(error) => environment_code(error),
             Self::Engine(ProgramError::Missing { .. })
             | Self::Start(StartError::Program(ProgramError::Missing { .. })) => "qemu_missing",
@@ -212,7 +210,11 @@ impl Error {
             }
             "journal_unusable" => "delete the task, or look at the file it names",
             "supervisor_failed" => "`pyro doctor` says what is missing; the next command removes what is left",
-            "not_in_this_release" => "leave the option out",
+            "passt_missing" => "install passt (on Debian and Ubuntu: apt-get install passt), or leave the network out",
+            "no_route" => "connect this host, or leave the network out; `ip route` shows its routes",
+            "network_failed" => {
+                "start `passt --foreground` by hand to see what is in its way (often: user namespaces are forbidden)"
+            }
             _ => return None,
         };
         Some(hint.to_owned())
@@ -265,6 +267,15 @@ fn environment_code(error: &EnvironmentError) -> &str {
         EnvironmentError::Tool { .. } | EnvironmentError::Kernel { .. } => "pull_failed",
         EnvironmentError::NoSpace { .. } => "no_space",
         EnvironmentError::Host { .. } => "host_refused",
+    }
+}
+
+fn network_code(error: &NetworkError) -> &'static str {
+    match error {
+        NetworkError::Missing { .. } => "passt_missing",
+        NetworkError::NoRoute => "no_route",
+        NetworkError::NotUp { .. } | NetworkError::Silent { .. } => "network_failed",
+        NetworkError::Host { .. } => "host_refused",
     }
 }
 

@@ -25,6 +25,7 @@ mod host_compat;
 mod journal;
 mod limits;
 mod machines;
+mod network;
 mod output;
 mod payload;
 mod registry;
@@ -48,6 +49,7 @@ pub use error::{Error, Failure};
 pub use exec::ExecRequest;
 pub use journal::Stream;
 pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
+pub use network::Addresses;
 pub use output::PAYLOAD_CAP;
 pub use payload::{
     CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand, LifeRecord,

@@ -7,20 +7,24 @@
 //! remove:  machine ended, directory gone; also when anything above failed or the caller gave up
 //! ```
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pyro_engine::{Death, Machine};
 use pyro_guest::{Command, Exit, Guest, GuestError, OutputEvent};
+use pyro_network::Way;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::environments::EnvironmentProgress;
 use crate::execution::Execution;
-use crate::limits::{HostCompat, NetworkPolicy};
+use crate::limits::HostCompat;
+use crate::network::lost;
 use crate::output::{Capture, Captured};
 use crate::payload::{Cleanup, GUEST_AGENT, Isolation, RunRecord, StartMode, Timings, WORKSPACE};
+use crate::session::Live;
 use crate::{Error, Pyro, Session, VmOptions, host_compat, shell};
 
 /// The guest enforces a command's time limit; this long after it, the machine is ended instead.
@@ -105,7 +109,7 @@ impl Pyro {
     /// [`Error`]; then the command was not run, or how it ended is unknown and the error says so.
     /// In every case nothing of the machine is left.
     pub async fn run(&self, request: RunRequest, io: RunIo) -> Result<RunRecord, Error> {
-        check(&request)?;
+        check_command(&request.command)?;
         let cancel = io.cancel.clone();
         let began = Instant::now();
         let session = tokio::select! {
@@ -127,12 +131,21 @@ impl Session {
     async fn execute(mut self, request: RunRequest, io: RunIo, began: Instant) -> Result<RunRecord, Error> {
         let created = self.created;
         let start = began.elapsed().saturating_sub(created);
-        let running = command(&self.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
+        let running =
+            command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
         let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
-            Ok(()) => execute(Execution::Guest(running), Some(&mut *self.machine), request.timeout, io).await,
+            Ok(()) => {
+                let Live { machine, way, .. } = &mut self.live;
+                let events = io.events.clone();
+                let command = execute(Execution::Guest(running), Some(&mut **machine), request.timeout, io);
+                tokio::select! {
+                    executed = command => executed,
+                    never = tell_of_loss(way, events) => match never {},
+                }
+            }
             Err(error) => Err(error),
         };
-        let (accelerator, layers) = (self.machine.accelerator(), self.machine.layers());
+        let (accelerator, layers) = (self.live.machine.accelerator(), self.live.machine.layers());
         let (vm_id, version, mode) = (self.id.to_string(), self.installed.entry.version, self.mode);
         self.end().await?;
         let boundary = accelerator.name().to_owned();
@@ -149,6 +162,14 @@ impl Session {
         };
         Ok(record(request.environment, request.command, how, executed?))
     }
+}
+
+/// The command goes on when its machine has lost its network, and the caller is told.
+async fn tell_of_loss(way: &mut Option<Way>, events: mpsc::Sender<RunEvent>) -> Infallible {
+    let why = lost(way).await;
+    let _ = tell(&events, RunEvent::Notice(why)).await;
+    drop(events);
+    std::future::pending().await
 }
 
 /// How a command was run, for its record.
@@ -191,11 +212,6 @@ pub(crate) fn record(environment: String, command: String, how: How, executed: E
     }
 }
 
-fn check(request: &RunRequest) -> Result<(), Error> {
-    check_command(&request.command)?;
-    check_network(request.options.network)
-}
-
 /// A command must be something that can be run.
 pub(crate) fn check_command(command: &str) -> Result<(), Error> {
     if command.trim().is_empty() {
@@ -212,14 +228,6 @@ pub(crate) fn check_command(command: &str) -> Result<(), Error> {
         return Err(Error::InvalidArgument { problem: "the command has a zero byte in it".into() });
     }
     Ok(())
-}
-
-/// The network is not part of this release.
-pub(crate) fn check_network(network: NetworkPolicy) -> Result<(), Error> {
-    match network {
-        NetworkPolicy::Off => Ok(()),
-        NetworkPolicy::Egress => Err(Error::NotInThisRelease { what: "a network for guests (--network)" }),
-    }
 }
 
 /// What came of a command.

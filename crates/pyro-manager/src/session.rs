@@ -7,15 +7,18 @@
 //! The caller's process owns the machine: no daemon, no supervisor. When that process dies, the
 //! kernel kills the machine, and the next command removes the directory.
 
+use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pyro_engine::{Accelerator, BootSpec, Death, Machine};
+use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec};
 use pyro_environment::{EnvironmentError, Installed};
 use pyro_guest::{Guest, Identity};
+use pyro_network::Way;
 use tokio::sync::mpsc;
 
 use crate::environments::EnvironmentProgress;
+use crate::network::Connection;
 use crate::payload::StartMode;
 use crate::run::{Phase, RunEvent, tell};
 use crate::template::{Base, Lookup};
@@ -30,32 +33,53 @@ const RESTORE_LIMIT: Duration = Duration::from_secs(30);
 pub struct Session {
     pub(crate) id: VmId,
     pub(crate) installed: Installed,
-    pub(crate) machine: Box<dyn Machine>,
-    pub(crate) guest: Guest,
+    pub(crate) live: Live,
     pub(crate) mode: StartMode,
     pub(crate) created: Duration,
     // Last, so that the machine is ended before its files go.
     directory: VmDirectory,
 }
 
+/// A machine whose guest answers. Dropping it ends it.
+pub(crate) struct Live {
+    pub machine: Box<dyn Machine>,
+    pub guest: Guest,
+    /// Its network. One that has ended still tells the guest so.
+    pub way: Option<Way>,
+    /// Its owner knows that the network has ended.
+    pub loss_told: bool,
+}
+
 /// Where a machine is started.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
     pub id: &'a VmId,
     pub directory: &'a Path,
     pub base: Base,
+    /// The network it gets.
+    pub connection: Option<&'a Connection>,
+}
+
+impl Live {
+    /// Ends it, and waits until it is gone.
+    pub async fn end(self) {
+        self.machine.halt().await;
+        if let Some(way) = self.way {
+            way.close().await;
+        }
+    }
 }
 
 impl Session {
     /// The way to the guest.
     #[must_use]
     pub fn guest(&self) -> &Guest {
-        &self.guest
+        &self.live.guest
     }
 
     /// Resolves when the machine has ended by itself.
     pub async fn died(&mut self) -> Death {
-        self.machine.died().await
+        self.live.machine.died().await
     }
 
     /// Ends the machine and removes everything of it.
@@ -63,7 +87,7 @@ impl Session {
     /// # Errors
     /// [`Error::Host`] when something could not be removed.
     pub async fn end(self) -> Result<(), Error> {
-        self.machine.halt().await;
+        self.live.end().await;
         self.directory.remove()
     }
 }
@@ -81,6 +105,7 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Session, Error> {
         let began = Instant::now();
+        let connection = self.connection(options.network)?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
@@ -88,14 +113,15 @@ impl Pyro {
         let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size))?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
-        let place = Place { id: &id, directory: directory.path(), base: Base::Templates };
+        let place =
+            Place { id: &id, directory: directory.path(), base: Base::Templates, connection: connection.as_ref() };
         let started = self.start(&installed, accelerator, options.size, place, events).await;
         // A QEMU that is too old fails in many ways; its version is the reason to tell.
-        let (machine, guest, mode) = started.map_err(|error| match self.check_engine() {
+        let (live, mode) = started.map_err(|error| match self.check_engine() {
             Err(reason) if error.means_no_guest() => reason,
             _ => error,
         })?;
-        Ok(Session { id, installed, machine, guest, mode, created, directory })
+        Ok(Session { id, installed, live, mode, created, directory })
     }
 
     /// The environment, pulled when it is not installed, and made again when it is damaged.
@@ -128,15 +154,15 @@ impl Pyro {
         size: MachineSize,
         place: Place<'_>,
         events: &mpsc::Sender<RunEvent>,
-    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+    ) -> Result<(Live, StartMode), Error> {
         let key = self.template_key(installed, accelerator, size)?;
         let mut mode = StartMode::Template;
         for _ in 0..3 {
             let problem = match self.find_template(installed, &key).await? {
                 Lookup::Found(template) => {
                     let spec = template.restore_spec(place.id, place.directory, place.base)?;
-                    match self.restore(spec, place.id).await {
-                        Ok((machine, guest)) => return Ok((machine, guest, mode)),
+                    match self.restore(spec, place.id, place.connection).await {
+                        Ok(live) => return Ok((live, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
                         Err(error @ (Error::Start(_) | Error::DiedEarly { .. } | Error::GuestNotUp { .. })) => {
                             let failure = error.failure().error;
@@ -168,33 +194,44 @@ impl Pyro {
     }
 
     /// Restores a machine and gives it its identity. No command was sent when this fails.
-    pub(crate) async fn restore(
-        &self,
-        spec: pyro_engine::RestoreSpec,
-        id: &VmId,
-    ) -> Result<(Box<dyn Machine>, Guest), Error> {
-        let machine = in_time(self.engine.restore(spec), RESTORE_LIMIT).await?;
-        self.greet(machine, id, RESTORE_LIMIT).await
+    async fn restore(&self, spec: RestoreSpec, id: &VmId, connection: Option<&Connection>) -> Result<Live, Error> {
+        let started = in_time(self.engine.restore(spec), RESTORE_LIMIT);
+        self.greet(started, id, connection, RESTORE_LIMIT).await
     }
 
     /// The same for a machine that is booted from its own disk.
-    pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId) -> Result<(Box<dyn Machine>, Guest), Error> {
-        let machine = in_time(self.engine.boot(spec), BOOT_LIMIT).await?;
-        self.greet(machine, id, BOOT_LIMIT).await
+    pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId, connection: Option<&Connection>) -> Result<Live, Error> {
+        let started = in_time(self.engine.boot(spec), BOOT_LIMIT);
+        self.greet(started, id, connection, BOOT_LIMIT).await
     }
 
+    /// passt comes up while the machine does.
     async fn greet(
         &self,
-        mut machine: Box<dyn Machine>,
+        started: impl Future<Output = Result<Box<dyn Machine>, Error>>,
         id: &VmId,
+        connection: Option<&Connection>,
         limit: Duration,
-    ) -> Result<(Box<dyn Machine>, Guest), Error> {
+    ) -> Result<Live, Error> {
+        let opened = connection.map(Connection::open).transpose()?;
+        let mut machine = started.await?;
+        let mut way = None;
+        if let Some((opened, wire)) = opened {
+            machine.connect(wire).await.map_err(Error::Start)?;
+            way = Some(opened);
+        }
         let guest = attach(&mut *machine);
-        guest.introduce(identity(id)?);
-        match await_guest(&mut *machine, guest.ready(), limit).await {
-            Ok(()) => Ok((machine, guest)),
+        guest.introduce(Identity { network: connection.map(Connection::for_the_guest), ..identity(id)? });
+        let answered = await_guest(&mut *machine, guest.ready(), limit).await;
+        let answered = match (answered, &mut way) {
+            (Ok(()), Some(way)) => way.ready().await.map_err(Error::from),
+            (answered, _) => answered,
+        };
+        let live = Live { machine, guest, way, loss_told: false };
+        match answered {
+            Ok(()) => Ok(live),
             Err(error) => {
-                machine.halt().await;
+                live.end().await;
                 Err(error)
             }
         }
@@ -209,5 +246,6 @@ pub(crate) fn identity(id: &VmId) -> Result<Identity, Error> {
         entropy: random_bytes::<64>()?.to_vec(),
         host_name: id.to_string(),
         machine_id: hex(&random_bytes::<16>()?),
+        network: None,
     })
 }

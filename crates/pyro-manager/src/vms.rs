@@ -95,11 +95,17 @@ impl Pyro {
     /// [`Error`], when there is no such VM.
     pub async fn network_info_vm(&self, vm_id: &str) -> Result<NetworkInfo, Error> {
         let record = self.record_of(Kind::Vm, vm_id).await?;
+        let reason = match (record.network, &record.addresses) {
+            (false, _) => Some("network is disabled".to_owned()),
+            (true, Some(_)) => None,
+            (true, None) => Some(record.last_error.unwrap_or_else(|| "the VM is not started".into())),
+        };
         Ok(NetworkInfo {
             vm_id: record.id.to_string(),
-            network_enabled: false,
-            outbound_connectivity_expected: false,
-            reason: Some("network is disabled".into()),
+            network_enabled: record.network,
+            outbound_connectivity_expected: record.addresses.is_some(),
+            addresses: record.addresses,
+            reason,
         })
     }
 

@@ -122,7 +122,8 @@ const TOOLS: &[Short] = &[
         description: "Show whether a VM has a network, and its addresses.",
         effect: Effect::Reads,
         input: "vm_id:string",
-        output: "vm_id:string network_enabled:boolean outbound_connectivity_expected:boolean",
+        output: "vm_id:string network_enabled:boolean outbound_connectivity_expected:boolean guest_ip?:string \
+                 gateway_ip?:string subnet_cidr?:string mac_address?:string dns_servers?:array reason?:string",
     },
     Short {
         name: "vm_reap_expired",

@@ -63,10 +63,10 @@ impl HostAddresses {
     /// Whether the address is one of the host's own now, or broadcasts.
     pub fn hold(&mut self, address: IpAddr) -> bool {
         let now = Instant::now();
-        if let Some((answer, since)) = self.said.get(&address) {
-            if now.duration_since(*since) < HOLDS {
-                return *answer;
-            }
+        if let Some((answer, since)) = self.said.get(&address)
+            && now.duration_since(*since) < HOLDS
+        {
+            return *answer;
         }
         if self.said.len() >= KEPT {
             self.said.clear();

@@ -112,6 +112,26 @@ pub struct Identity {
     /// Content of `/etc/machine-id`: 32 lower-case hex digits; empty leaves it alone.
     #[prost(string, tag = "4")]
     pub machine_id: String,
+    /// Its network; none where it has none.
+    #[prost(message, optional, tag = "5")]
+    pub network: Option<Network>,
+}
+
+/// How the machine's network device is configured. Its link is up, or about to be.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Network {
+    /// Addresses with the length of their prefix, for example `172.29.100.2/30`; one of a family.
+    #[prost(string, repeated, tag = "1")]
+    pub addresses: Vec<String>,
+    /// Where everything else is sent, one of a family.
+    #[prost(string, repeated, tag = "2")]
+    pub gateways: Vec<String>,
+    /// Bytes of a packet at most.
+    #[prost(uint32, tag = "3")]
+    pub mtu: u32,
+    /// Content of `/etc/resolv.conf`.
+    #[prost(string, tag = "4")]
+    pub resolver_file: String,
 }
 
 /// Request without arguments.

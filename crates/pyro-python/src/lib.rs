@@ -57,6 +57,7 @@ struct ConfigForm {
     /// The program `pyro`, which supervises VMs and tasks.
     pyro: String,
     qemu: Option<String>,
+    passt: Option<String>,
     kvm_device: Option<String>,
     max_active_vms: Option<usize>,
     journal_cap: Option<u64>,
@@ -79,6 +80,9 @@ impl Native {
         config.scratch = form.scratch.into();
         config.supervisor.program = form.pyro.into();
         config.max_active_vms = form.max_active_vms;
+        if let Some(passt) = form.passt {
+            config.passt = passt.into();
+        }
         if let Some(qemu) = form.qemu {
             config.qemu = qemu.into();
         }

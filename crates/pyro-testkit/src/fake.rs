@@ -1,6 +1,7 @@
 //! An engine without machines.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -138,6 +139,7 @@ impl FakeEngine {
             kill,
             killed,
             counts: self.counts.clone(),
+            wire: None,
         }))
     }
 }
@@ -183,6 +185,7 @@ struct FakeMachine {
     kill: Arc<watch::Sender<bool>>,
     killed: watch::Receiver<bool>,
     counts: Arc<Counts>,
+    wire: Option<OwnedFd>,
 }
 
 impl Machine for FakeMachine {
@@ -196,6 +199,11 @@ impl Machine for FakeMachine {
 
     fn layers(&self) -> &'static [&'static str] {
         &[]
+    }
+
+    fn connect(&mut self, wire: OwnedFd) -> BoxFuture<'_, Result<(), StartError>> {
+        self.wire = Some(wire);
+        Box::pin(async { Ok(()) })
     }
 
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {

@@ -23,8 +23,10 @@ pub const CONSOLE_LOG: &str = "console.log";
 
 /// The guest's port name; the agent looks for it.
 const PORT_NAME: &str = "org.pyro.agent.0";
-/// Locally administered; every machine has its network to itself.
-const MAC_ADDRESS: &str = "52:54:00:70:79:72";
+/// The hub that the network device ends in. A hub with one port leads nowhere.
+pub const HUB: i32 = 0;
+/// The back end of the network device, by whose name its link is set.
+pub const NETWORK_DEVICE: &str = "net0";
 
 /// What QEMU is told about the processor.
 pub fn processor(accelerator: Accelerator) -> &'static str {
@@ -49,8 +51,8 @@ pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, S
     for (number, disk) in spec.disks.iter().enumerate() {
         add_disk(&mut words, number, disk)?;
     }
-    words.json("-netdev", &json!({"type": "hubport", "id": "net0", "hubid": 0}));
-    words.json("-device", &json!({"driver": "virtio-net-device", "netdev": "net0", "mac": MAC_ADDRESS}));
+    words.json("-netdev", &json!({"type": "hubport", "id": NETWORK_DEVICE, "hubid": HUB}));
+    words.json("-device", &json!({"driver": "virtio-net-device", "netdev": NETWORK_DEVICE, "mac": crate::MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":")}));
     match start {
         Start::Boot { kernel, initramfs, parameters } => {
             words.pair("-kernel", text(kernel)?).pair("-initrd", text(initramfs)?);

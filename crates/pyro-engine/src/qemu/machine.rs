@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 
-use super::arguments::{CONSOLE_LOG, QMP_DESCRIPTOR, arguments};
+use super::arguments::{CONSOLE_LOG, HUB, NETWORK_DEVICE, QMP_DESCRIPTOR, arguments};
 use super::qmp::{Qmp, QmpError, Request};
 use super::{Program, Start};
 use crate::{Accelerator, BoxFuture, Death, Machine, MachineSpec, SaveError, StartError};
@@ -55,7 +55,7 @@ impl QemuMachine {
     }
 
     async fn bring_up(&mut self, start: &Start<'_>) -> Result<(), QmpError> {
-        let no_link: Request = ("set_link", json!({"name": "net0", "up": false}));
+        let no_link: Request = ("set_link", json!({"name": NETWORK_DEVICE, "up": false}));
         match start {
             Start::Boot { .. } => {
                 self.qmp.ask(&[("qmp_capabilities", Value::Null), no_link]).await?;
@@ -71,6 +71,16 @@ impl QemuMachine {
                 self.qmp.event(&["RESUME"]).await?;
             }
         }
+        Ok(())
+    }
+
+    /// The machine's network device ends in a hub: a second port of it leads to the wire.
+    async fn plug_in(&mut self, wire: &OwnedFd) -> Result<(), QmpError> {
+        self.qmp.give("wire", wire).await?;
+        let stream = json!({"type": "stream", "id": "wire", "server": false, "addr": {"type": "fd", "str": "wire"}});
+        let port = json!({"type": "hubport", "id": "out", "hubid": HUB, "netdev": "wire"});
+        let link = json!({"name": NETWORK_DEVICE, "up": true});
+        self.qmp.ask(&[("netdev_add", stream), ("netdev_add", port), ("set_link", link)]).await?;
         Ok(())
     }
 
@@ -115,6 +125,16 @@ impl Machine for QemuMachine {
     fn layers(&self) -> &'static [&'static str] {
         // QEMU refuses to start where it cannot install the filter it was asked for.
         &["seccomp"]
+    }
+
+    fn connect(&mut self, wire: OwnedFd) -> BoxFuture<'_, Result<(), StartError>> {
+        Box::pin(async move {
+            match self.plug_in(&wire).await {
+                Ok(()) => Ok(()),
+                Err(QmpError::Refused { command, message }) => Err(StartError::Refused { command, message }),
+                Err(QmpError::Gone | QmpError::Nonsense) => Err(StartError::Died { death: self.died().await }),
+            }
+        })
     }
 
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {

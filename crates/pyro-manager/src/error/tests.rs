@@ -1,5 +1,6 @@
 use super::*;
 use crate::registry::{Ended, Kind};
+use pyro_network::NetworkError;
 
 /// One of every kind of error a user can meet.
 fn every_error() -> Vec<Error> {
@@ -20,7 +21,10 @@ fn every_error() -> Vec<Error> {
     vec![
         Error::OutOfRange { field: "mem_mib", value: "1".into(), bounds: "256 to 32768".into() },
         Error::InvalidArgument { problem: "there is no command".into() },
-        Error::NotInThisRelease { what: "--network" },
+        Error::Network(NetworkError::Missing { program: "passt".into() }),
+        Error::Network(NetworkError::NoRoute),
+        Error::Network(NetworkError::NotUp { why: "no namespaces".into() }),
+        Error::Network(NetworkError::Silent { waited: Duration::from_secs(10) }),
         EnvironmentError::Unknown { name: "x".into(), known: vec!["debian:12"] }.into(),
         EnvironmentError::NotInstalled { name: "debian:12".into() }.into(),
         EnvironmentError::NoSpace { name: "debian:12".into(), path: "/c".into(), available_mib: 1, needed_mib: 1600 }

@@ -1,11 +1,13 @@
 //! Payloads of VMs and tasks.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::WORKSPACE;
+use crate::network::Addresses;
 use crate::registry::{Kind, Record};
 
 /// A VM.
@@ -58,7 +60,7 @@ pub struct LifeRecord {
     /// Whether the host may stand in for its guest.
     pub allow_host_compat: bool,
     /// Its address, where it has one.
-    pub guest_ip: Option<String>,
+    pub guest_ip: Option<IpAddr>,
     /// Always null: no host device is made.
     pub tap_name: Option<String>,
     /// `pending`, `guest_agent` or `host_compat`.
@@ -264,6 +266,9 @@ pub struct NetworkInfo {
     pub vm_id: String,
     /// Whether it has one.
     pub network_enabled: bool,
+    /// Its addresses, while it has them.
+    #[serde(flatten)]
+    pub addresses: Option<Addresses>,
     /// Whether connections to the outside can be expected to work.
     pub outbound_connectivity_expected: bool,
     /// Why not.
@@ -294,7 +299,7 @@ impl LifeRecord {
             state: record.state.word(),
             network_enabled: record.network,
             allow_host_compat: record.allow_host_compat,
-            guest_ip: None,
+            guest_ip: record.addresses.as_ref().map(|addresses| addresses.guest_ip),
             tap_name: None,
             execution_mode: record.execution_mode.clone(),
             metadata,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::error::host;
 use crate::limits::{HostCompat, MachineSize, NetworkPolicy, VmOptions};
+use crate::network::Addresses;
 use crate::vm::VmId;
 
 /// The record's file in its directory.
@@ -64,6 +65,9 @@ pub struct Record {
     pub created_at: f64,
     pub expires_at: f64,
     pub network: bool,
+    /// The addresses it has; none while it reaches nothing.
+    #[serde(default)]
+    pub addresses: Option<Addresses>,
     pub allow_host_compat: bool,
     /// `pending` until the first start.
     pub execution_mode: String,
@@ -137,6 +141,7 @@ impl Record {
             created_at: now,
             expires_at: now + options.ttl.as_secs_f64(),
             network: options.network == NetworkPolicy::Egress,
+            addresses: None,
             allow_host_compat: options.host_compat == HostCompat::Allowed,
             execution_mode: "pending".into(),
             accelerator: None,
@@ -154,6 +159,10 @@ impl Record {
 
     pub fn size(&self) -> MachineSize {
         MachineSize::new(i64::from(self.vcpu_count), i64::from(self.mem_mib)).unwrap_or_default()
+    }
+
+    pub fn network_policy(&self) -> NetworkPolicy {
+        if self.network { NetworkPolicy::Egress } else { NetworkPolicy::Off }
     }
 
     pub fn is_expired(&self, now: f64) -> bool {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::command::{Commands, Joined};
-use super::start::Workspace;
+use super::start::{News, Workspace};
 use super::wire::ExecRequest;
 use crate::clock::{Timer, now};
 use crate::error::{Unavailable, host};
@@ -76,7 +76,10 @@ impl Actor {
                 biased;
                 () = self.timer.rung() => return End::Remove(Ended::Expired, None),
                 _ = terminate.recv() => return End::StepDown,
-                death = self.workspace.died() => self.machine_died(&death).await,
+                news = self.workspace.news() => match news {
+                    News::Died(death) => self.machine_died(&death).await,
+                    News::NetworkLost(why) => self.network_lost(why).await,
+                },
                 () = self.commands.collect() => {}
                 letter = self.letters.recv() => {
                     let letter = letter.expect("the actor holds a sender itself");
@@ -104,7 +107,7 @@ impl Actor {
             Letter::LastCommandEnded => return Some(End::Remove(Ended::Deleted, None)),
             Letter::Trouble { what } => {
                 let console = match &self.workspace {
-                    Workspace::Guest { machine, .. } => machine.console_tail(),
+                    Workspace::Guest(live) => live.machine.console_tail(),
                     _ => return None,
                 };
                 let death = Death { status: String::new(), complaints: vec![what], console };
@@ -199,7 +202,7 @@ impl Actor {
             self.commands.cancel_all("its machine was stopped");
             self.workspace.shut_down(&self.record.id).await;
             self.commands.ended().await;
-            self.record.state = State::Stopped;
+            (self.record.state, self.record.addresses, self.record.last_error) = (State::Stopped, None, None);
             self.machines.leave_place(&self.record.id);
             self.save().await?;
         }
@@ -223,12 +226,17 @@ impl Actor {
     async fn machine_died(&mut self, death: &Death) {
         self.workspace.end(&self.record.id).await;
         self.commands.ended().await;
-        self.record.state = State::Stopped;
+        (self.record.state, self.record.addresses) = (State::Stopped, None);
         self.record.last_error = Some(Error::machine_gone(death));
         self.machines.leave_place(&self.record.id);
         self.step("died.before");
         let _ = self.save().await;
         self.step("died.after");
+    }
+
+    async fn network_lost(&mut self, why: String) {
+        (self.record.addresses, self.record.last_error) = (None, Some(why));
+        let _ = self.save().await;
     }
 
     /// The last thing in its life.
@@ -255,7 +263,7 @@ impl Actor {
                 self.workspace.shut_down(&self.record.id).await;
                 self.commands.ended().await;
                 if self.record.state == State::Started {
-                    self.record.state = State::Stopped;
+                    (self.record.state, self.record.addresses) = (State::Stopped, None);
                     self.record.last_error = Some(format!("{why}, and the machine with it"));
                     let _ = self.save().await;
                 }

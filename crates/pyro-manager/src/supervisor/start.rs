@@ -8,9 +8,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pyro_engine::{Accelerator, Death, Machine};
+use pyro_engine::{Accelerator, Death};
 use pyro_environment::Installed;
-use pyro_guest::Guest;
 use tokio::sync::mpsc;
 
 use super::wire::Reply;
@@ -18,10 +17,11 @@ use crate::environments::EnvironmentProgress;
 use crate::error::Unavailable;
 use crate::execution::Execution;
 use crate::host_compat::{self, HostCommand};
+use crate::network::{Addresses, Connection, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
 use crate::registry::{Kind, Record};
 use crate::run::{RunEvent, command, millis};
-use crate::session::Place;
+use crate::session::{Live, Place};
 use crate::supervisor::wire::ExecRequest;
 use crate::template::Base;
 use crate::vm::VmId;
@@ -37,17 +37,31 @@ pub enum Workspace {
     /// Nowhere.
     None,
     /// In a guest.
-    Guest { machine: Box<dyn Machine>, guest: Guest },
+    Guest(Box<Live>),
     /// On the host.
     Host,
 }
 
+/// What may become of a machine.
+pub enum News {
+    /// It has ended.
+    Died(Death),
+    /// It goes on, and reaches nothing any more; why.
+    NetworkLost(String),
+}
+
 impl Workspace {
-    /// Resolves when the machine has ended by itself.
-    pub async fn died(&mut self) -> Death {
-        match self {
-            Self::Guest { machine, .. } => machine.died().await,
-            Self::None | Self::Host => std::future::pending().await,
+    /// Resolves when something has become of the machine by itself. Cancel safe.
+    pub async fn news(&mut self) -> News {
+        let Self::Guest(live) = self else { return std::future::pending().await };
+        let Live { machine, way, loss_told, .. } = &mut **live;
+        tokio::select! {
+            biased;
+            death = machine.died() => News::Died(death),
+            why = lost(way), if !*loss_told => {
+                *loss_told = true;
+                News::NetworkLost(why)
+            }
         }
     }
 
@@ -55,8 +69,9 @@ impl Workspace {
     pub fn send(&self, id: &VmId, directory: &Path, request: &ExecRequest) -> Result<Execution, Error> {
         let limit = Duration::from_micros(request.timeout_us);
         match self {
-            Self::Guest { guest, .. } => {
-                let mut command = command(guest, &request.command).current_dir(request.cwd.as_str()).timeout(limit);
+            Self::Guest(live) => {
+                let mut command =
+                    command(&live.guest, &request.command).current_dir(request.cwd.as_str()).timeout(limit);
                 for (key, value) in &request.environment {
                     command = command.env(key, value);
                 }
@@ -74,7 +89,7 @@ impl Workspace {
     /// Ends the machine at once, with everything that runs in it.
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
-            Self::Guest { machine, .. } => machine.halt().await,
+            Self::Guest(live) => live.end().await,
             Self::Host => host_compat::end_all(id),
             Self::None => {}
         }
@@ -82,10 +97,10 @@ impl Workspace {
 
     /// Lets the guest write its disks first. One that does not answer is ended all the same.
     pub async fn shut_down(&mut self, id: &VmId) {
-        if let Self::Guest { machine, guest } = self {
+        if let Self::Guest(live) = self {
             let orderly = async {
-                if guest.shut_down().await.is_ok() {
-                    machine.died().await;
+                if live.guest.shut_down().await.is_ok() {
+                    live.machine.died().await;
                 }
             };
             let _ = tokio::time::timeout(SHUT_DOWN_LIMIT, orderly).await;
@@ -113,14 +128,15 @@ impl Pyro {
                 Workspace::Host
             }
             started => {
-                let (machine, guest, mode) = started?;
-                let accelerator = machine.accelerator().name();
+                let (live, mode, addresses) = started?;
+                let accelerator = live.machine.accelerator().name();
+                record.addresses = addresses;
                 record.execution_mode = GUEST_AGENT.into();
                 record.boundary = Some(accelerator.into());
                 record.accelerator = Some(accelerator.into());
                 record.start_mode = Some(mode.word().into());
-                record.layers = machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
-                Workspace::Guest { machine, guest }
+                record.layers = live.machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
+                Workspace::Guest(Box::new(live))
             }
         };
         record.start_ms = millis(began.elapsed());
@@ -132,7 +148,8 @@ impl Pyro {
         record: &mut Record,
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
-    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+    ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
+        let connection = self.connection(record.network_policy())?;
         let installed = self.store.installed(&record.environment);
         let installed = installed.map_err(|error| self.check_engine().err().unwrap_or(error.into()))?;
         let again = record.environment_digest.as_ref().map(|digest| *digest == installed.digest);
@@ -141,9 +158,11 @@ impl Pyro {
         }
         let accelerator = self.accelerator(&installed).await?;
         let started = match again {
-            Some(_) => self.start_again(record, directory, &installed, accelerator).await,
-            None => self.start_first(record, directory, &installed, accelerator, notices).await,
+            Some(_) => self.start_again(record, directory, &installed, accelerator, connection.as_ref()).await,
+            None => self.start_first(record, directory, &installed, accelerator, connection.as_ref(), notices).await,
         };
+        let addresses = connection.as_ref().map(Connection::addresses);
+        let started = started.map(|(live, mode)| (live, mode, addresses));
         // A QEMU that is too old fails in many ways; its version is the reason to tell.
         started.map_err(|error| match self.check_engine() {
             Err(reason) if error.means_no_guest() => reason,
@@ -157,14 +176,15 @@ impl Pyro {
         directory: &Path,
         installed: &Installed,
         accelerator: Accelerator,
+        connection: Option<&Connection>,
         notices: &mpsc::Sender<Reply>,
-    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+    ) -> Result<(Live, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
         let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
         let (size, id) = (record.size(), record.id.clone());
         let start = async {
             let events = events;
-            self.start(installed, accelerator, size, Place { id: &id, directory, base }, &events).await
+            self.start(installed, accelerator, size, Place { id: &id, directory, base, connection }, &events).await
         };
         let relay = async {
             while let Some(event) = heard.recv().await {
@@ -189,10 +209,10 @@ impl Pyro {
         directory: &Path,
         installed: &Installed,
         accelerator: Accelerator,
-    ) -> Result<(Box<dyn Machine>, Guest, StartMode), Error> {
+        connection: Option<&Connection>,
+    ) -> Result<(Live, StartMode), Error> {
         let key = self.template_key(installed, accelerator, record.size())?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
-        let (machine, guest) = self.boot(spec, &record.id).await?;
-        Ok((machine, guest, StartMode::Cold))
+        Ok((self.boot(spec, &record.id, connection).await?, StartMode::Cold))
     }
 }

@@ -35,10 +35,19 @@ fn everything() -> Vec<(&'static str, Frame)> {
         entropy: vec![7; 8],
         host_name: "0123456789ab".into(),
         machine_id: "0123456789abcdef0123456789abcdef".into(),
+        network: None,
     };
+    let network = Network {
+        addresses: vec!["172.29.100.2/30".into(), "fd70::2/64".into()],
+        gateways: vec!["172.29.100.1".into(), "fd70::1".into()],
+        mtu: 65520,
+        resolver_file: "nameserver 172.29.100.1\n".into(),
+    };
+    let connected = Identity { network: Some(network), ..identity.clone() };
     vec![
         ("hello to guest", to_guest(0, Request::Hello(hello.clone()))),
         ("identity", to_guest(0, Request::Identity(identity))),
+        ("identity with a network", to_guest(0, Request::Identity(connected))),
         ("freeze", to_guest(0, Request::Freeze(Freeze {}))),
         (
             "unpack",

@@ -1,0 +1,217 @@
+//! The guest's side of the network: the loopback at boot, and the device when the host gives the
+//! machine its identity. Messages to the kernel as in rtnetlink(7).
+//!
+//! The device is there in every machine, because its template had it; without a network it stays
+//! down.
+
+use std::fs;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use pyro_protocol::message::Network;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::netlink::SocketAddrNetlink;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
+
+use crate::{failed, log};
+
+/// The only network device of a machine.
+const DEVICE: &str = "eth0";
+/// lo is always interface 1.
+const LOOPBACK: i32 = 1;
+/// How long the link may take to come up. The host sets it up at the same time.
+const LINK_LIMIT: Duration = Duration::from_secs(5);
+
+/// Kinds of messages.
+const NEW_LINK: u16 = 16;
+const NEW_ADDRESS: u16 = 20;
+const NEW_ROUTE: u16 = 24;
+/// Flags of messages.
+const REQUEST_AND_ACKNOWLEDGE: u16 = 1 | 4;
+const CREATE_OR_REPLACE: u16 = 0x100 | 0x400;
+/// The kind of an answer, and the bytes before its error number.
+const ERROR: u16 = 2;
+const HEADER: usize = 16;
+/// Attributes.
+const LINK_MTU: u16 = 4;
+const ADDRESS: u16 = 1;
+const LOCAL_ADDRESS: u16 = 2;
+const ROUTE_DEVICE: u16 = 4;
+const ROUTE_GATEWAY: u16 = 5;
+/// Flags of a device, and of an address that nobody else can have.
+const UP: u32 = 1;
+const NO_DUPLICATE_DETECTION: u8 = 2;
+/// The main routing table; a route set by an administrator; a route to a machine.
+const MAIN_TABLE: u8 = 254;
+const STATIC: u8 = 4;
+const UNICAST: u8 = 1;
+/// The group that hears of changes of devices.
+const LINK_NEWS: u32 = 1;
+
+/// `ip link set lo up`; the kernel then gives it 127.0.0.1 and ::1.
+pub fn loopback_up() -> io::Result<()> {
+    let kernel = Kernel::connect(0)?;
+    kernel.ask(NEW_LINK, 0, &link_up(LOOPBACK)).map_err(failed("bring the loopback interface up"))
+}
+
+/// Gives the device its addresses and routes, and the resolver its servers. Returns when packets
+/// can be sent.
+pub fn configure(network: &Network) -> io::Result<()> {
+    let index =
+        fs::read_to_string(format!("/sys/class/net/{DEVICE}/ifindex")).map_err(failed("find the network device"))?;
+    let index: i32 = index.trim().parse().map_err(failed("find the network device"))?;
+    let addresses = network.addresses.iter().map(|text| parse(text)).collect::<io::Result<Vec<_>>>()?;
+    if !addresses.iter().any(|(address, _)| address.is_ipv6()) {
+        // A link-local address alone would lead programs to nowhere.
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6"), "1");
+    }
+    let news = Kernel::connect(LINK_NEWS)?;
+    let kernel = Kernel::connect(0)?;
+    let mut link = link_up(index);
+    attribute(&mut link, LINK_MTU, &network.mtu.to_ne_bytes());
+    kernel.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))?;
+    for (address, prefix) in addresses {
+        let body = new_address(index, address, prefix);
+        kernel.ask(NEW_ADDRESS, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the address {address}")))?;
+    }
+    for gateway in &network.gateways {
+        let address: IpAddr = gateway.parse().map_err(failed(gateway))?;
+        let body = default_route(index, address);
+        kernel.ask(NEW_ROUTE, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the route by {gateway}")))?;
+    }
+    // A link that leads elsewhere (to a manager that does not run here) would be followed.
+    let _ = fs::remove_file("/etc/resolv.conf");
+    fs::write("/etc/resolv.conf", &network.resolver_file).map_err(failed("write /etc/resolv.conf"))?;
+    news.await_link()
+}
+
+fn parse(text: &str) -> io::Result<(IpAddr, u8)> {
+    let (address, prefix) = text.split_once('/').ok_or_else(|| io::Error::other(format!("{text} has no prefix")))?;
+    Ok((address.parse().map_err(failed(text))?, prefix.parse().map_err(failed(text))?))
+}
+
+fn family(address: IpAddr) -> u8 {
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    family.as_raw() as u8
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+fn link_up(index: i32) -> Vec<u8> {
+    let mut body = vec![0; 4]; // any family, padding, type
+    body.extend(index.to_ne_bytes());
+    body.extend(UP.to_ne_bytes()); // flags
+    body.extend(UP.to_ne_bytes()); // which of them change
+    body
+}
+
+fn new_address(index: i32, address: IpAddr, prefix: u8) -> Vec<u8> {
+    let mut body = vec![family(address), prefix, NO_DUPLICATE_DETECTION, 0];
+    body.extend(index.to_ne_bytes());
+    attribute(&mut body, LOCAL_ADDRESS, &octets(address));
+    attribute(&mut body, ADDRESS, &octets(address));
+    body
+}
+
+fn default_route(index: i32, gateway: IpAddr) -> Vec<u8> {
+    let mut body = vec![family(gateway), 0, 0, 0, MAIN_TABLE, STATIC, 0, UNICAST];
+    body.extend([0; 4]); // flags
+    attribute(&mut body, ROUTE_GATEWAY, &octets(gateway));
+    attribute(&mut body, ROUTE_DEVICE, &index.to_ne_bytes());
+    body
+}
+
+/// Adds an attribute: its length, kind and value, filled up to four bytes.
+fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    body.extend((value.len() as u16 + 4).to_ne_bytes());
+    body.extend(kind.to_ne_bytes());
+    body.extend(value);
+    body.resize(body.len().next_multiple_of(4), 0);
+}
+
+/// A conversation with the kernel.
+struct Kernel(OwnedFd);
+
+impl Kernel {
+    /// `groups` are those whose news are heard.
+    fn connect(groups: u32) -> io::Result<Self> {
+        // No protocol number: 0 is NETLINK_ROUTE.
+        let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+        bind(&socket, &SocketAddrNetlink::new(0, groups))?;
+        Ok(Self(socket))
+    }
+
+    /// Sends a request and awaits its acknowledgement.
+    fn ask(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+        let mut message = Vec::with_capacity(HEADER + body.len());
+        message.extend(((HEADER + body.len()) as u32).to_ne_bytes());
+        message.extend(kind.to_ne_bytes());
+        message.extend((REQUEST_AND_ACKNOWLEDGE | flags).to_ne_bytes());
+        message.extend([0; 8]); // sequence, port
+        message.extend(body);
+        send(&self.0, &message, SendFlags::empty())?;
+        let mut answer = [0; 1024];
+        let (read, _) = recv(&self.0, &mut answer, RecvFlags::empty())?;
+        let is_error = answer[4..6] == ERROR.to_ne_bytes() && read >= HEADER + 4;
+        let number = i32::from_ne_bytes([answer[16], answer[17], answer[18], answer[19]]);
+        match number {
+            _ if !is_error => Err(io::Error::other("the kernel did not acknowledge")),
+            0 => Ok(()),
+            number => Err(io::Error::from_raw_os_error(-number)),
+        }
+    }
+
+    /// Awaits the device's link.
+    fn await_link(&self) -> io::Result<()> {
+        let deadline = Instant::now() + LINK_LIMIT;
+        loop {
+            let carrier = fs::read_to_string(format!("/sys/class/net/{DEVICE}/carrier"));
+            if carrier.is_ok_and(|carrier| carrier.trim() == "1") {
+                return Ok(());
+            }
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                log("the network's link is not up");
+                return Ok(());
+            };
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            if poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left))? > 0 {
+                // What changed is read from the device itself.
+                let mut news = [0; 4096];
+                recv(&self.0, &mut news, RecvFlags::empty())?;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_filled_up_to_four_bytes() {
+        let mut body = Vec::new();
+        attribute(&mut body, 5, &[1, 2, 3, 4, 5]);
+        assert_eq!(body.len(), 12);
+        assert_eq!(body[..4], [9u16.to_ne_bytes(), 5u16.to_ne_bytes()].concat());
+    }
+
+    #[test]
+    fn the_kernel_says_what_it_refuses() {
+        // Whether or not one may: there is no such device.
+        let refused = Kernel::connect(0).unwrap().ask(NEW_LINK, 0, &link_up(i32::MAX)).unwrap_err();
+        assert!(refused.raw_os_error().is_some(), "{refused}");
+    }
+
+    #[test]
+    fn addresses_have_a_prefix() {
+        assert_eq!(parse("172.29.100.2/30").unwrap(), (IpAddr::from([172, 29, 100, 2]), 30));
+        assert!(parse("172.29.100.2").is_err() && parse("x/30").is_err() && parse("::1/300").is_err());
+    }
+}

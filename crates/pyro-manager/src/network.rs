@@ -1,0 +1,90 @@
+//! A machine's network, as far as its owner decides: whether it gets one, and who is told what.
+//!
+//! ```text
+//! policy ─▶ Connection (planned from what the host has now) ─▶ Way opened ─▶ machine connected to it
+//!                         └─▶ the guest's Identity    └─▶ the record's Addresses, the payloads
+//! ```
+
+use std::net::IpAddr;
+
+use pyro_engine::MAC_ADDRESS;
+use pyro_guest::Network;
+use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
+use serde::{Deserialize, Serialize};
+
+use crate::limits::NetworkPolicy;
+use crate::{Error, Pyro};
+
+/// What a machine with a network is started with.
+pub(crate) struct Connection {
+    passt: Passt,
+    plan: Plan,
+}
+
+/// Addresses of a guest (the form on disk and in the payloads).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The guest's.
+    pub guest_ip: IpAddr,
+    /// What it sends everything to.
+    pub gateway_ip: IpAddr,
+    /// Of both.
+    pub subnet_cidr: String,
+    /// Of the guest's network device.
+    pub mac_address: String,
+    /// The resolvers it asks. The gateway stands for one that only the host can ask.
+    pub dns_servers: Vec<IpAddr>,
+}
+
+impl Pyro {
+    /// What a machine needs for this policy; `None` where it is to reach nothing.
+    ///
+    /// # Errors
+    /// [`Error::Network`], when the host has not what it takes.
+    pub(crate) fn connection(&self, policy: NetworkPolicy) -> Result<Option<Connection>, Error> {
+        match policy {
+            NetworkPolicy::Off => Ok(None),
+            NetworkPolicy::Egress => {
+                let passt = Passt::find(&self.config.passt, &self.config.search_path)?;
+                let plan = Plan::new(&HostNetwork::look(&Places::default()), MAC_ADDRESS)?;
+                Ok(Some(Connection { passt, plan }))
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Starts passt; with the way comes the machine's end of it.
+    pub fn open(&self) -> Result<(Way, std::os::fd::OwnedFd), Error> {
+        Ok(Way::open(&self.passt, &self.plan)?)
+    }
+
+    /// What the guest is told.
+    pub fn for_the_guest(&self) -> Network {
+        Network {
+            addresses: self.plan.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect(),
+            gateways: self.plan.gateways.iter().map(IpAddr::to_string).collect(),
+            mtu: self.plan.mtu,
+            resolver_file: self.plan.resolver_file.clone(),
+        }
+    }
+
+    /// What everybody else is told.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            guest_ip: self.plan.guest_ip(),
+            gateway_ip: self.plan.gateways[0],
+            subnet_cidr: self.plan.subnet(),
+            mac_address: MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":"),
+            dns_servers: self.plan.dns_servers.clone(),
+        }
+    }
+}
+
+/// Resolves when the way has ended by itself, with a sentence that says so.
+pub(crate) async fn lost(way: &mut Option<Way>) -> String {
+    match way {
+        Some(way) => format!("the network is gone, the machine goes on without it: passt: {}", way.ended().await),
+        None => std::future::pending().await,
+    }
+}

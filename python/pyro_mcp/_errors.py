@@ -12,7 +12,6 @@ _VALUE_CODES = frozenset(
         "deleted",
         "expired",
         "invalid_argument",
-        "not_in_this_release",
         "out_of_range",
         "unknown_environment",
         "unknown_sequence",

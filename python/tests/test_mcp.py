@@ -145,6 +145,7 @@ async def test_a_cancelled_call_ends_its_command_in_the_guest(world: World, era:
 
 
 async def test_errors_have_a_code_and_a_hint(world: World) -> None:
+    world.environment["PYRO_PASST"] = "/nonexistent/passt"
     async with connect(world, "legacy") as client:
         task = (await call(client, "task_create", environment="debian:12"))["task_id"]
         vm = (await call(client, "vm_create", environment="debian:12"))["vm_id"]
@@ -155,7 +156,7 @@ async def test_errors_have_a_code_and_a_hint(world: World) -> None:
             ("vm_run", {"environment": "debian:12"}, "invalid_argument"),
             ("vm_run", {"environment": "debian:12", "command": "true", "frob": 1}, "invalid_argument"),
             ("vm_run", {"environment": "debian:12", "command": "true", "mem_mib": 1}, "out_of_range"),
-            ("vm_run", {"environment": "debian:12", "command": "true", "network": True}, "not_in_this_release"),
+            ("vm_run", {"environment": "debian:12", "command": "true", "network": True}, "passt_missing"),
             ("vm_run", {"environment": "debian:12", "command": "true", "allow_host_compat": True}, "host_compat_refused"),
             ("task_create", {"environment": "debian:12", "allow_host_compat": True}, "host_compat_refused"),
             ("vm_exec", {"vm_id": vm, "command": "true"}, "not_started"),

@@ -53,7 +53,20 @@ pub fn run(root: &Path) -> Result<(), String> {
     house.pull()?;
     let guests: &[&[&str]] = &[
         &["test", "-p", "pyro-manager", "--locked", "--test", "agent", "--", GUESTS_AT_ONCE],
-        &["test", "-p", "pyro-cli", "--locked", "--test", "guests", "--test", "tasks", "--", GUESTS_AT_ONCE],
+        &[
+            "test",
+            "-p",
+            "pyro-cli",
+            "--locked",
+            "--test",
+            "guests",
+            "--test",
+            "network",
+            "--test",
+            "tasks",
+            "--",
+            GUESTS_AT_ONCE,
+        ],
     ];
     house.tier("guests", guests, &mut total)?;
     house.python(&mut total)?;

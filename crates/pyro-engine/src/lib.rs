@@ -25,7 +25,6 @@ pub use spec::{BootSpec, Disk, DiskLayer, Layering, MachineSpec, MemoryFile, Mem
 pub const MAC_ADDRESS: [u8; 6] = [0x52, 0x54, 0x00, 0x70, 0x79, 0x72];
 
 use std::future::Future;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::pin::Pin;
 
@@ -61,9 +60,9 @@ pub trait Machine: Send {
     /// The layers of confinement that are in force around the machine's process, by name.
     fn layers(&self) -> &'static [&'static str];
 
-    /// Connects the machine's network device to a wire, a stream socket of frames (each with its
-    /// length before it, in four bytes, big-endian), and sets its link up. Once for each machine.
-    fn connect(&mut self, wire: OwnedFd) -> BoxFuture<'_, Result<(), StartError>>;
+    /// The other end of the machine's network device: a stream of Ethernet frames, each with its
+    /// length before it, in four bytes, big-endian. `Some` once, and only where it was asked for.
+    fn take_wire(&mut self) -> Option<UnixStream>;
 
     /// Stops the machine and writes its state, all but the memory that lives in a shared file, to
     /// `state`. The machine stands still afterwards and can only be halted.

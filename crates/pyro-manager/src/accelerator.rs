@@ -92,6 +92,7 @@ impl Pyro {
                 memory_mib: PROBE_MEMORY_MIB,
                 memory: MemoryFile { path: memory, mode: MemoryMode::Shared },
                 disks: Vec::new(),
+                wire: false,
                 directory: directory.path().to_owned(),
             },
             kernel: installed.kernel.clone(),

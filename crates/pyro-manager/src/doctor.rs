@@ -227,7 +227,7 @@ impl Pyro {
     async fn deep_network_check(&self) -> Check {
         let tried = async {
             let Some(connection) = self.connection(NetworkPolicy::Egress)? else { return Ok(()) };
-            let (mut way, _wire) = connection.open()?;
+            let mut way = connection.open()?;
             let up = way.ready().await;
             way.close().await;
             Ok::<(), Error>(up?)

@@ -54,8 +54,8 @@ impl Pyro {
 }
 
 impl Connection {
-    /// Starts passt; with the way comes the machine's end of it.
-    pub fn open(&self) -> Result<(Way, std::os::fd::OwnedFd), Error> {
+    /// Starts passt.
+    pub fn open(&self) -> Result<Way, Error> {
         Ok(Way::open(&self.passt, &self.plan)?)
     }
 

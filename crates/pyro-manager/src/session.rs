@@ -195,12 +195,16 @@ impl Pyro {
 
     /// Restores a machine and gives it its identity. No command was sent when this fails.
     async fn restore(&self, spec: RestoreSpec, id: &VmId, connection: Option<&Connection>) -> Result<Live, Error> {
+        let mut spec = spec;
+        spec.machine.wire = connection.is_some();
         let started = in_time(self.engine.restore(spec), RESTORE_LIMIT);
         self.greet(started, id, connection, RESTORE_LIMIT).await
     }
 
     /// The same for a machine that is booted from its own disk.
     pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId, connection: Option<&Connection>) -> Result<Live, Error> {
+        let mut spec = spec;
+        spec.machine.wire = connection.is_some();
         let started = in_time(self.engine.boot(spec), BOOT_LIMIT);
         self.greet(started, id, connection, BOOT_LIMIT).await
     }
@@ -213,12 +217,10 @@ impl Pyro {
         connection: Option<&Connection>,
         limit: Duration,
     ) -> Result<Live, Error> {
-        let opened = connection.map(Connection::open).transpose()?;
+        let mut way = connection.map(Connection::open).transpose()?;
         let mut machine = started.await?;
-        let mut way = None;
-        if let Some((opened, wire)) = opened {
-            machine.connect(wire).await.map_err(Error::Start)?;
-            way = Some(opened);
+        if let (Some(way), Some(wire)) = (&mut way, machine.take_wire()) {
+            way.connect(wire);
         }
         let guest = attach(&mut *machine);
         guest.introduce(Identity { network: connection.map(Connection::for_the_guest), ..identity(id)? });

@@ -281,6 +281,7 @@ fn machine_spec(
         memory_mib: key.size.memory_mib(),
         memory,
         disks: vec![Disk { top, below, writable: true }],
+        wire: false,
         directory: directory.to_owned(),
     }
 }

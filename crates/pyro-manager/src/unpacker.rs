@@ -86,6 +86,7 @@ impl GuestUnpacker {
                 memory_mib: UNPACK_MEMORY_MIB,
                 memory: MemoryFile { path: memory, mode: MemoryMode::Shared },
                 disks,
+                wire: false,
                 directory: job.directory.to_owned(),
             },
             kernel: job.kernel.to_owned(),

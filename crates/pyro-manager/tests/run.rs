@@ -374,7 +374,7 @@ async fn bad_arguments_are_refused_before_anything_starts() {
     assert_eq!(code(world.run("a\0b").await), "invalid_argument");
     let mut networked = request("hello");
     networked.options.network = NetworkPolicy::Egress;
-    assert_eq!(code(world.run_request(networked).await.0), "not_in_this_release");
+    assert_eq!(code(world.run_request(networked).await.0), "passt_missing");
     let mut unknown = request("hello");
     unknown.environment = "debian:99".into();
     assert_eq!(code(world.run_request(unknown).await.0), "unknown_environment");

@@ -31,8 +31,12 @@ pub struct Plan {
     pub gateways: Vec<IpAddr>,
     /// Bytes of a packet at most.
     pub mtu: u32,
-    /// The guest's resolvers. A gateway among them stands for the first one of the host.
+    /// The guest's resolvers: those of the host, or a gateway in their place.
     pub dns_servers: Vec<IpAddr>,
+    /// The gateway where passt takes questions for the host's first resolver; none where the guest
+    /// can ask all of them itself. (passt gives answers of the resolver that it stands for its own
+    /// address, so it is one or the other.)
+    pub dns_forward: Option<IpAddr>,
     /// The guest's `/etc/resolv.conf`.
     pub resolver_file: String,
 }
@@ -62,19 +66,22 @@ impl Plan {
             gateways.push(GATEWAY_V6.into());
         }
         let gateway = *gateways.first().ok_or(NetworkError::NoRoute)?;
-        let mut dns_servers: Vec<IpAddr> = Vec::new();
-        for resolver in &host.resolvers {
-            let reachable = if resolver.is_ipv4() { host.ipv4 } else { host.ipv6 } && !is_closed(*resolver);
-            // What the guest cannot ask, passt asks for it.
-            let server = if reachable { *resolver } else { gateway };
-            if !dns_servers.contains(&server) && dns_servers.len() < MOST_RESOLVERS {
-                dns_servers.push(server);
-            }
-        }
+        let has = |address: &IpAddr| if address.is_ipv4() { host.ipv4 } else { host.ipv6 };
+        let asks_itself = host.resolvers.iter().all(|resolver| has(resolver) && !is_closed(*resolver));
+        let (dns_servers, dns_forward) = if asks_itself {
+            (host.resolvers.iter().copied().take(MOST_RESOLVERS).collect(), None)
+        } else {
+            // passt asks the first resolver of the gateway's own family.
+            let family = host.resolvers.iter().find(|resolver| has(resolver)).unwrap_or(&gateway);
+            let forward = gateways.iter().copied().find(|it| it.is_ipv4() == family.is_ipv4()).unwrap_or(gateway);
+            (vec![forward], Some(forward))
+        };
         let servers = dns_servers.iter().map(|server| format!("nameserver {server}\n"));
         let others = host.resolver_words.iter().map(|line| format!("{line}\n"));
-        let resolver_file = servers.chain(others).collect();
-        Ok(Self { guest_mac, addresses, gateways, mtu: MTU, dns_servers, resolver_file })
+        // passt carries datagrams only: larger ones (RFC 6891) leave fewer answers cut off.
+        let larger = dns_forward.map(|_| "options edns0\n".to_owned());
+        let resolver_file = servers.chain(others).chain(larger).collect();
+        Ok(Self { guest_mac, addresses, gateways, mtu: MTU, dns_servers, dns_forward, resolver_file })
     }
 
     /// The guest's first address.
@@ -130,7 +137,9 @@ impl Plan {
                 add("--netmask", &prefix.to_string());
             }
             add("--gateway", &gateway.to_string());
-            add("--dns-forward", &gateway.to_string());
+        }
+        if let Some(forward) = self.dns_forward {
+            add("--dns-forward", &forward.to_string());
         }
         words
     }
@@ -154,16 +163,22 @@ mod tests {
         assert!(!both.words(3).iter().any(|word| word.ends_with("-only")));
         let v6 = plan(false, true, &["1.1.1.1"]).unwrap();
         assert_eq!((v6.guest_ip(), v6.subnet()), (GUEST_V6.into(), "fd70:7972:6f00::/64".into()));
-        assert_eq!(v6.dns_servers, [IpAddr::from(GATEWAY_V6)], "an IPv4 resolver is asked by passt");
+        assert_eq!(v6.dns_servers, [IpAddr::from(GATEWAY_V6)], "it cannot ask an IPv4 resolver");
         assert!(v6.words(3).contains(&"--ipv6-only".into()));
         assert!(matches!(plan(false, false, &["1.1.1.1"]), Err(NetworkError::NoRoute)));
     }
 
     #[test]
     fn resolvers_that_a_guest_may_ask_are_its_own_and_passt_stands_for_the_others() {
-        let plan = plan(true, false, &["127.0.0.53", "10.0.0.53", "::1", "2001:db8::53"]).unwrap();
-        assert_eq!(plan.dns_servers, [IpAddr::from(GATEWAY_V4), IpAddr::from([10, 0, 0, 53])]);
-        assert_eq!(plan.resolver_file, "nameserver 172.29.100.1\nnameserver 10.0.0.53\nsearch example\n");
+        let own = plan(true, false, &["10.0.0.53", "1.1.1.1"]).unwrap();
+        assert_eq!(own.resolver_file, "nameserver 10.0.0.53\nnameserver 1.1.1.1\nsearch example\n");
+        assert!(!own.words(3).contains(&"--dns-forward".into()));
+        let forwarded = plan(true, true, &["127.0.0.53", "10.0.0.53"]).unwrap();
+        assert_eq!(forwarded.dns_servers, [IpAddr::from(GATEWAY_V4)]);
+        assert_eq!(forwarded.resolver_file, "nameserver 172.29.100.1\nsearch example\noptions edns0\n");
+        assert!(forwarded.words(3).ends_with(&["--dns-forward".into(), "172.29.100.1".into()]));
+        assert_eq!(plan(true, true, &["::1"]).unwrap().dns_servers, [IpAddr::from(GATEWAY_V6)]);
+        assert_eq!(plan(true, false, &["10.0.0.53", "2001:db8::53"]).unwrap().dns_servers, [IpAddr::from(GATEWAY_V4)]);
     }
 
     #[test]
@@ -173,8 +188,8 @@ mod tests {
             words,
             "--foreground --fd 3 --no-map-gw --no-dhcp --no-dhcpv6 --no-ra --tcp-ports none --udp-ports none \
              --mac-addr 52:54:00:70:79:67 --mtu 65520 \
-             --address 172.29.100.2 --netmask 30 --gateway 172.29.100.1 --dns-forward 172.29.100.1 \
-             --address fd70:7972:6f00::2 --gateway fd70:7972:6f00::1 --dns-forward fd70:7972:6f00::1"
+             --address 172.29.100.2 --netmask 30 --gateway 172.29.100.1 \
+             --address fd70:7972:6f00::2 --gateway fd70:7972:6f00::1"
         );
     }
 }

@@ -28,31 +28,43 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Way {
     running: Running,
     answered: Option<oneshot::Receiver<()>>,
+    machine: Option<oneshot::Sender<UnixStream>>,
     _tasks: JoinSet<()>,
 }
 
 impl Way {
-    /// Opens it, and returns it with the machine's end of the wire. Returns before passt is up; see
-    /// [`Self::ready`]. Must be called inside a tokio runtime; passt dies with the calling thread.
+    /// Opens it, before its machine is there: both come up at the same time. Returns before passt
+    /// is up; see [`Self::ready`]. Must be called inside a tokio runtime; passt dies with the
+    /// calling thread.
     ///
     /// # Errors
     /// [`NetworkError::Host`].
-    pub fn open(passt: &Passt, plan: &Plan) -> Result<(Self, OwnedFd), NetworkError> {
-        let (machine, machines_end) = stream_pair()?;
+    pub fn open(passt: &Passt, plan: &Plan) -> Result<Self, NetworkError> {
         let (wire, passts_end) = stream_pair()?;
         let running = passt.start(plan, passts_end)?;
         let (tell, answered) = oneshot::channel();
+        let (give, machine) = oneshot::channel();
         let mut tasks = JoinSet::new();
         let plan = plan.clone();
         tasks.spawn(async move {
             let mut wire = wire;
             let Ok(early) = first_answer(&mut wire, &plan).await else { return };
             let _ = tell.send(());
+            let Ok(machine) = machine.await else { return };
             let mut both = JoinSet::new();
             relay::start(&mut both, machine, wire, early, plan.gateways);
             while both.join_next().await.is_some() {}
         });
-        Ok((Self { running, answered: Some(answered), _tasks: tasks }, machines_end))
+        Ok(Self { running, answered: Some(answered), machine: Some(give), _tasks: tasks })
+    }
+
+    /// Connects the machine: a stream of frames, each with its length before it, in four bytes,
+    /// big-endian. Once; another one is closed.
+    pub fn connect(&mut self, machine: UnixStream) {
+        if let Some(give) = self.machine.take() {
+            // When passt did not come up, nobody takes it, and `ready` says so.
+            let _ = give.send(machine);
+        }
     }
 
     /// Awaits passt's first answer.

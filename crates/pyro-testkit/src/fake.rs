@@ -1,13 +1,13 @@
 //! An engine without machines.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pyro_engine::{
-    Accelerator, BootSpec, BoxFuture, Death, Engine, Machine, ProgramError, RestoreSpec, SaveError, StartError,
+    Accelerator, BootSpec, BoxFuture, Death, Engine, Machine, MachineSpec, ProgramError, RestoreSpec, SaveError,
+    StartError,
 };
 use pyro_protocol::message::Identity;
 use tokio::net::UnixStream;
@@ -106,7 +106,7 @@ impl FakeEngine {
         self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn start(&self, how: Start, accelerator: Accelerator, directory: &Path) -> Result<Box<dyn Machine>, StartError> {
+    fn start(&self, how: Start, spec: &MachineSpec) -> Result<Box<dyn Machine>, StartError> {
         if how == Start::Refused {
             return Err(StartError::Refused { command: "migrate-incoming", message: "the fake refuses".into() });
         }
@@ -131,14 +131,15 @@ impl FakeEngine {
             Start::Dies | Start::Refused => drop(kill.send(true)),
         }
         self.counts.alive.fetch_add(1, Ordering::SeqCst);
-        let _ = std::fs::write(directory.join("console.log"), "the fake's console\n");
+        let _ = std::fs::write(spec.directory.join("console.log"), "the fake's console\n");
         Ok(Box::new(FakeMachine {
             channel: Some(ours),
-            accelerator,
+            accelerator: spec.accelerator,
             behaviour,
             kill,
             killed,
             counts: self.counts.clone(),
+            has_wire: spec.wire,
             wire: None,
         }))
     }
@@ -151,7 +152,7 @@ impl Engine for FakeEngine {
             let behaviour = self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let accelerator = spec.machine.accelerator;
             let how = if accelerator == Accelerator::Kvm { behaviour.boot_with_kvm } else { behaviour.boot };
-            self.start(how, accelerator, &spec.machine.directory)
+            self.start(how, &spec.machine)
         })
     }
 
@@ -162,7 +163,7 @@ impl Engine for FakeEngine {
             if std::fs::read(&spec.state).unwrap_or_default() != STATE {
                 return Err(StartError::Refused { command: "migrate-incoming", message: "not a state".into() });
             }
-            self.start(how, spec.machine.accelerator, &spec.machine.directory)
+            self.start(how, &spec.machine)
         })
     }
 
@@ -185,7 +186,8 @@ struct FakeMachine {
     kill: Arc<watch::Sender<bool>>,
     killed: watch::Receiver<bool>,
     counts: Arc<Counts>,
-    wire: Option<OwnedFd>,
+    has_wire: bool,
+    wire: Option<UnixStream>,
 }
 
 impl Machine for FakeMachine {
@@ -201,9 +203,10 @@ impl Machine for FakeMachine {
         &[]
     }
 
-    fn connect(&mut self, wire: OwnedFd) -> BoxFuture<'_, Result<(), StartError>> {
-        self.wire = Some(wire);
-        Box::pin(async { Ok(()) })
+    fn take_wire(&mut self) -> Option<UnixStream> {
+        let (ours, theirs) = self.has_wire.then(|| UnixStream::pair().ok()).flatten()?;
+        self.wire = Some(theirs);
+        Some(ours)
     }
 
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {

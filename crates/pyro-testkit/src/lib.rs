@@ -9,7 +9,9 @@ mod environment;
 mod fake;
 mod guest;
 mod host;
+mod lab;
 
 pub use environment::{install_small, small_environment_files};
 pub use fake::{Behaviour, FakeEngine, Start};
 pub use host::{real_guests, skip};
+pub use lab::{Lab, Routes};

@@ -47,9 +47,21 @@ impl World {
     pub fn pyro(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pyro"));
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", self.base.path());
+        if !self.cache.exists() {
+            // Nothing is there; whether this host has passt makes no difference.
+            command.env("PYRO_PASST", "/nonexistent/passt");
+        }
         command.env("PYRO_HOME", self.data()).env("PYRO_ENVIRONMENT_CACHE_DIR", &self.cache);
         command.stdin(Stdio::null());
         command
+    }
+
+    /// The same in the lab.
+    pub fn run_in(&self, lab: &pyro_testkit::Lab, words: &[&str]) -> Ended {
+        let pyro = self.pyro();
+        let mut command = lab.command(pyro.get_program());
+        command.env_clear().envs(pyro.get_envs().filter_map(|(key, value)| Some((key, value?))));
+        Ended::from(command.args(words).stdin(Stdio::null()).output().unwrap())
     }
 
     pub fn run(&self, words: &[&str]) -> Ended {

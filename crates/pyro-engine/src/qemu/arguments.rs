@@ -13,20 +13,19 @@ use crate::{Accelerator, Disk, Layering, MachineSpec, MemoryMode, StartError};
 /// Names this list of devices. It changes whenever the devices do: it is part of the fingerprint.
 pub const DEVICES: &str = "microvm-3";
 
-/// Descriptors the process inherits, in this order from 3 on.
-pub const QMP_DESCRIPTOR: i32 = 3;
-/// The guest's byte stream.
-pub const CHANNEL_DESCRIPTOR: i32 = 4;
+/// Descriptors the process inherits, in this order: QMP, the guest's byte stream, the wire.
+pub const FIRST_DESCRIPTOR: i32 = QMP_DESCRIPTOR;
+const QMP_DESCRIPTOR: i32 = 3;
+const CHANNEL_DESCRIPTOR: i32 = 4;
+const WIRE_DESCRIPTOR: i32 = 5;
 
 /// The file in the machine's directory that the guest's console is written to.
 pub const CONSOLE_LOG: &str = "console.log";
 
 /// The guest's port name; the agent looks for it.
 const PORT_NAME: &str = "org.pyro.agent.0";
-/// The hub that the network device ends in. A hub with one port leads nowhere.
-pub const HUB: i32 = 0;
 /// The back end of the network device, by whose name its link is set.
-pub const NETWORK_DEVICE: &str = "net0";
+pub const NETWORK: &str = "net0";
 
 /// What QEMU is told about the processor.
 pub fn processor(accelerator: Accelerator) -> &'static str {
@@ -51,8 +50,8 @@ pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, S
     for (number, disk) in spec.disks.iter().enumerate() {
         add_disk(&mut words, number, disk)?;
     }
-    words.json("-netdev", &json!({"type": "hubport", "id": NETWORK_DEVICE, "hubid": HUB}));
-    words.json("-device", &json!({"driver": "virtio-net-device", "netdev": NETWORK_DEVICE, "mac": crate::MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":")}));
+    words.json("-netdev", &network(spec.wire));
+    words.json("-device", &json!({"driver": "virtio-net-device", "netdev": NETWORK, "mac": crate::MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":")}));
     match start {
         Start::Boot { kernel, initramfs, parameters } => {
             words.pair("-kernel", text(kernel)?).pair("-initrd", text(initramfs)?);
@@ -90,6 +89,15 @@ fn console_and_channels(words: &mut Words, spec: &MachineSpec) -> Result<(), Sta
     words.json("-device", &json!({"driver": "virtio-serial-device", "max_ports": 2}));
     words.json("-device", &json!({"driver": "virtserialport", "chardev": "channel", "name": PORT_NAME}));
     Ok(())
+}
+
+/// What is behind the network device: the wire, or a hub with nothing else at it.
+fn network(wire: bool) -> Value {
+    if wire {
+        let socket = json!({"type": "fd", "str": WIRE_DESCRIPTOR.to_string()});
+        return json!({"type": "stream", "id": NETWORK, "server": false, "addr": socket});
+    }
+    json!({"type": "hubport", "id": NETWORK, "hubid": 0})
 }
 
 fn add_disk(words: &mut Words, number: usize, disk: &Disk) -> Result<(), StartError> {

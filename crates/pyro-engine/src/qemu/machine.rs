@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 use tokio::process::Child;
 
-use super::arguments::{CONSOLE_LOG, HUB, NETWORK_DEVICE, QMP_DESCRIPTOR, arguments};
+use super::arguments::{CONSOLE_LOG, FIRST_DESCRIPTOR, NETWORK, arguments};
 use super::qmp::{Qmp, QmpError, Request};
 use super::{Program, Start};
 use crate::{Accelerator, BoxFuture, Death, Machine, MachineSpec, SaveError, StartError};
@@ -31,6 +31,7 @@ pub struct QemuMachine {
     child: Child,
     qmp: Qmp,
     channel: Option<UnixStream>,
+    wire: Option<UnixStream>,
     accelerator: Accelerator,
     directory: PathBuf,
 }
@@ -40,10 +41,16 @@ impl QemuMachine {
         let words = arguments(spec, &start)?;
         let (channel, their_channel) = stream_pair()?;
         let (qmp, their_qmp) = stream_pair()?;
-        let child = spawn(program, spec, &words, vec![their_qmp, their_channel])?;
-        let directory = spec.directory.clone();
-        let mut machine =
-            Self { child, qmp: Qmp::new(qmp), channel: Some(channel), accelerator: spec.accelerator, directory };
+        let mut inherited = vec![their_qmp, their_channel];
+        let mut wire = None;
+        if spec.wire {
+            let (ours, theirs) = stream_pair()?;
+            inherited.push(theirs);
+            wire = Some(ours);
+        }
+        let child = spawn(program, spec, &words, inherited)?;
+        let (qmp, channel, directory) = (Qmp::new(qmp), Some(channel), spec.directory.clone());
+        let mut machine = Self { child, qmp, channel, wire, accelerator: spec.accelerator, directory };
         if let Err(error) = machine.bring_up(&start).await {
             let error = match error {
                 QmpError::Refused { command, message } => StartError::Refused { command, message },
@@ -55,10 +62,10 @@ impl QemuMachine {
     }
 
     async fn bring_up(&mut self, start: &Start<'_>) -> Result<(), QmpError> {
-        let no_link: Request = ("set_link", json!({"name": NETWORK_DEVICE, "up": false}));
+        let link: Request = ("set_link", json!({"name": NETWORK, "up": self.wire.is_some()}));
         match start {
             Start::Boot { .. } => {
-                self.qmp.ask(&[("qmp_capabilities", Value::Null), no_link]).await?;
+                self.qmp.ask(&[("qmp_capabilities", Value::Null), link]).await?;
             }
             Start::Restore { state } => {
                 let requests = [
@@ -69,18 +76,12 @@ impl QemuMachine {
                 // It was saved running, so it runs by itself when its state is there.
                 self.qmp.ask(&requests).await?;
                 self.qmp.event(&["RESUME"]).await?;
+                if self.wire.is_some() {
+                    // It was down when the state was saved, and that is restored, too.
+                    self.qmp.ask(&[link]).await?;
+                }
             }
         }
-        Ok(())
-    }
-
-    /// The machine's network device ends in a hub: a second port of it leads to the wire.
-    async fn plug_in(&mut self, wire: &OwnedFd) -> Result<(), QmpError> {
-        self.qmp.give("wire", wire).await?;
-        let stream = json!({"type": "stream", "id": "wire", "server": false, "addr": {"type": "fd", "str": "wire"}});
-        let port = json!({"type": "hubport", "id": "out", "hubid": HUB, "netdev": "wire"});
-        let link = json!({"name": NETWORK_DEVICE, "up": true});
-        self.qmp.ask(&[("netdev_add", stream), ("netdev_add", port), ("set_link", link)]).await?;
         Ok(())
     }
 
@@ -127,14 +128,8 @@ impl Machine for QemuMachine {
         &["seccomp"]
     }
 
-    fn connect(&mut self, wire: OwnedFd) -> BoxFuture<'_, Result<(), StartError>> {
-        Box::pin(async move {
-            match self.plug_in(&wire).await {
-                Ok(()) => Ok(()),
-                Err(QmpError::Refused { command, message }) => Err(StartError::Refused { command, message }),
-                Err(QmpError::Gone | QmpError::Nonsense) => Err(StartError::Died { death: self.died().await }),
-            }
-        })
+    fn take_wire(&mut self) -> Option<UnixStream> {
+        self.wire.take()
     }
 
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {
@@ -184,7 +179,7 @@ fn spawn(
     command.args(words).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints);
     pyro_sys::child::new_session(&mut command);
     pyro_sys::child::die_with_parent(&mut command);
-    pyro_sys::child::inherit(&mut command, QMP_DESCRIPTOR, inherited).map_err(host("pass descriptors to QEMU"))?;
+    pyro_sys::child::inherit(&mut command, FIRST_DESCRIPTOR, inherited).map_err(host("pass descriptors to QEMU"))?;
     let mut command = tokio::process::Command::from(command);
     command.kill_on_drop(true).spawn().map_err(host("start QEMU"))
 }

@@ -4,14 +4,9 @@
 //! events that come meanwhile are kept until somebody waits for them. Lines are bounded.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
-
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Interest};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
@@ -66,16 +61,6 @@ impl Qmp {
         Ok(answers)
     }
 
-    /// Gives QEMU a descriptor, under a name that later requests use.
-    pub async fn give(&mut self, name: &str, descriptor: &OwnedFd) -> Result<(), QmpError> {
-        let line = format!("{}\n", json!({"execute": "getfd", "arguments": {"fdname": name}}));
-        let stream: &UnixStream = self.writing.as_ref();
-        let send = || send_with(stream, line.as_bytes(), descriptor);
-        let sent = stream.async_io(Interest::WRITABLE, send).await.map_err(|_| QmpError::Gone)?;
-        self.writing.write_all(&line.as_bytes()[sent..]).await.map_err(|_| QmpError::Gone)?;
-        self.answer("getfd").await.map(drop)
-    }
-
     async fn answer(&mut self, command: &'static str) -> Result<Value, QmpError> {
         loop {
             let mut line = self.line().await?;
@@ -119,16 +104,6 @@ impl Qmp {
             Ok(_) => serde_json::from_slice(&line).map_err(|_| QmpError::Nonsense),
         }
     }
-}
-
-/// Sends bytes with a descriptor at the first of them (`SCM_RIGHTS` in unix(7)).
-fn send_with(stream: &UnixStream, bytes: &[u8], descriptor: &OwnedFd) -> io::Result<usize> {
-    let descriptors = [descriptor.as_fd()];
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    let sent = rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(sent)
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ pub struct ConfigForm {
     search_path: Vec<PathBuf>,
     scratch: PathBuf,
     qemu: PathBuf,
+    passt: PathBuf,
     kvm_device: PathBuf,
     max_active_vms: Option<usize>,
     journal_cap: u64,
@@ -54,13 +55,17 @@ impl ConfigForm {
     /// Paths are made absolute: a supervisor's own directory is the root.
     fn new(config: &Config) -> Result<Self, Error> {
         let absolute = |path: &Path| std::path::absolute(path).map_err(host(format!("find {}", path.display())));
-        let is_path = config.qemu.components().count() > 1;
+        let program = |name: &Path| {
+            let is_path = name.components().count() > 1;
+            if is_path { absolute(name) } else { Ok(name.to_owned()) }
+        };
         Ok(Self {
             data: absolute(&config.data)?,
             cache: absolute(&config.cache)?,
             search_path: config.search_path.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?,
             scratch: absolute(&config.scratch)?,
-            qemu: if is_path { absolute(&config.qemu)? } else { config.qemu.clone() },
+            qemu: program(&config.qemu)?,
+            passt: program(&config.passt)?,
             kvm_device: absolute(&config.kvm_device)?,
             max_active_vms: config.max_active_vms,
             journal_cap: config.journal_cap,
@@ -73,6 +78,7 @@ impl From<ConfigForm> for Config {
         Self {
             scratch: form.scratch,
             qemu: form.qemu,
+            passt: form.passt,
             kvm_device: form.kvm_device,
             max_active_vms: form.max_active_vms,
             journal_cap: form.journal_cap,

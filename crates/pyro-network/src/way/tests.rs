@@ -32,10 +32,13 @@ async fn send(guest: &mut UnixStream, frame: &[u8]) {
     guest.write_all(&bytes).await.unwrap();
 }
 
-fn guest(end: OwnedFd) -> UnixStream {
-    let end = StdStream::from(end);
-    end.set_nonblocking(true).unwrap();
-    UnixStream::from_std(end).unwrap()
+/// A way through a stand-in, with the guest's end of it.
+async fn opened(directory: &std::path::Path, script: &str, plan: &Plan) -> (Way, UnixStream) {
+    let mut way = Way::open(&stand_in(directory, script), plan).unwrap();
+    let (machine, guest) = UnixStream::pair().unwrap();
+    way.connect(machine);
+    way.ready().await.unwrap();
+    (way, guest)
 }
 
 #[test]
@@ -52,7 +55,7 @@ async fn a_passt_that_ends_at_once_is_an_error_with_its_last_words() {
     let directory = tempfile::tempdir().unwrap();
     let script = "echo 'Failed to send 31 bytes to syslog' >&2; echo 'no namespaces here' >&2; \
         echo 'Failed to send 9 bytes to syslog' >&2; exit 1";
-    let (mut way, _end) = Way::open(&stand_in(directory.path(), script), &plan(true, false)).unwrap();
+    let mut way = Way::open(&stand_in(directory.path(), script), &plan(true, false)).unwrap();
     let error = way.ready().await.unwrap_err().to_string();
     assert_eq!(error, "passt did not come up: no namespaces here (it ended with exit status: 1)");
 }
@@ -71,9 +74,7 @@ while data := wire.recv(65536):
 async fn open_frames_pass_and_closed_ones_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let plan = plan(true, false);
-    let (mut way, end) = Way::open(&stand_in(directory.path(), ECHO), &plan).unwrap();
-    way.ready().await.unwrap();
-    let mut guest = guest(end);
+    let (mut way, mut guest) = opened(directory.path(), ECHO, &plan).await;
     let open = ipv4_frame([192, 0, 2, 1], UDP, &[0, 7, 0, 80, 0, 8, 0, 0]);
     let closed = ipv4_frame([127, 0, 0, 1], TCP, &[0; 20]);
     send(&mut guest, &closed).await;
@@ -101,9 +102,7 @@ async fn open_frames_pass_and_closed_ones_are_refused() {
 #[tokio::test]
 async fn a_stream_of_nonsense_closes_the_wire() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut way, end) = Way::open(&stand_in(directory.path(), ECHO), &plan(true, false)).unwrap();
-    way.ready().await.unwrap();
-    let mut guest = guest(end);
+    let (mut way, mut guest) = opened(directory.path(), ECHO, &plan(true, false)).await;
     guest.write_all(&[0xff; 64]).await.unwrap();
     // Its reading half is closed, and with it what goes to passt, which then ends.
     assert!(way.ended().await.contains("it ended with exit status: 0"));

@@ -64,6 +64,7 @@ fn talk(mut channel: UnixStream) -> Outcome<()> {
         entropy,
         host_name: "0123456789ab".into(),
         machine_id: "0123456789abcdef0123456789abcdef".into(),
+        network: None,
     };
     let words = |words: &[&str]| Argv { words: words.iter().map(|word| word.as_bytes().to_vec()).collect() };
     let exec = Exec {

@@ -296,6 +296,7 @@ impl Machines {
                 let mut record = record.expect("only a record is stopped");
                 journal::recover(&path)?;
                 record.state = State::Stopped;
+                record.addresses = None;
                 record.last_error = Some(SUPERVISOR_GONE.into());
                 record.write(&path)?;
                 self.registry()?.put(&record)?;

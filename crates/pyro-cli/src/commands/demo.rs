@@ -9,14 +9,20 @@ use crate::commands::run::run_request;
 use crate::context;
 use crate::failure::Format;
 
+/// One outgoing request, by what every environment has: a name is looked up, a connection made, an
+/// answer read.
+pub const OUTGOING: &str = "bash -c 'exec 3<>/dev/tcp/example.com/80 && \
+    printf \"HEAD / HTTP/1.0\\r\\nHost: example.com\\r\\n\\r\\n\" >&3 && head -n 1 <&3'";
+
 pub fn run(arguments: &DemoArguments) -> i32 {
     if let Some(DemoCommand::Ollama(ollama)) = &arguments.command {
         return super::ollama::run(ollama);
     }
-    let network = if arguments.network { NetworkPolicy::Egress } else { NetworkPolicy::Off };
+    let (network, command) =
+        if arguments.network { (NetworkPolicy::Egress, OUTGOING) } else { (NetworkPolicy::Off, "git --version") };
     let request = RunRequest {
         environment: "debian:12".into(),
-        command: "git --version".into(),
+        command: command.into(),
         timeout: Duration::from_secs(30),
         options: VmOptions { network, ..VmOptions::default() },
     };

@@ -6,6 +6,7 @@ use pyro_manager::Pyro;
 use pyro_mcp::HostAccess;
 use serde_json::{Value, json};
 
+use super::demo::OUTGOING;
 use crate::arguments::OllamaArguments;
 use crate::context;
 use crate::failure::{ERROR, Format, show_plain};
@@ -17,9 +18,13 @@ const MOST_ROUNDS: usize = 12;
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Characters of a tool's result that are logged.
 const SHOWN: usize = 300;
-const TASK: &str = "Prove that a guest of the environment debian:12 has outgoing internet access. Use vm_run with \
-network set to true and a command such as: curl -sS -o /dev/null -w '%{http_code}' https://example.com. \
-Look at the exit code, then say in one sentence whether it has.";
+/// What the model is asked to do.
+fn task() -> String {
+    format!(
+        "Prove that a guest of the environment debian:12 has outgoing internet access. Use vm_run with network set to \
+         true and this command: {OUTGOING}. Look at the exit code, then say in one sentence whether it has."
+    )
+}
 
 pub fn run(arguments: &OllamaArguments) -> i32 {
     let pyro = context::pyro();
@@ -38,7 +43,7 @@ pub fn run(arguments: &OllamaArguments) -> i32 {
 fn converse(pyro: &Pyro, arguments: &OllamaArguments) -> Result<i32, String> {
     let runtime = context::shared_runtime();
     let tools = offered();
-    let mut messages = vec![json!({"role": "user", "content": TASK})];
+    let mut messages = vec![json!({"role": "user", "content": task()})];
     let mut last_exit_code = None;
     for round in 1..=MOST_ROUNDS {
         let message = ask(arguments, &messages, &tools)?;

@@ -100,6 +100,7 @@ setup_runtime() {
 setup_rust() {
     have cc || apt_install gcc libc6-dev
     have pgrep || apt_install procps # the tests look for processes
+    have ip || apt_install iproute2 # and make network namespaces
     if ! have cargo; then
         apt_update
         if apt-cache policy rustup | grep -q 'Candidate: [0-9]'; then

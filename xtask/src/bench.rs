@@ -4,6 +4,7 @@
 //! for each pair, and its median and quartiles are printed. Milliseconds are printed too, and mean
 //! little on another machine.
 
+mod network;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -34,13 +35,14 @@ pub fn floor(words: &[String]) -> Result<(), String> {
     floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
 }
 
-/// Everything, or only the part of that name (`runs`, `tasks`, `faces`).
+/// Everything, or only the part of that name (`runs`, `tasks`, `network`, `faces`).
 pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
     let bench = Bench { pyro: root.join("target/release/pyro"), cache: root.join("target/test-cache"), home };
     bench.pull()?;
     match part {
         Some("tasks") => return tasks::run(&bench),
+        Some("network") => return network::run(&bench),
         Some("faces") => return bench.faces(root),
         _ => {}
     }
@@ -68,6 +70,7 @@ pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
         return Ok(());
     }
     tasks::run(&bench)?;
+    network::run(&bench)?;
     bench.faces(root)
 }
 

@@ -87,7 +87,8 @@ fn furnish() -> io::Result<()> {
         }
     }
     cgroup::prepare()?;
-    network::loopback_up()
+    network::loopback_up()?;
+    network::prepare()
 }
 
 /// Room for many descriptors, as an init system gives: programs may raise their own limit.

@@ -1,8 +1,8 @@
 //! The guest's side of the network: the loopback at boot, and the device when the host gives the
 //! machine its identity. Messages to the kernel as in rtnetlink(7).
 //!
-//! The device is there in every machine, because its template had it; without a network it stays
-//! down.
+//! The device is there in every machine, because its template had it. Without a network it has no
+//! link and no address.
 
 use std::fs;
 use std::io;
@@ -19,6 +19,8 @@ use crate::{failed, log};
 
 /// The only network device of a machine.
 const DEVICE: &str = "eth0";
+/// What hosts ask for; another one costs the change of it.
+const USUAL_MTU: u32 = 65_520;
 /// lo is always interface 1.
 const LOOPBACK: i32 = 1;
 /// How long the link may take to come up. The host sets it up at the same time.
@@ -40,6 +42,8 @@ const ADDRESS: u16 = 1;
 const LOCAL_ADDRESS: u16 = 2;
 const ROUTE_DEVICE: u16 = 4;
 const ROUTE_GATEWAY: u16 = 5;
+const ROUTE_METRICS: u16 = 8;
+const METRIC_WINDOW: u16 = 3;
 /// Flags of a device, and of an address that nobody else can have.
 const UP: u32 = 1;
 const NO_DUPLICATE_DETECTION: u8 = 2;
@@ -56,12 +60,19 @@ pub fn loopback_up() -> io::Result<()> {
     kernel.ask(NEW_LINK, 0, &link_up(LOOPBACK)).map_err(failed("bring the loopback interface up"))
 }
 
+/// Brings the device up, without an address: it reaches nothing, and making room for what it may
+/// receive is a template's work.
+pub fn prepare() -> io::Result<()> {
+    let Some(index) = device()? else { return Ok(()) };
+    let mut link = link_up(index);
+    attribute(&mut link, LINK_MTU, &USUAL_MTU.to_ne_bytes());
+    Kernel::connect(0)?.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))
+}
+
 /// Gives the device its addresses and routes, and the resolver its servers. Returns when packets
 /// can be sent.
 pub fn configure(network: &Network) -> io::Result<()> {
-    let index =
-        fs::read_to_string(format!("/sys/class/net/{DEVICE}/ifindex")).map_err(failed("find the network device"))?;
-    let index: i32 = index.trim().parse().map_err(failed("find the network device"))?;
+    let index = device()?.ok_or_else(|| io::Error::other("there is no network device"))?;
     let addresses = network.addresses.iter().map(|text| parse(text)).collect::<io::Result<Vec<_>>>()?;
     if !addresses.iter().any(|(address, _)| address.is_ipv6()) {
         // A link-local address alone would lead programs to nowhere.
@@ -69,22 +80,33 @@ pub fn configure(network: &Network) -> io::Result<()> {
     }
     let news = Kernel::connect(LINK_NEWS)?;
     let kernel = Kernel::connect(0)?;
-    let mut link = link_up(index);
-    attribute(&mut link, LINK_MTU, &network.mtu.to_ne_bytes());
-    kernel.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))?;
+    if network.mtu != USUAL_MTU {
+        let mut link = link_up(index);
+        attribute(&mut link, LINK_MTU, &network.mtu.to_ne_bytes());
+        kernel.ask(NEW_LINK, 0, &link).map_err(failed("set the size of packets"))?;
+    }
     for (address, prefix) in addresses {
         let body = new_address(index, address, prefix);
         kernel.ask(NEW_ADDRESS, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the address {address}")))?;
     }
     for gateway in &network.gateways {
         let address: IpAddr = gateway.parse().map_err(failed(gateway))?;
-        let body = default_route(index, address);
+        let body = default_route(index, address, network.window);
         kernel.ask(NEW_ROUTE, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the route by {gateway}")))?;
     }
     // A link that leads elsewhere (to a manager that does not run here) would be followed.
     let _ = fs::remove_file("/etc/resolv.conf");
     fs::write("/etc/resolv.conf", &network.resolver_file).map_err(failed("write /etc/resolv.conf"))?;
     news.await_link()
+}
+
+/// The device's number, where it is there.
+fn device() -> io::Result<Option<i32>> {
+    let text = match fs::read_to_string(format!("/sys/class/net/{DEVICE}/ifindex")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(failed("find the network device"))?,
+    };
+    text.trim().parse().map(Some).map_err(failed("find the network device"))
 }
 
 fn parse(text: &str) -> io::Result<(IpAddr, u8)> {
@@ -120,11 +142,16 @@ fn new_address(index: i32, address: IpAddr, prefix: u8) -> Vec<u8> {
     body
 }
 
-fn default_route(index: i32, gateway: IpAddr) -> Vec<u8> {
+fn default_route(index: i32, gateway: IpAddr, window: u32) -> Vec<u8> {
     let mut body = vec![family(gateway), 0, 0, 0, MAIN_TABLE, STATIC, 0, UNICAST];
     body.extend([0; 4]); // flags
     attribute(&mut body, ROUTE_GATEWAY, &octets(gateway));
     attribute(&mut body, ROUTE_DEVICE, &index.to_ne_bytes());
+    if window != 0 {
+        let mut metrics = Vec::new();
+        attribute(&mut metrics, METRIC_WINDOW, &window.to_ne_bytes());
+        attribute(&mut body, ROUTE_METRICS, &metrics);
+    }
     body
 }
 

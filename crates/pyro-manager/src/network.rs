@@ -65,6 +65,7 @@ impl Connection {
             addresses: self.plan.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect(),
             gateways: self.plan.gateways.iter().map(IpAddr::to_string).collect(),
             mtu: self.plan.mtu,
+            window: self.plan.window,
             resolver_file: self.plan.resolver_file.clone(),
         }
     }

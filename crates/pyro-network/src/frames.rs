@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use bytes::BufMut;
+
 /// Bytes before each frame.
 const PREFIX: usize = 4;
 /// The longest frame. QEMU and passt keep below (its `NET_BUFSIZE` is 69632).
@@ -36,10 +38,15 @@ pub fn frame<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
     &bytes[range.start + PREFIX..range.end]
 }
 
+/// How many bytes at the front of `bytes` are whole frames.
+pub fn whole(bytes: &[u8]) -> Result<usize, Nonsense> {
+    Ok(split(bytes)?.last().map_or(0, |range| range.end))
+}
+
 /// Adds a frame with its prefix.
-pub fn append(stream: &mut Vec<u8>, frame: &[u8]) {
-    stream.extend((frame.len() as u32).to_be_bytes());
-    stream.extend(frame);
+pub fn append(stream: &mut impl BufMut, frame: &[u8]) {
+    stream.put_u32(frame.len() as u32);
+    stream.put_slice(frame);
 }
 
 /// Room for a whole frame and as much again.

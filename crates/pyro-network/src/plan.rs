@@ -17,6 +17,10 @@ const PREFIX_V6: u8 = 64;
 pub const GATEWAY_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x70, 0x79, 0x67];
 /// The longest frames that passt and QEMU pass: fewer of them, more in each.
 const MTU: u32 = 65_520;
+/// What a guest lets passt send ahead on a connection. passt throws away what its socket has no
+/// room for, some 200 KiB for all connections together, and sends it many times over again; the way
+/// from passt is short, and on the long way behind it the host's own windows count.
+const WINDOW: u32 = 65_535;
 /// The resolver heeds no more (`MAXNS` in resolv.conf(5)).
 const MOST_RESOLVERS: usize = 3;
 
@@ -31,6 +35,8 @@ pub struct Plan {
     pub gateways: Vec<IpAddr>,
     /// Bytes of a packet at most.
     pub mtu: u32,
+    /// Bytes that a peer may send ahead on a connection of the guest's.
+    pub window: u32,
     /// The guest's resolvers: those of the host, or a gateway in their place.
     pub dns_servers: Vec<IpAddr>,
     /// The gateway where passt takes questions for the host's first resolver; none where the guest
@@ -81,7 +87,7 @@ impl Plan {
         // passt carries datagrams only: larger ones (RFC 6891) leave fewer answers cut off.
         let larger = dns_forward.map(|_| "options edns0\n".to_owned());
         let resolver_file = servers.chain(others).chain(larger).collect();
-        Ok(Self { guest_mac, addresses, gateways, mtu: MTU, dns_servers, dns_forward, resolver_file })
+        Ok(Self { guest_mac, addresses, gateways, mtu: MTU, window: WINDOW, dns_servers, dns_forward, resolver_file })
     }
 
     /// The guest's first address.

@@ -1,11 +1,12 @@
 //! Frames between a guest and passt, and the gate between them.
 //!
-//! Two tasks, one for each direction, and each stops the other's sender when its own receiver is
-//! slow: nothing is kept beyond a buffer. When passt is gone, every packet of the guest is refused.
+//! Two tasks, one for each direction. A slow receiver stops its sender; only what comes from passt is
+//! kept a while, up to a bound. When passt is gone, every packet of the guest is refused.
 
 use std::io;
 use std::net::IpAddr;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -18,6 +19,8 @@ use crate::{frames, refusal};
 
 /// Refusals on their way to the guest. More are not needed: each is one of many to the same end.
 const REFUSALS: usize = 16;
+/// Bytes that wait for the guest at most.
+const MOST_WAITING: usize = 16 << 20;
 
 /// Starts both directions. `early` is what was read from passt already.
 pub fn start(tasks: &mut JoinSet<()>, machine: UnixStream, passt: UnixStream, early: Vec<u8>, gateways: Vec<IpAddr>) {
@@ -77,28 +80,33 @@ async fn outward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: Gate
 }
 
 /// To the guest: what passt sends, and refusals, each a whole frame.
+///
+/// passt throws away what its socket has no room for, and then sends all of it again, many times
+/// over, because a guest that misses something says so once for each frame. So it is read at once,
+/// and waits here for a slow guest, as much as the windows of TCP let it be.
 async fn inward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     early: Vec<u8>,
     mut refusals: mpsc::Receiver<Vec<u8>>,
 ) -> io::Result<()> {
-    let mut buffer = early;
-    buffer.reserve(frames::ROOM);
-    let (mut refused, mut passt_is_there) = (Vec::new(), true);
+    let (mut arriving, mut waiting) = (early, BytesMut::new());
+    let mut passt_is_there = true;
     loop {
+        let whole = frames::whole(&arriving).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        waiting.extend_from_slice(&arriving[..whole]);
+        arriving.drain(..whole);
+        arriving.reserve(frames::ROOM);
         tokio::select! {
-            read = from.read_buf(&mut buffer), if passt_is_there => passt_is_there = read.is_ok_and(|read| read > 0),
+            biased;
+            read = from.read_buf(&mut arriving), if passt_is_there && waiting.len() < MOST_WAITING => {
+                passt_is_there = read.is_ok_and(|read| read > 0);
+            }
             refusal = refusals.recv() => match refusal {
-                Some(frame) => frames::append(&mut refused, &frame),
+                Some(frame) => frames::append(&mut waiting, &frame),
                 None => return Ok(()), // the machine has ended
             },
+            written = to.write_buf(&mut waiting), if !waiting.is_empty() => drop(written?),
         }
-        let ranges = frames::split(&buffer).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        let whole = ranges.last().map_or(0, |range| range.end);
-        to.write_all(&buffer[..whole]).await?;
-        buffer.drain(..whole);
-        to.write_all(&refused).await?;
-        refused.clear();
     }
 }

@@ -132,6 +132,9 @@ pub struct Network {
     /// Content of `/etc/resolv.conf`.
     #[prost(string, tag = "4")]
     pub resolver_file: String,
+    /// Bytes that a peer may send ahead on a connection by a gateway; 0 leaves it to the guest.
+    #[prost(uint32, tag = "5")]
+    pub window: u32,
 }
 
 /// Request without arguments.

@@ -42,6 +42,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         gateways: vec!["172.29.100.1".into(), "fd70::1".into()],
         mtu: 65520,
         resolver_file: "nameserver 172.29.100.1\n".into(),
+        window: 65535,
     };
     let connected = Identity { network: Some(network), ..identity.clone() };
     vec![

@@ -20,7 +20,7 @@ use crate::{failed, log};
 /// The only network device of a machine.
 const DEVICE: &str = "eth0";
 /// What hosts ask for; another one costs the change of it.
-const USUAL_MTU: u32 = 65_520;
+const USUAL_MTU: u32 = 16_384;
 /// lo is always interface 1.
 const LOOPBACK: i32 = 1;
 /// How long the link may take to come up. The host sets it up at the same time.

@@ -15,8 +15,8 @@ const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd70, 0x7972, 0x6f00, 0, 0, 0, 0, 1
 const PREFIX_V6: u8 = 64;
 /// passt's side of the wire. Locally administered; the host's own would tell who made its card.
 pub const GATEWAY_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x70, 0x79, 0x67];
-/// The longest frames that passt and QEMU pass: fewer of them, more in each.
-const MTU: u32 = 65_520;
+/// Large frames are fewer; a window must hold some of them, or each waits for a delayed answer.
+const MTU: u32 = 16_384;
 /// What a guest lets passt send ahead on a connection. passt throws away what its socket has no
 /// room for, some 200 KiB for all connections together, and sends it many times over again; the way
 /// from passt is short, and on the long way behind it the host's own windows count.
@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(
             words,
             "--foreground --fd 3 --no-map-gw --no-dhcp --no-dhcpv6 --no-ra --tcp-ports none --udp-ports none \
-             --mac-addr 52:54:00:70:79:67 --mtu 65520 \
+             --mac-addr 52:54:00:70:79:67 --mtu 16384 \
              --address 172.29.100.2 --netmask 30 --gateway 172.29.100.1 \
              --address fd70:7972:6f00::2 --gateway fd70:7972:6f00::1"
         );

@@ -87,8 +87,7 @@ fn furnish() -> io::Result<()> {
         }
     }
     cgroup::prepare()?;
-    network::loopback_up()?;
-    network::prepare()
+    network::loopback_up()
 }
 
 /// Room for many descriptors, as an init system gives: programs may raise their own limit.

@@ -6,10 +6,11 @@ use std::os::unix::fs::FileExt;
 
 use pyro_protocol::message::Identity;
 
-use crate::{failed, network};
+use crate::failed;
+use crate::network::Device;
 
 /// Takes the identity. Nothing runs in the machine before this is done.
-pub fn take(identity: &Identity) -> io::Result<()> {
+pub fn take(identity: &Identity, device: &mut Device) -> io::Result<()> {
     if !identity.entropy.is_empty() {
         let device = File::open("/dev/urandom")?;
         pyro_sys::entropy::reseed(&device, &identity.entropy).map_err(failed("reseed"))?;
@@ -26,7 +27,7 @@ pub fn take(identity: &Identity) -> io::Result<()> {
     if !identity.machine_id.is_empty() {
         write_in_place("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
     }
-    identity.network.as_ref().map_or(Ok(()), network::configure)
+    identity.network.as_ref().map_or(Ok(()), |network| device.configure(network))
 }
 
 /// Writes over what is there. Emptying the file first would make the file system write its blocks

@@ -1,8 +1,8 @@
 //! The guest's side of the network: the loopback at boot, and the device when the host gives the
 //! machine its identity. Messages to the kernel as in rtnetlink(7).
 //!
-//! The device is there in every machine, because its template had it. Without a network it has no
-//! link and no address.
+//! The device is there in every machine, because its template had it, and configured as a usual host
+//! will want it: then there is little to do but to wait for the link. Without a network there is none.
 
 use std::fs;
 use std::io;
@@ -19,8 +19,6 @@ use crate::{failed, log};
 
 /// The only network device of a machine.
 const DEVICE: &str = "eth0";
-/// What hosts ask for; another one costs the change of it.
-const USUAL_MTU: u32 = 16_384;
 /// lo is always interface 1.
 const LOOPBACK: i32 = 1;
 /// How long the link may take to come up. The host sets it up at the same time.
@@ -29,6 +27,7 @@ const LINK_LIMIT: Duration = Duration::from_secs(5);
 /// Kinds of messages.
 const NEW_LINK: u16 = 16;
 const NEW_ADDRESS: u16 = 20;
+const REMOVE_ADDRESS: u16 = 21;
 const NEW_ROUTE: u16 = 24;
 /// Flags of messages.
 const REQUEST_AND_ACKNOWLEDGE: u16 = 1 | 4;
@@ -60,33 +59,51 @@ pub fn loopback_up() -> io::Result<()> {
     kernel.ask(NEW_LINK, 0, &link_up(LOOPBACK)).map_err(failed("bring the loopback interface up"))
 }
 
-/// Brings the device up, without an address: it reaches nothing, and making room for what it may
-/// receive is a template's work.
-pub fn prepare() -> io::Result<()> {
-    let Some(index) = device()? else { return Ok(()) };
-    let mut link = link_up(index);
-    attribute(&mut link, LINK_MTU, &USUAL_MTU.to_ne_bytes());
-    Kernel::connect(0)?.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))
+/// The device, and how it is configured.
+#[derive(Default)]
+pub struct Device(Network);
+
+impl Device {
+    /// Gives the device its addresses and routes, and the resolver its servers. Returns when packets
+    /// can be sent, where there is a link. What a template was told already is not done again.
+    pub fn configure(&mut self, network: &Network) -> io::Result<()> {
+        let index = index()?;
+        let same = |of: fn(&Network) -> &Vec<String>| of(&self.0) == of(network);
+        let wires = |of: &Network| (of.mtu, of.window);
+        if !(same(|it| &it.addresses) && same(|it| &it.gateways) && wires(&self.0) == wires(network)) {
+            set_up(index, &self.0, network)?;
+            self.0 = network.clone();
+        }
+        if !network.resolver_file.is_empty() {
+            // A link that leads elsewhere (to a manager that does not run here) would be followed.
+            let _ = fs::remove_file("/etc/resolv.conf");
+            fs::write("/etc/resolv.conf", &network.resolver_file).map_err(failed("write /etc/resolv.conf"))?;
+        }
+        if network.link { await_link() } else { Ok(()) }
+    }
 }
 
-/// Gives the device its addresses and routes, and the resolver its servers. Returns when packets
-/// can be sent.
-pub fn configure(network: &Network) -> io::Result<()> {
-    let index = device()?.ok_or_else(|| io::Error::other("there is no network device"))?;
-    let addresses = network.addresses.iter().map(|text| parse(text)).collect::<io::Result<Vec<_>>>()?;
-    if !addresses.iter().any(|(address, _)| address.is_ipv6()) {
-        // A link-local address alone would lead programs to nowhere.
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{DEVICE}/disable_ipv6"), "1");
-    }
-    let news = Kernel::connect(LINK_NEWS)?;
+fn set_up(index: i32, before: &Network, network: &Network) -> io::Result<()> {
+    let parse_all = |all: &[String]| all.iter().map(|text| parse(text)).collect::<io::Result<Vec<_>>>();
+    let addresses = parse_all(&network.addresses)?;
+    // Without a link, programs hear at once that nothing can be reached.
+    setting("ipv4", "ignore_routes_with_linkdown", "1");
+    setting("ipv6", "ignore_routes_with_linkdown", "1");
+    // A link-local address alone would lead programs to nowhere.
+    let ipv6 = addresses.iter().any(|(address, _)| address.is_ipv6());
+    setting("ipv6", "disable_ipv6", if ipv6 { "0" } else { "1" });
     let kernel = Kernel::connect(0)?;
-    if network.mtu != USUAL_MTU {
-        let mut link = link_up(index);
-        attribute(&mut link, LINK_MTU, &network.mtu.to_ne_bytes());
-        kernel.ask(NEW_LINK, 0, &link).map_err(failed("set the size of packets"))?;
+    for (address, prefix) in parse_all(&before.addresses)? {
+        if !addresses.contains(&(address, prefix)) {
+            let body = address_of(index, address, prefix);
+            kernel.ask(REMOVE_ADDRESS, 0, &body).map_err(failed(&format!("remove the address {address}")))?;
+        }
     }
+    let mut link = link_up(index);
+    attribute(&mut link, LINK_MTU, &network.mtu.to_ne_bytes());
+    kernel.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))?;
     for (address, prefix) in addresses {
-        let body = new_address(index, address, prefix);
+        let body = address_of(index, address, prefix);
         kernel.ask(NEW_ADDRESS, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the address {address}")))?;
     }
     for gateway in &network.gateways {
@@ -94,19 +111,42 @@ pub fn configure(network: &Network) -> io::Result<()> {
         let body = default_route(index, address, network.window);
         kernel.ask(NEW_ROUTE, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the route by {gateway}")))?;
     }
-    // A link that leads elsewhere (to a manager that does not run here) would be followed.
-    let _ = fs::remove_file("/etc/resolv.conf");
-    fs::write("/etc/resolv.conf", &network.resolver_file).map_err(failed("write /etc/resolv.conf"))?;
-    news.await_link()
+    Ok(())
 }
 
-/// The device's number, where it is there.
-fn device() -> io::Result<Option<i32>> {
-    let text = match fs::read_to_string(format!("/sys/class/net/{DEVICE}/ifindex")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(failed("find the network device"))?,
-    };
-    text.trim().parse().map(Some).map_err(failed("find the network device"))
+/// A setting of the device; a kernel that does not know it does without.
+fn setting(family: &str, name: &str, value: &str) {
+    let _ = fs::write(format!("/proc/sys/net/{family}/conf/{DEVICE}/{name}"), value);
+}
+
+fn index() -> io::Result<i32> {
+    let text = fs::read_to_string(format!("/sys/class/net/{DEVICE}/ifindex")).map_err(failed("find the device"))?;
+    text.trim().parse().map_err(failed("find the network device"))
+}
+
+fn has_link() -> bool {
+    fs::read_to_string(format!("/sys/class/net/{DEVICE}/carrier")).is_ok_and(|carrier| carrier.trim() == "1")
+}
+
+/// Awaits the device's link.
+fn await_link() -> io::Result<()> {
+    if has_link() {
+        return Ok(());
+    }
+    let Kernel(news) = Kernel::connect(LINK_NEWS)?;
+    let deadline = Instant::now() + LINK_LIMIT;
+    while !has_link() {
+        let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+            log("the network's link is not up");
+            return Ok(());
+        };
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        if poll(&mut [PollFd::new(&news, PollFlags::IN)], Some(&left))? > 0 {
+            // What changed is read from the device itself.
+            recv(&news, &mut [0; 4096], RecvFlags::empty())?;
+        }
+    }
+    Ok(())
 }
 
 fn parse(text: &str) -> io::Result<(IpAddr, u8)> {
@@ -134,7 +174,7 @@ fn link_up(index: i32) -> Vec<u8> {
     body
 }
 
-fn new_address(index: i32, address: IpAddr, prefix: u8) -> Vec<u8> {
+fn address_of(index: i32, address: IpAddr, prefix: u8) -> Vec<u8> {
     let mut body = vec![family(address), prefix, NO_DUPLICATE_DETECTION, 0];
     body.extend(index.to_ne_bytes());
     attribute(&mut body, LOCAL_ADDRESS, &octets(address));
@@ -192,27 +232,6 @@ impl Kernel {
             _ if !is_error => Err(io::Error::other("the kernel did not acknowledge")),
             0 => Ok(()),
             number => Err(io::Error::from_raw_os_error(-number)),
-        }
-    }
-
-    /// Awaits the device's link.
-    fn await_link(&self) -> io::Result<()> {
-        let deadline = Instant::now() + LINK_LIMIT;
-        loop {
-            let carrier = fs::read_to_string(format!("/sys/class/net/{DEVICE}/carrier"));
-            if carrier.is_ok_and(|carrier| carrier.trim() == "1") {
-                return Ok(());
-            }
-            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-                log("the network's link is not up");
-                return Ok(());
-            };
-            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-            if poll(&mut [PollFd::new(&self.0, PollFlags::IN)], Some(&left))? > 0 {
-                // What changed is read from the device itself.
-                let mut news = [0; 4096];
-                recv(&self.0, &mut news, RecvFlags::empty())?;
-            }
         }
     }
 }

@@ -24,6 +24,7 @@ use rustix::process::{WaitOptions, wait};
 
 use crate::cgroup::{Cgroup, Cgroups};
 use crate::command::Command;
+use crate::network::Device;
 use crate::pipes::discard;
 use crate::port::Port;
 use crate::{identity, unpack};
@@ -38,6 +39,7 @@ pub struct Server {
     lingering: Vec<Cgroup>,
     /// Output of those, which goes nowhere.
     discarded: Vec<OwnedFd>,
+    network: Device,
     talking: bool,
     scratch: Vec<u8>,
 }
@@ -56,6 +58,7 @@ impl Server {
             cgroups: Cgroups::default(),
             commands: BTreeMap::new(),
             lingering: Vec::new(),
+            network: Device::default(),
             discarded: Vec::new(),
             talking: false,
             scratch: vec![0; MAX_BODY],
@@ -137,7 +140,7 @@ impl Server {
         match request {
             Request::Hello(_) => {}
             Request::Identity(identity) => {
-                if let Err(error) = identity::take(&identity) {
+                if let Err(error) = identity::take(&identity, &mut self.network) {
                     self.refuse(stream, error);
                 }
             }

@@ -126,10 +126,9 @@ fn a_guest_with_the_network_reaches_the_world_and_not_its_host() {
 fn a_guest_without_the_network_reaches_nothing() {
     let Some(place) = Place::new("a_guest_without_the_network", Routes::Both, OUTSIDE) else { return };
     let probes = "name www.outside.test; tcp 198.51.100.80 80; tcp 2001:db8:80::80 80; udp 198.51.100.80 7001
-        tcp 127.0.0.1 7001; tcp ::1 7001; tcp 10.9.0.1 7001; cat /sys/class/net/eth0/operstate
-        cut -d: -f1 /proc/net/route | wc -l";
+        tcp 127.0.0.1 7001; tcp ::1 7001; tcp 10.9.0.1 7001; cat /sys/class/net/eth0/operstate";
     let nothing = "www.outside.test: \n198.51.100.80 tcp: refused\n2001:db8:80::80 tcp: refused\n\
-        198.51.100.80 udp: nothing\n127.0.0.1 tcp: refused\n::1 tcp: refused\n10.9.0.1 tcp: refused\ndown\n1\n";
+        198.51.100.80 udp: nothing\n127.0.0.1 tcp: refused\n::1 tcp: refused\n10.9.0.1 tcp: refused\ndown\n";
     assert_eq!(place.probe(&[], probes), nothing);
     // Its root can configure the device, and sends to nobody.
     let forged = forge(&every_target());

@@ -61,13 +61,7 @@ impl Connection {
 
     /// What the guest is told.
     pub fn for_the_guest(&self) -> Network {
-        Network {
-            addresses: self.plan.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect(),
-            gateways: self.plan.gateways.iter().map(IpAddr::to_string).collect(),
-            mtu: self.plan.mtu,
-            window: self.plan.window,
-            resolver_file: self.plan.resolver_file.clone(),
-        }
+        network(&self.plan, true)
     }
 
     /// What everybody else is told.
@@ -79,6 +73,23 @@ impl Connection {
             mac_address: MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":"),
             dns_servers: self.plan.dns_servers.clone(),
         }
+    }
+}
+
+/// What a template is told, so that there is little left to do for a guest of a usual host.
+pub(crate) fn usual() -> Option<Network> {
+    let host = HostNetwork { ipv4: true, ..HostNetwork::default() };
+    Plan::new(&host, MAC_ADDRESS).ok().map(|plan| network(&plan, false))
+}
+
+fn network(plan: &Plan, link: bool) -> Network {
+    Network {
+        addresses: plan.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect(),
+        gateways: plan.gateways.iter().map(IpAddr::to_string).collect(),
+        mtu: plan.mtu,
+        window: plan.window,
+        resolver_file: plan.resolver_file.clone(),
+        link,
     }
 }
 

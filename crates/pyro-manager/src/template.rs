@@ -17,12 +17,13 @@ use pyro_engine::{
     Accelerator, BootSpec, Disk, DiskLayer, Layering, Machine, MachineSpec, MemoryFile, MemoryMode, RestoreSpec,
 };
 use pyro_environment::Installed;
-use pyro_guest::{Guest, GuestError, OutputEvent};
+use pyro_guest::{Guest, GuestError, Identity, OutputEvent};
 use pyro_hostfs::lock::{self, Lock, Mode, TryError};
 use pyro_hostfs::{digest, directory, stamp};
 use serde::{Deserialize, Serialize};
 
 use crate::error::host;
+use crate::network::usual;
 use crate::session::identity;
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
@@ -297,7 +298,7 @@ fn boot_spec(machine: MachineSpec, installed: &Installed) -> BootSpec {
 
 async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<(), Error> {
     let guest = attach(machine);
-    guest.introduce(identity(&VmId::random()?)?);
+    guest.introduce(Identity { network: usual(), ..identity(&VmId::random()?)? });
     await_guest(machine, guest.ready(), BOOT_LIMIT).await?;
     for command in WARM_UP {
         await_guest(machine, run_quietly(&guest, command), BOOT_LIMIT).await?;

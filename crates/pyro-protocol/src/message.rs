@@ -117,7 +117,7 @@ pub struct Identity {
     pub network: Option<Network>,
 }
 
-/// How the machine's network device is configured. Its link is up, or about to be.
+/// How the machine's network device is configured.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Network {
     /// Addresses with the length of their prefix, for example `172.29.100.2/30`; one of a family.
@@ -135,6 +135,10 @@ pub struct Network {
     /// Bytes that a peer may send ahead on a connection by a gateway; 0 leaves it to the guest.
     #[prost(uint32, tag = "5")]
     pub window: u32,
+    /// The link is up or about to be. Without it the device is prepared for that, and nothing can be
+    /// reached.
+    #[prost(bool, tag = "6")]
+    pub link: bool,
 }
 
 /// Request without arguments.

@@ -45,6 +45,8 @@ pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, S
     words.pair("-accel", if spec.accelerator == Accelerator::Kvm { "kvm" } else { "tcg,thread=multi" });
     words.pair("-cpu", processor(spec.accelerator));
     words.pair("-smp", spec.vcpus.to_string()).pair("-m", format!("{}M", spec.memory_mib));
+    // Nobody else is on a machine's wire, and telling so costs a guest that has just been restored.
+    words.pair("-global", "migration.announce-rounds=0");
     words.json("-object", &memory(spec)?);
     console_and_channels(&mut words, spec)?;
     for (number, disk) in spec.disks.iter().enumerate() {

@@ -43,6 +43,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         mtu: 65520,
         resolver_file: "nameserver 172.29.100.1\n".into(),
         window: 65535,
+        link: true,
     };
     let connected = Identity { network: Some(network), ..identity.clone() };
     vec![

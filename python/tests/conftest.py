@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import tempfile
+from typing import NoReturn
 
 import pytest
 
@@ -55,14 +56,18 @@ class World:
                 self.kill_supervisor(machine)
 
 
+def skip(what: str, why: str) -> NoReturn:
+    """Skips, and tells the one command that runs all tests."""
+    if skips := os.environ.get("PYRO_TEST_SKIPS"):
+        with open(skips, "a", encoding="utf-8") as file:
+            file.write(f"{what}: {why}\n")
+    pytest.skip(why)
+
+
 @pytest.fixture
 def world():
     if not (CACHE / "debian_12-1.0.0/environment.json").exists():
-        why = f"{CACHE} has no debian:12; `make check` pulls it"
-        if skips := os.environ.get("PYRO_TEST_SKIPS"):
-            with open(skips, "a", encoding="utf-8") as file:
-                file.write(f"python tests: {why}\n")
-        pytest.skip(why)
+        skip("python tests", f"{CACHE} has no debian:12; `make check` pulls it")
     with tempfile.TemporaryDirectory() as base:
         world = World(pathlib.Path(base))
         yield world

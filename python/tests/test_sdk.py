@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import ipaddress
 import os
 import pathlib
 import signal
@@ -11,7 +12,7 @@ import threading
 import time
 
 import pytest
-from conftest import BINARY, World
+from conftest import BINARY, World, skip
 
 import pyro_mcp
 from pyro_mcp import AsyncPyro, Pyro, PyroRuntimeError, PyroValueError
@@ -51,6 +52,29 @@ def test_the_life_of_a_vm(pyro: Pyro, world: World) -> None:
     other = pyro.create_vm(environment="debian:12")["vm_id"]
     assert pyro.delete_vm(other)["deleted"] is True
     assert pyro.reap_expired()["count"] == 0 and world.machines() == []
+
+
+def test_a_vm_with_the_network(pyro: Pyro, world: World) -> None:
+    try:
+        vm_id = pyro.create_vm(environment="debian:12", network=True)["vm_id"]
+    except PyroRuntimeError as error:
+        if error.code not in ("passt_missing", "no_route"):
+            raise
+        skip("test_a_vm_with_the_network", str(error))
+    before = pyro.network_info_vm(vm_id)
+    assert (before["network_enabled"], before["outbound_connectivity_expected"]) == (True, False)
+    assert before["reason"] == "the VM is not started" and "guest_ip" not in before
+    started = pyro.start_vm(vm_id)
+    info = pyro.network_info_vm(vm_id)
+    assert info["outbound_connectivity_expected"] is True and "reason" not in info
+    assert info["guest_ip"] == started["guest_ip"] and info["mac_address"] == "52:54:00:70:79:72"
+    assert ipaddress.ip_address(info["guest_ip"]) in ipaddress.ip_network(info["subnet_cidr"])
+    assert info["gateway_ip"] != info["guest_ip"] and info["dns_servers"]
+    # Booted from its own disk it has its network again.
+    assert pyro.stop_vm(vm_id)["guest_ip"] is None
+    assert pyro.start_vm(vm_id)["guest_ip"] == info["guest_ip"]
+    seen = pyro.exec_vm(vm_id, command="cat /sys/class/net/eth0/carrier; grep -c nameserver /etc/resolv.conf")["stdout"]
+    assert seen.split() == ["1", str(len(info["dns_servers"]))]
 
 
 def test_the_life_of_a_task(pyro: Pyro, world: World) -> None:

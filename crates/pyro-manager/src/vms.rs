@@ -8,7 +8,7 @@ use crate::client::off_thread;
 use crate::create::CreateRequest;
 use crate::error::Unavailable;
 use crate::exec::{ExecRequest, Over};
-use crate::payload::{Isolation, NetworkInfo, Reaped, RunRecord, StartMode, VmDeleted, VmRecord};
+use crate::payload::{HOST_COMPAT, Isolation, NetworkInfo, Reaped, RunRecord, StartMode, VmDeleted, VmRecord};
 use crate::registry::{Ended, Kind, Record};
 use crate::run::{Executed, How, RunEvent, RunIo, record};
 use crate::supervisor::launch::launch;
@@ -98,6 +98,9 @@ impl Pyro {
         let reason = match (record.network, &record.addresses) {
             (false, _) => Some("network is disabled".to_owned()),
             (true, Some(_)) => None,
+            (true, None) if record.execution_mode == HOST_COMPAT => {
+                Some("the host stands in for a guest; its commands have the host's own network".to_owned())
+            }
             (true, None) => Some(record.last_error.unwrap_or_else(|| "the VM is not started".into())),
         };
         Ok(NetworkInfo {

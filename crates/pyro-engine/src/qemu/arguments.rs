@@ -45,8 +45,11 @@ pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, S
     words.pair("-accel", if spec.accelerator == Accelerator::Kvm { "kvm" } else { "tcg,thread=multi" });
     words.pair("-cpu", processor(spec.accelerator));
     words.pair("-smp", spec.vcpus.to_string()).pair("-m", format!("{}M", spec.memory_mib));
-    // Nobody else is on a machine's wire, and telling so costs a guest that has just been restored.
-    words.pair("-global", "migration.announce-rounds=0");
+    // Nobody else is on a machine's wire, and telling so costs a guest that has just been restored:
+    // it is told once, and late. (With no rounds at all QEMU 10.0 crashes when it ends.)
+    for parameter in ["announce-initial=100000", "announce-max=100000", "announce-rounds=1"] {
+        words.pair("-global", format!("migration.{parameter}"));
+    }
     words.json("-object", &memory(spec)?);
     console_and_channels(&mut words, spec)?;
     for (number, disk) in spec.disks.iter().enumerate() {

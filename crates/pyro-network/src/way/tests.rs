@@ -107,3 +107,26 @@ async fn a_stream_of_nonsense_closes_the_wire() {
     // Its reading half is closed, and with it what goes to passt, which then ends.
     assert!(way.ended().await.contains("it ended with exit status: 0"));
 }
+
+/// Answers the first question, sends frames as fast as it can, and ends.
+const FLOOD: &str = "exec python3 -c '
+import socket
+wire = socket.socket(fileno=3)
+question = wire.recv(4096)
+wire.sendall(question[:25] + bytes([2]) + question[26:])
+for number in range(128):
+    frame = bytes([number]) * 60000
+    wire.sendall(len(frame).to_bytes(4, \"big\") + frame)
+'";
+
+#[tokio::test]
+async fn passt_is_heard_out_while_the_guest_is_slow_and_nothing_of_it_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut way, mut guest) = opened(directory.path(), FLOOD, &plan(true, false)).await;
+    // It can send all of it before the guest has taken any.
+    assert_eq!(way.ended().await, "it ended with exit status: 0");
+    for number in 0..128 {
+        let frame = next_frame(&mut guest).await;
+        assert!(frame.len() == 60_000 && frame.iter().all(|byte| *byte == number));
+    }
+}

@@ -58,6 +58,7 @@ pub fn run(root: &Path) -> Result<(), String> {
             "-p",
             "pyro-cli",
             "--locked",
+            "--no-fail-fast",
             "--test",
             "guests",
             "--test",

@@ -226,13 +226,11 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
 fn guests_do_not_reach_one_another() {
     let Some(place) = Place::new("guests_do_not_reach_one_another", Routes::Both, OUTSIDE) else { return };
     let listen = "perl -MIO::Socket::IP -e '$l = IO::Socket::IP->new(Listen => 9, LocalPort => 9000, LocalHost => \"::\", \
-        V6Only => 0) or die; while ($c = $l->accept) { <$c>; print $c \"hello from a guest\\n\"; close $c }'";
+        V6Only => 0) or die; while ($c = $l->accept) { while (<$c>) { last if /^.?$/ } print $c \"hello from a guest\\n\"; close $c }'";
     let server = place.task();
     place.pyro(&["task", "exec", &server, "--detach", "--timeout-seconds", "300", "--", "sh", "-c", listen]);
-    let own = "until (: </dev/tcp/127.0.0.1/9000) 2>/dev/null; do sleep 0.05; done; tcp 172.29.100.2 9000; hostname -I 2>/dev/null; true";
+    let own = "until (: </dev/tcp/127.0.0.1/9000) 2>/dev/null; do sleep 0.05; done; tcp 172.29.100.2 9000";
     assert!(place.exec(&server, own).contains("172.29.100.2 tcp: hello from a guest\n"), "it does listen");
-    let link_local = place.exec(&server, "grep ' 20 ' /proc/net/if_inet6 | cut -c1-32").trim().to_owned();
-    assert!(link_local.starts_with("fe80"), "{link_local}");
     let seen = place.probe(
         &["--network"],
         "tcp 172.29.100.2 9000; tcp fd70:7972:6f00::2 9000; tcp 172.29.100.1 9000; tcp fd70:7972:6f00::1 9000

@@ -253,6 +253,18 @@ fn a_resolver_that_only_the_host_reaches_is_asked_by_passt() {
 }
 
 #[test]
+fn a_host_with_ipv6_alone_gives_that() {
+    let Some(place) = Place::new("a_host_with_ipv6_alone", Routes::Ipv6, "2001:db8:80::53") else { return };
+    let seen = place.probe(
+        &["--network"],
+        "name www.outside.test; tcp www 80; tcp 198.51.100.80 80; cat /etc/resolv.conf; wc -l </proc/net/route",
+    );
+    let expected = "www.outside.test: 2001:db8:80::80 \nwww tcp: hello from outside\n198.51.100.80 tcp: refused\n\
+        nameserver 2001:db8:80::53\nsearch outside.test\n1\n";
+    assert_eq!(seen, expected);
+}
+
+#[test]
 fn a_network_that_is_lost_is_told_and_the_machine_lives_on() {
     let Some(place) = Place::new("a_network_that_is_lost", Routes::Both, OUTSIDE) else { return };
     let task = place.task();

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A host and the world outside, in network namespaces of their own, until standard input ends.
-# Started by `unshare --net --mount`; arguments: directory, routes (both, ipv4, none), resolver.
+# Started by `unshare --net --mount`; arguments: directory, routes (both, ipv4, ipv6, none), resolver.
 set -eu
 directory=$1 routes=$2 resolver=$3
 here=$(dirname "$(readlink -f "$0")")
@@ -21,7 +21,7 @@ outside ip address add 10.9.0.2/24 dev world0
 outside ip address add 2001:db8:9::2/64 dev world0 nodad
 outside ip link set world0 up
 ip address add 10.9.0.1/24 dev host0
-[ "$routes" = both ] && ip address add 2001:db8:9::1/64 dev host0 nodad
+case $routes in both | ipv6) ip address add 2001:db8:9::1/64 dev host0 nodad ;; esac
 ip link set host0 up
 # The kernel hears of the wire's other end a moment later, and then gives the link its own address,
 # without which passt does no IPv6.
@@ -29,6 +29,7 @@ until ip -6 address show dev host0 scope link | grep -q inet6; do sleep 0.01; do
 case $routes in
 both) ip route add default via 10.9.0.2; ip -6 route add default via 2001:db8:9::2 ;;
 ipv4) ip route add default via 10.9.0.2 ;;
+ipv6) ip -6 route add default via 2001:db8:9::2 ;;
 esac
 
 printf 'nameserver %s\nsearch outside.test\n' "$resolver" >"$directory/resolv.conf"

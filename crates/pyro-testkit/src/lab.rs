@@ -17,6 +17,8 @@ pub enum Routes {
     Both,
     /// A default route for IPv4; no address for IPv6 but loopback.
     Ipv4,
+    /// A default route for IPv6; IPv4 as far as the link.
+    Ipv6,
     /// Neither.
     None,
 }
@@ -45,6 +47,7 @@ impl Lab {
         let routes = match routes {
             Routes::Both => "both",
             Routes::Ipv4 => "ipv4",
+            Routes::Ipv6 => "ipv6",
             Routes::None => "none",
         };
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/lab/lab.sh");

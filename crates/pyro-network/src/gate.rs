@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::Plan;
 use crate::closed;
 use crate::packet::{self, Ip, Packet, TCP, UDP};
 
@@ -21,26 +22,27 @@ pub enum Verdict {
     Refuse,
 }
 
-/// Judges a frame. `is_of_the_host` knows the host's own addresses; the gateways are passt's.
-pub fn judge(frame: &[u8], gateways: &[IpAddr], is_of_the_host: &mut dyn FnMut(IpAddr) -> bool) -> Verdict {
+/// Judges a frame. `is_of_the_host` knows the host's own addresses; the plan's gateways are passt's.
+pub fn judge(frame: &[u8], plan: &Plan, is_of_the_host: &mut dyn FnMut(IpAddr) -> bool) -> Verdict {
     match packet::read(frame) {
         Packet::Arp => Verdict::Pass,
         Packet::Other => Verdict::Drop,
-        Packet::Ip(ip) if is_for_passt(&ip, gateways) => Verdict::Pass,
+        Packet::Ip(ip) if is_for_passt(&ip, plan) => Verdict::Pass,
         Packet::Ip(ip) if is_for_everybody(ip.destination) => Verdict::Drop,
         Packet::Ip(ip) => {
             // A gateway's address is nobody's out there, or somebody else's.
-            let closed = gateways.contains(&ip.destination) || closed::by_rule(ip.destination);
+            let closed = plan.gateways.contains(&ip.destination) || closed::by_rule(ip.destination);
             if closed || is_of_the_host(ip.destination) { Verdict::Refuse } else { Verdict::Pass }
         }
     }
 }
 
 /// What passt answers itself, or asks the host's resolver for.
-fn is_for_passt(ip: &Ip<'_>, gateways: &[IpAddr]) -> bool {
+fn is_for_passt(ip: &Ip<'_>, plan: &Plan) -> bool {
     let discovery = ip.destination.is_ipv6() && ip.icmp_type().is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(&kind));
     // By UDP only: older releases of passt would connect to that address for TCP.
-    let question = ip.protocol == UDP && ip.destination_port() == Some(DNS) && gateways.contains(&ip.destination);
+    let to_forward = plan.dns_forward == Some(ip.destination);
+    let question = to_forward && ip.protocol == UDP && ip.destination_port() == Some(DNS);
     discovery || question
 }
 
@@ -63,6 +65,7 @@ pub fn wants_an_answer(ip: &Ip<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::HostNetwork;
     use crate::packet::tests::{ipv4_frame, ipv6_frame};
     use crate::packet::{ICMP, ICMPV6};
     use proptest::prelude::*;
@@ -71,8 +74,13 @@ mod tests {
     const OF_THE_HOST: [u8; 4] = [192, 168, 7, 7];
 
     fn judged(frame: &[u8]) -> Verdict {
-        let gateways = [IpAddr::from(GATEWAY), "fd70:7972:6f00::1".parse().unwrap()];
-        judge(frame, &gateways, &mut |address| address == IpAddr::from(OF_THE_HOST))
+        judge(frame, &plan("127.0.0.53"), &mut |address| address == IpAddr::from(OF_THE_HOST))
+    }
+
+    fn plan(resolver: &str) -> Plan {
+        let resolvers = vec![resolver.parse().unwrap()];
+        let host = HostNetwork { ipv4: true, ipv6: true, resolvers, ..HostNetwork::default() };
+        Plan::new(&host, [2, 0, 0, 0, 0, 1]).unwrap()
     }
 
     fn to_port(port: u16) -> [u8; 8] {
@@ -110,6 +118,9 @@ mod tests {
         assert_eq!(judged(&ping), Verdict::Drop);
         assert_eq!(judged(&ipv4_frame(GATEWAY, TCP, &to_port(53))), Verdict::Refuse);
         assert_eq!(judged(&ipv4_frame(GATEWAY, UDP, &to_port(54))), Verdict::Refuse);
+        // Where the guest asks the resolver itself, passt would carry a question to that address on.
+        let question = ipv4_frame(GATEWAY, UDP, &to_port(53));
+        assert_eq!(judge(&question, &plan("192.0.2.53"), &mut |_| false), Verdict::Refuse);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! kept a while, up to a bound. When passt is gone, every packet of the guest is refused.
 
 use std::io;
-use std::net::IpAddr;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::closed::HostAddresses;
 use crate::gate::{Verdict, judge};
-use crate::{frames, refusal};
+use crate::{Plan, frames, refusal};
 
 /// Refusals on their way to the guest. More are not needed: each is one of many to the same end.
 const REFUSALS: usize = 16;
@@ -23,17 +22,17 @@ const REFUSALS: usize = 16;
 const MOST_WAITING: usize = 16 << 20;
 
 /// Starts both directions. `early` is what was read from passt already.
-pub fn start(tasks: &mut JoinSet<()>, machine: UnixStream, passt: UnixStream, early: Vec<u8>, gateways: Vec<IpAddr>) {
+pub fn start(tasks: &mut JoinSet<()>, machine: UnixStream, passt: UnixStream, early: Vec<u8>, plan: Plan) {
     let (from_machine, to_machine) = machine.into_split();
     let (from_passt, to_passt) = passt.into_split();
     let (refuse, refusals) = mpsc::channel(REFUSALS);
-    let gate = Gate { gateways, addresses: HostAddresses::default(), refuse };
+    let gate = Gate { plan, addresses: HostAddresses::default(), refuse };
     tasks.spawn(async move { drop(outward(from_machine, to_passt, gate).await) });
     tasks.spawn(async move { drop(inward(from_passt, to_machine, early, refusals).await) });
 }
 
 struct Gate {
-    gateways: Vec<IpAddr>,
+    plan: Plan,
     addresses: HostAddresses,
     refuse: mpsc::Sender<Vec<u8>>,
 }
@@ -41,7 +40,7 @@ struct Gate {
 impl Gate {
     /// Whether the frame may go on; its sender is told when not.
     fn opens_for(&mut self, frame: &[u8]) -> bool {
-        match judge(frame, &self.gateways, &mut |address| self.addresses.hold(address)) {
+        match judge(frame, &self.plan, &mut |address| self.addresses.hold(address)) {
             Verdict::Pass => return true,
             Verdict::Drop => {}
             Verdict::Refuse => self.refuse(frame),
@@ -50,7 +49,7 @@ impl Gate {
     }
 
     fn refuse(&self, frame: &[u8]) {
-        if let Some(answer) = refusal::of(frame, &self.gateways) {
+        if let Some(answer) = refusal::of(frame, &self.plan.gateways) {
             // When there is no room, the guest has enough of them.
             let _ = self.refuse.try_send(answer);
         }

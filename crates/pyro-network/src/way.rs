@@ -52,7 +52,7 @@ impl Way {
             let _ = tell.send(());
             let Ok(machine) = machine.await else { return };
             let mut both = JoinSet::new();
-            relay::start(&mut both, machine, wire, early, plan.gateways);
+            relay::start(&mut both, machine, wire, early, plan);
             while both.join_next().await.is_some() {}
         });
         Ok(Self { running, answered: Some(answered), machine: Some(give), _tasks: tasks })

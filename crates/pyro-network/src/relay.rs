@@ -101,7 +101,9 @@ async fn inward(
             read = from.read_buf(&mut arriving), if passt_is_there && waiting.len() < MOST_WAITING => {
                 passt_is_there = read.is_ok_and(|read| read > 0);
             }
-            refusal = refusals.recv() => match refusal {
+            // A guest that asks and never listens fills this too; then the end of its wire is seen by
+            // writing to it.
+            refusal = refusals.recv(), if waiting.len() < MOST_WAITING => match refusal {
                 Some(frame) => frames::append(&mut waiting, &frame),
                 None => return Ok(()), // the machine has ended
             },

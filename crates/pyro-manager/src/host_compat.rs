@@ -5,6 +5,7 @@
 //! and dies with the thread that started it. Every descendant inherits a mark in its environment,
 //! by which all of them are found and ended when the command is over.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,8 @@ use crate::{Error, Pyro};
 
 const MARK: &str = "PYRO_HOST_COMPAT";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How often to look again for a process that shows no environment. It shows one within
-/// microseconds, unless it took its own away.
-const LOOKS_AT_THE_UNDECIDED: u32 = 100;
+/// How long to wait for the end of what was killed: all but what hangs in the kernel is gone at once.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Room for an environment, as nearly all are.
 const ENVIRONMENT_BYTES: usize = 128 * 1024;
 /// Pieces of output or input on their way.
@@ -244,36 +244,59 @@ async fn feed(mut pipe: ChildStdin, mut input: mpsc::Receiver<Bytes>) {
     }
 }
 
-/// Kills every process that carries the mark, until a look finds none: one that forks meanwhile is
-/// found by the next look.
+/// Kills every process that carries the mark, and waits until a listing shows none but strangers.
+/// A child has a higher number than its parent and the listing ascends, so one that is born
+/// meanwhile is in this listing or in the next.
 pub fn end_all(id: &VmId) {
     let mark = format!("{MARK}={id}");
-    loop {
+    let began = Instant::now();
+    let mut strangers = HashSet::new();
+    while began.elapsed() < PATIENCE {
         let Ok(entries) = fs::read_dir("/proc") else { return };
         let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-        let marked: Vec<i32> = pids.filter(|pid| carries(*pid, mark.as_bytes())).collect();
-        if marked.is_empty() {
+        let unknown: Vec<i32> = pids.filter(|pid| !strangers.contains(pid)).collect();
+        if unknown.is_empty() {
             return;
         }
-        for pid in marked.into_iter().filter_map(rustix::process::Pid::from_raw) {
-            // One that is gone already is what is wanted.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
-}
-
-/// Whether the mark is in a process's environment. One that has memory and no environment has just
-/// begun to become another program, and the kernel has not told where the new one lies.
-fn carries(pid: i32, mark: &[u8]) -> bool {
-    for _ in 0..LOOKS_AT_THE_UNDECIDED {
-        let Ok(environment) = environment_of(pid) else { return false };
-        let without_memory = |size: String| size.starts_with("0 ");
-        if !environment.is_empty() || fs::read_to_string(format!("/proc/{pid}/statm")).is_ok_and(without_memory) {
-            return environment.split(|byte| *byte == 0).any(|entry| entry == mark);
+        for pid in unknown {
+            match carries(pid, mark.as_bytes()) {
+                Some(true) => kill(pid),
+                Some(false) => drop(strangers.insert(pid)),
+                None => {}
+            }
         }
         std::thread::yield_now();
     }
-    false
+}
+
+fn kill(pid: i32) {
+    if let Some(pid) = rustix::process::Pid::from_raw(pid) {
+        // One that is gone already is what is wanted.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+}
+
+/// Whether the mark is in a process's environment; `None` while it becomes another program, and the
+/// kernel has not told where the environment of the new one lies.
+fn carries(pid: i32, mark: &[u8]) -> Option<bool> {
+    let Ok(environment) = environment_of(pid) else { return Some(false) };
+    if !environment.is_empty() {
+        return Some(environment.split(|byte| *byte == 0).any(|entry| entry == mark));
+    }
+    // Empty, as many are; or read from memory that was let go a moment ago.
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return Some(false) };
+    shows_no_environment(&stat).then_some(false)
+}
+
+/// Whether a process has no environment, by its `/proc/PID/stat` (fields as in proc_pid_stat(5)): it
+/// is at its end, or has no memory, or its environment is a place of no length. The place is set
+/// before the length (create_elf_tables in Linux's fs/binfmt_elf.c), and where its code begins after
+/// both, so without that nothing is known.
+fn shows_no_environment(stat: &str) -> bool {
+    let (_, after_name) = stat.rsplit_once(')').unwrap_or_default();
+    let field = |number: usize| after_name.split_ascii_whitespace().nth(number - 3).unwrap_or("0");
+    let (state, memory, code) = (field(3), field(23), field(26));
+    matches!(state, "0" | "Z" | "X") || memory == "0" || (code != "0" && field(50) == field(51))
 }
 
 /// The environment of a process. Only what one system call reads belongs together: between two, the
@@ -299,6 +322,24 @@ mod tests {
     use std::io::Write;
 
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    #[test]
+    fn an_environment_is_empty_only_where_its_place_is_known() {
+        let stat = |state: &str, memory: u64, code: u64, environment: [u64; 2]| {
+            let [begin, end] = environment;
+            let (before, between) = (["1"; 19].join(" "), ["2"; 23].join(" "));
+            format!("7 (a) b) {state} {before} {memory} 5 6 {code} {between} {begin} {end} 0\n")
+        };
+        assert!(shows_no_environment(&stat("S", 4096, 7, [9, 9])), "started with none");
+        assert!(shows_no_environment(&stat("R", 0, 0, [0, 0])), "a thread of the kernel");
+        assert!(shows_no_environment(&stat("Z", 4096, 0, [0, 0])), "ended");
+        assert!(!shows_no_environment(&stat("R", 4096, 0, [0, 0])), "becoming another program");
+        assert!(!shows_no_environment(&stat("R", 4096, 0, [9, 9])), "its length not known yet");
+        assert!(!shows_no_environment(&stat("R", 4096, 7, [9, 12])), "became one after the look");
+        let own = fs::read_to_string("/proc/self/stat").unwrap();
+        assert!(!shows_no_environment(&own), "this test has an environment");
+        assert_eq!(carries(rustix::process::getpid().as_raw_nonzero().get(), b"HOME=/none"), Some(false));
+    }
 
     #[test]
     fn those_that_become_another_program_all_the_time_are_ended() {

@@ -10,6 +10,7 @@ use serde_json::Value;
 /// Floor and crate. A crate may depend on crates of lower floors only.
 const FLOORS: &[(u32, &str)] = &[
     (0, "pyro-sys"),
+    (1, "pyro-confinement"),
     (1, "pyro-hostfs"),
     (1, "pyro-protocol"),
     (2, "pyro-engine"),

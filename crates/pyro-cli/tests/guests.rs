@@ -4,11 +4,12 @@
 
 mod world;
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use world::World;
+use world::{Ended, World};
 
 #[test]
 fn output_and_exit_code_are_passed_through_byte_for_byte() {
@@ -48,6 +49,67 @@ fn flags_stand_before_or_after_and_words_keep_their_boundaries() {
     let missing = world.run(&["run", "debian:12", "--", "no-such-program", "x"]);
     assert_eq!(missing.code, 127);
     assert!(missing.stderr.contains("no-such-program: not found"), "{}", missing.stderr);
+}
+
+/// What the kernel says of a machine's process while its guest runs: the layers that the result names
+/// are really there.
+#[test]
+fn the_process_of_a_machine_is_behind_the_walls_it_is_said_to_be_behind() {
+    let Some(world) = World::with_guests("the_process_of_a_machine_is_behind_its_walls") else { return };
+    let report = world.run(&["doctor", "--json"]).json();
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "confinement").unwrap();
+    if check["status"] != "pass" {
+        let why = check["detail"].to_string();
+        return pyro_testkit::skip("the_process_of_a_machine_is_behind_its_walls", &why);
+    }
+    let mut run = long_run(&world);
+    let directory = fs::read_dir(world.data().join("vms")).unwrap().flatten().find(|entry| entry.path().is_dir());
+    let id = directory.unwrap().file_name().into_string().unwrap();
+    let qemu = processes_of(&id)[0];
+    let status = fs::read_to_string(format!("/proc/{qemu}/status")).unwrap();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim_start_matches(':').split_whitespace().map(str::to_owned).collect::<Vec<String>>()
+    };
+    assert_eq!((field("NoNewPrivs"), field("Seccomp")), (vec!["1".into()], vec!["2".into()]));
+    assert_eq!(field("Seccomp_filters"), ["2"], "ours and its own");
+    assert_eq!(field("CapEff"), ["0000000000000000"]);
+    assert_eq!(field("NSpid").last().unwrap(), "1", "it is alone in its namespace");
+    for namespace in ["user", "mnt", "pid", "ipc", "uts", "net"] {
+        let link = |process: &str| fs::read_link(format!("/proc/{process}/ns/{namespace}")).unwrap();
+        assert_ne!(link(&qemu.to_string()), link("self"), "{namespace}");
+    }
+    let root = fs::read_dir(format!("/proc/{qemu}/root/")).unwrap();
+    let mut names: Vec<String> = root.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.retain(|name| ["home", "proc", "sys", "run", "bin", "sbin", "boot"].contains(&name.as_str()));
+    assert_eq!(names, Vec::<String>::new());
+    let own = format!("/proc/{qemu}/root{}", world.data().join("vms").join(&id).canonicalize().unwrap().display());
+    let mut files: Vec<String> =
+        fs::read_dir(own).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(files, ["console.log", "disk.qcow2"], "of its directory, what it writes to and no more");
+    run.kill().unwrap();
+    run.wait().unwrap();
+}
+
+/// A wrapper around QEMU cannot be started in a root that has QEMU's own files alone.
+#[test]
+fn a_qemu_in_an_unusual_place_runs_with_fewer_walls_and_that_is_said() {
+    let Some(world) = World::with_own_guests("a_qemu_in_an_unusual_place_runs_with_fewer_walls") else { return };
+    let wrapper = world.base.path().join("wrapper");
+    fs::write(&wrapper, "#!/bin/sh\nexec qemu-system-x86_64 \"$@\"\n").unwrap();
+    fs::set_permissions(&wrapper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let run =
+        |words: &[&str]| Ended::from(world.pyro().env("PYRO_QEMU", &wrapper).args(words).output().unwrap()).json();
+    let report = run(&["doctor", "--json"]);
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "confinement").unwrap();
+    assert_eq!((check["status"].as_str(), report["runtime_ok"].as_bool()), (Some("warn"), Some(true)), "{check}");
+    let record = run(&["run", "--json", "debian:12", "--", "echo", "yes"]);
+    assert_eq!(record["stdout"], "yes\n");
+    let layers = record["isolation"]["layers"].as_array().unwrap();
+    assert!(layers.contains(&"seccomp".into()) && !layers.contains(&"mountns".into()), "{layers:?}");
 }
 
 #[test]

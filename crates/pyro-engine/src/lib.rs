@@ -58,7 +58,7 @@ pub trait Machine: Send {
     fn accelerator(&self) -> Accelerator;
 
     /// The layers of confinement that are in force around the machine's process, by name.
-    fn layers(&self) -> &'static [&'static str];
+    fn layers(&self) -> &[&'static str];
 
     /// The other end of the machine's network device: a stream of Ethernet frames, each with its
     /// length before it, in four bytes, big-endian. `Some` once, and only where it was asked for.

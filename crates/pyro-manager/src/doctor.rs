@@ -105,6 +105,7 @@ impl Pyro {
         let mut checks = vec![
             platform_check(),
             self.qemu_check(),
+            self.confinement_check().await,
             kvm_check(&kvm),
             self.build_tools_check(),
             network,
@@ -155,6 +156,24 @@ impl Pyro {
         match self.qemu_version() {
             Ok((path, version)) => Check::pass("qemu", format!("QEMU {version} at {path}")),
             Err(error) => Check::fail("qemu", error.to_string(), install),
+        }
+    }
+
+    /// What stands around a machine's process. A layer that the host does not allow is a warning: guests
+    /// run all the same.
+    async fn confinement_check(&self) -> Check {
+        let fix = "docs/security.md says what each layer is worth and what it needs";
+        let Ok(program) = Program::find(&self.config.qemu, &self.config.search_path) else {
+            return Check::warn("confinement", "not tried without QEMU".into(), "install QEMU".into());
+        };
+        match program.confinement().await {
+            Ok(found) if found.missing.is_empty() => Check::pass("confinement", found.layers.join(", ")),
+            Ok(found) => {
+                let missing = found.missing.join("; ");
+                let detail = format!("in force: {}; not in force: {missing}", found.layers.join(", "));
+                Check::warn("confinement", detail, fix.into())
+            }
+            Err(error) => Check::warn("confinement", format!("QEMU could not be started: {error}"), fix.into()),
         }
     }
 

@@ -145,7 +145,8 @@ impl Session {
             }
             Err(error) => Err(error),
         };
-        let (accelerator, layers) = (self.live.machine.accelerator(), self.live.machine.layers());
+        let accelerator = self.live.machine.accelerator();
+        let layers = self.live.machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
         let (vm_id, version, mode) = (self.id.to_string(), self.installed.entry.version, self.mode);
         self.end().await?;
         let boundary = accelerator.name().to_owned();
@@ -155,7 +156,7 @@ impl Session {
             execution_mode: GUEST_AGENT.into(),
             accelerator: Some(boundary.clone()),
             start_mode: Some(mode),
-            isolation: Isolation { boundary, layers: layers.iter().map(|layer| (*layer).to_owned()).collect() },
+            isolation: Isolation { boundary, layers },
             created,
             start,
             deleted: "post_exec_cleanup",

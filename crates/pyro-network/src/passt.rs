@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use pyro_confinement::Bounds;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr};
 
@@ -14,6 +15,9 @@ use crate::{NetworkError, Plan};
 
 /// The descriptor it gets its socket as.
 const SOCKET: i32 = 3;
+/// What it may use up. It keeps tables of some megabytes, writes no file, and has a socket for each
+/// connection of its guest.
+const BOUNDS: Bounds = Bounds { address_space: 4 << 30, file: 0, descriptors: 1 << 20 };
 /// Bytes of a line of its complaints that are read.
 const LONGEST_LINE: u64 = 1024;
 /// Bytes of its answer to `--version` that are read.
@@ -74,6 +78,7 @@ impl Passt {
         pyro_sys::child::new_session(&mut command);
         // It forgets this when it changes its user; then the end of its socket is its end.
         pyro_sys::child::die_with_parent(&mut command);
+        pyro_sys::child::attempt(&mut command, pyro_confinement::beside_its_own(BOUNDS).0);
         pyro_sys::child::inherit_nothing(&mut command);
         pyro_sys::child::inherit(&mut command, SOCKET, vec![socket]).map_err(host("pass a socket to passt"))?;
         let mut command = tokio::process::Command::from(command);

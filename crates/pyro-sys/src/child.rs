@@ -101,6 +101,20 @@ pub fn inherit_nothing(command: &mut Command) {
     }
 }
 
+/// Lets the child take steps before it executes its program, in order. One that the host refuses is
+/// passed over.
+pub fn attempt(command: &mut Command, steps: Vec<crate::launch::Step>) {
+    // SAFETY: a step only makes system calls, with memory that was prepared before.
+    unsafe {
+        command.pre_exec(move || {
+            for step in &steps {
+                let _ = crate::launch::take(step);
+            }
+            Ok(())
+        });
+    }
+}
+
 /// Takes over a descriptor that this program was started with, and keeps it from its own children.
 /// `None` when it is not open.
 ///

@@ -5,5 +5,6 @@
 
 pub mod child;
 pub mod entropy;
+pub mod launch;
 pub mod signals;
 pub mod tsc;

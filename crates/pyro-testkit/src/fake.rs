@@ -199,7 +199,7 @@ impl Machine for FakeMachine {
         self.accelerator
     }
 
-    fn layers(&self) -> &'static [&'static str] {
+    fn layers(&self) -> &[&'static str] {
         &[]
     }
 

@@ -2,23 +2,26 @@
 //!
 //! ```text
 //! spawned ──QMP answers──▶ running ──save──▶ standing still
-//!    └────────any────────────┴─────────────────┴──▶ gone (by itself, by halt, or by drop)
+//!  │  └──────any────────────┴─────────────────┴──▶ gone (by itself, by halt, or by drop)
+//!  └─ends before it says a word──▶ spawned again, with all of the host's files to be seen
 //! ```
+//!
+//! The last path is for a QEMU in an unusual place, whose own files nobody knows: no guest has run
+//! until then, and the layers that are missing are said.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use pyro_confinement::{Confined, Places, Process, Walls};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
-use tokio::process::Child;
 
 use super::arguments::{CONSOLE_LOG, FIRST_DESCRIPTOR, NETWORK, arguments};
 use super::qmp::{Qmp, QmpError, Request};
-use super::{Program, Start};
+use super::{Confinement, Program, Start, files};
 use crate::{Accelerator, BoxFuture, Death, Machine, MachineSpec, SaveError, StartError};
 
 /// The file in the machine's directory that QEMU's own complaints are written to.
@@ -28,7 +31,7 @@ const TAIL_LINES: usize = 30;
 const TAIL_BYTES: u64 = 16 * 1024;
 
 pub struct QemuMachine {
-    child: Child,
+    process: Process,
     qmp: Qmp,
     channel: Option<UnixStream>,
     wire: Option<UnixStream>,
@@ -38,7 +41,20 @@ pub struct QemuMachine {
 
 impl QemuMachine {
     pub async fn start(program: &Program, spec: &MachineSpec, start: Start<'_>) -> Result<Self, StartError> {
-        let words = arguments(spec, &start)?;
+        let mut machine = Self::spawn(program, spec, &start, Walls::All)?;
+        let mut came_up = machine.bring_up(&start).await;
+        if came_up == Err(QmpError::Gone) && !machine.qmp.was_heard() {
+            machine = Self::spawn(program, spec, &start, Walls::WithoutFiles)?;
+            came_up = machine.bring_up(&start).await;
+        }
+        match came_up {
+            Ok(()) => Ok(machine),
+            Err(QmpError::Refused { command, message }) => Err(StartError::Refused { command, message }),
+            Err(QmpError::Gone | QmpError::Nonsense) => Err(StartError::Died { death: machine.died().await }),
+        }
+    }
+
+    fn spawn(program: &Program, spec: &MachineSpec, start: &Start<'_>, walls: Walls) -> Result<Self, StartError> {
         let (channel, their_channel) = stream_pair()?;
         let (qmp, their_qmp) = stream_pair()?;
         let mut inherited = vec![their_qmp, their_channel];
@@ -48,17 +64,11 @@ impl QemuMachine {
             inherited.push(theirs);
             wire = Some(ours);
         }
-        let child = spawn(program, spec, &words, inherited)?;
+        let words = arguments(spec, start)?;
+        let process = confined(program, spec, start, words, inherited, walls)
+            .map_err(|source| StartError::Host { attempt: "start QEMU", source })?;
         let (qmp, channel, directory) = (Qmp::new(qmp), Some(channel), spec.directory.clone());
-        let mut machine = Self { child, qmp, channel, wire, accelerator: spec.accelerator, directory };
-        if let Err(error) = machine.bring_up(&start).await {
-            let error = match error {
-                QmpError::Refused { command, message } => StartError::Refused { command, message },
-                QmpError::Gone | QmpError::Nonsense => StartError::Died { death: machine.died().await },
-            };
-            return Err(error);
-        }
-        Ok(machine)
+        Ok(Self { process, qmp, channel, wire, accelerator: spec.accelerator, directory })
     }
 
     async fn bring_up(&mut self, start: &Start<'_>) -> Result<(), QmpError> {
@@ -123,9 +133,8 @@ impl Machine for QemuMachine {
         self.accelerator
     }
 
-    fn layers(&self) -> &'static [&'static str] {
-        // QEMU refuses to start where it cannot install the filter it was asked for.
-        &["seccomp"]
+    fn layers(&self) -> &[&'static str] {
+        self.process.layers()
     }
 
     fn take_wire(&mut self) -> Option<UnixStream> {
@@ -137,6 +146,10 @@ impl Machine for QemuMachine {
             if state.to_str().is_none() {
                 return Err(SaveError::Path { path: state.to_owned() });
             }
+            // QEMU may write to what is there, and make nothing new.
+            if let Err(error) = File::create(state) {
+                return Err(SaveError::Refused { message: format!("its file cannot be made: {error}") });
+            }
             match self.write_state(state).await {
                 Ok(()) => Ok(()),
                 Err(QmpError::Refused { message, .. }) => Err(SaveError::Refused { message }),
@@ -147,7 +160,7 @@ impl Machine for QemuMachine {
 
     fn died(&mut self) -> BoxFuture<'_, Death> {
         Box::pin(async move {
-            let status = match self.child.wait().await {
+            let status = match self.process.wait().await {
                 Ok(status) => format!("QEMU ended with {status}"),
                 Err(error) => format!("QEMU cannot be waited for: {error}"),
             };
@@ -157,8 +170,7 @@ impl Machine for QemuMachine {
 
     fn halt(mut self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move {
-            // Fails only when the process has ended already.
-            let _ = self.child.kill().await;
+            self.process.kill().await;
         })
     }
 
@@ -167,21 +179,43 @@ impl Machine for QemuMachine {
     }
 }
 
-fn spawn(
+/// Starts QEMU with its own files and nothing else.
+fn confined(
     program: &Program,
     spec: &MachineSpec,
-    words: &[String],
+    start: &Start<'_>,
+    words: Vec<String>,
     inherited: Vec<OwnedFd>,
-) -> Result<Child, StartError> {
-    let host = |attempt| move |source: io::Error| StartError::Host { attempt, source };
-    let complaints = File::create(spec.directory.join(COMPLAINTS_LOG)).map_err(host("open the machine's log"))?;
-    let mut command = Command::new(&program.path);
-    command.args(words).env_clear().stdin(Stdio::null()).stdout(Stdio::null()).stderr(complaints);
-    pyro_sys::child::new_session(&mut command);
-    pyro_sys::child::die_with_parent(&mut command);
-    pyro_sys::child::inherit(&mut command, FIRST_DESCRIPTOR, inherited).map_err(host("pass descriptors to QEMU"))?;
-    let mut command = tokio::process::Command::from(command);
-    command.kill_on_drop(true).spawn().map_err(host("start QEMU"))
+    walls: Walls,
+) -> io::Result<Process> {
+    let complaints = File::create(spec.directory.join(COMPLAINTS_LOG))?;
+    let mut descriptors = vec![null()?, null()?, complaints.into()];
+    debug_assert_eq!(descriptors.len(), FIRST_DESCRIPTOR as usize);
+    descriptors.extend(inherited);
+    let (places, bounds) = (files::places(program, spec, start)?, files::bounds(spec)?);
+    Confined { program: program.path.clone(), words, descriptors, places, bounds, walls }.start()
+}
+
+fn null() -> io::Result<OwnedFd> {
+    File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from)
+}
+
+/// Lets QEMU say its version from behind all walls, or from behind those where it can.
+pub async fn try_confinement(program: &Program) -> io::Result<Confinement> {
+    let mut walls = Walls::All;
+    loop {
+        let places = Places { readable: files::data(program), ..Places::default() };
+        let (words, descriptors) = (vec!["--version".to_owned()], vec![null()?, null()?, null()?]);
+        let bounds = files::NO_MACHINE;
+        let confined = Confined { program: program.path.clone(), words, descriptors, places, bounds, walls };
+        let mut process = confined.start()?;
+        let ended = process.wait().await?;
+        if ended == "exit status: 0" || walls == Walls::WithoutFiles {
+            let missing = process.missing().iter().map(ToString::to_string).collect();
+            return Ok(Confinement { layers: process.layers().to_vec(), missing });
+        }
+        walls = Walls::WithoutFiles;
+    }
 }
 
 fn stream_pair() -> Result<(UnixStream, OwnedFd), StartError> {

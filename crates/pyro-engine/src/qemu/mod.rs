@@ -2,9 +2,11 @@
 //!
 //! One QEMU process a machine. Its parent is the thread that started it, and it dies with that
 //! thread; QMP and the guest's byte stream are socket pairs it inherits, so there is no path to
-//! guess and nothing to listen on. It runs under QEMU's own seccomp filter.
+//! guess and nothing to listen on. It is confined (`pyro-confinement`) as if the guest owned it
+//! already, and has QEMU's own seccomp filter besides.
 
 mod arguments;
+mod files;
 mod machine;
 pub mod overlay;
 mod program;
@@ -52,9 +54,34 @@ impl Qemu {
     }
 }
 
+fn not_found(source: std::io::Error) -> StartError {
+    StartError::Host { attempt: "find the machine's files", source }
+}
+
+/// What stands around a machine's process on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// The layers in force, by name.
+    pub layers: Vec<&'static str>,
+    /// What is not in force, and why.
+    pub missing: Vec<String>,
+}
+
+impl Program {
+    /// Starts it as a machine's process is started, to see what the host allows. It only says its
+    /// version.
+    ///
+    /// # Errors
+    /// What the host says when it cannot be started at all.
+    pub async fn confinement(&self) -> std::io::Result<Confinement> {
+        machine::try_confinement(self).await
+    }
+}
+
 impl Engine for Qemu {
     fn boot(&self, spec: BootSpec) -> BoxFuture<'_, Result<Box<dyn Machine>, StartError>> {
         Box::pin(async move {
+            let spec = files::of_boot(spec).map_err(not_found)?;
             let start = Start::Boot { kernel: &spec.kernel, initramfs: &spec.initramfs, parameters: &spec.parameters };
             let machine = machine::QemuMachine::start(self.program()?, &spec.machine, start).await?;
             Ok(Box::new(machine) as Box<dyn Machine>)
@@ -63,6 +90,7 @@ impl Engine for Qemu {
 
     fn restore(&self, spec: RestoreSpec) -> BoxFuture<'_, Result<Box<dyn Machine>, StartError>> {
         Box::pin(async move {
+            let spec = files::of_restore(spec).map_err(not_found)?;
             let start = Start::Restore { state: &spec.state };
             let machine = machine::QemuMachine::start(self.program()?, &spec.machine, start).await?;
             Ok(Box::new(machine) as Box<dyn Machine>)

@@ -35,12 +35,13 @@ pub struct Qmp {
     reading: BufReader<OwnedReadHalf>,
     writing: OwnedWriteHalf,
     events: VecDeque<String>,
+    heard: bool,
 }
 
 impl Qmp {
     pub fn new(stream: UnixStream) -> Self {
         let (reading, writing) = stream.into_split();
-        Self { reading: BufReader::new(reading), writing, events: VecDeque::new() }
+        Self { reading: BufReader::new(reading), writing, events: VecDeque::new(), heard: false }
     }
 
     /// Sends all requests at once and awaits their answers in order; the first refusal ends it.
@@ -75,6 +76,11 @@ impl Qmp {
         }
     }
 
+    /// Whether QEMU has said anything: it greets when it has found all it needs.
+    pub fn was_heard(&self) -> bool {
+        self.heard
+    }
+
     /// Awaits one of the named events, and returns its name.
     pub async fn event(&mut self, names: &[&str]) -> Result<String, QmpError> {
         loop {
@@ -101,7 +107,10 @@ impl Qmp {
         match read {
             Ok(0) | Err(_) => Err(QmpError::Gone),
             Ok(_) if line.last() != Some(&b'\n') => Err(QmpError::Nonsense),
-            Ok(_) => serde_json::from_slice(&line).map_err(|_| QmpError::Nonsense),
+            Ok(_) => {
+                self.heard = true;
+                serde_json::from_slice(&line).map_err(|_| QmpError::Nonsense)
+            }
         }
     }
 }

@@ -1,0 +1,246 @@
+//! A program that is started with nothing but its own files.
+//!
+//! ```text
+//! Confined (program, words, descriptors, places, bounds)
+//!   └─start──▶ every layer ──refused by the host──▶ without that layer ──▶ … ──▶ Process
+//!                                                                              layers(): what is in force
+//!                                                                              missing(): what is not, and why
+//! ```
+//!
+//! It is as if the program belonged to an attacker already: own user, mount, process, IPC, host name
+//! and network namespaces, a root with its own files in it and nothing else, a Landlock domain, a
+//! seccomp filter, bounds on what it may use, and no way to more rights. A layer that the host does not
+//! allow is left out and said; the program runs all the same. What a program's files are is for who
+//! starts it to say.
+#![forbid(unsafe_code)]
+
+mod domain;
+mod elf;
+mod filter;
+mod process;
+mod root;
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use pyro_sys::launch::{At, Failed, Launch, Namespaces, Step};
+use rustix::process::Resource;
+
+pub use process::Process;
+
+/// A program, and all it gets.
+#[derive(Debug)]
+pub struct Confined {
+    /// Its absolute path, without symbolic links.
+    pub program: PathBuf,
+    /// Its words, without its own name.
+    pub words: Vec<String>,
+    /// What it gets as descriptors 0, 1, 2 and so on.
+    pub descriptors: Vec<OwnedFd>,
+    /// The files it may use.
+    pub places: Places,
+    /// What it may use up.
+    pub bounds: Bounds,
+    /// Which layers to try.
+    pub walls: Walls,
+}
+
+/// The files of a program: absolute, and without symbolic links. What lies below a directory belongs to
+/// it. The program itself and the libraries of the host are always readable.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Files and directories it may read.
+    pub readable: Vec<PathBuf>,
+    /// Files and directories it may write to; it cannot make new ones.
+    pub writable: Vec<PathBuf>,
+    /// Devices it may use.
+    pub devices: Vec<PathBuf>,
+}
+
+/// What a program may use up. Lower bounds that the host has set already stay.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Bytes of address space.
+    pub address_space: u64,
+    /// Bytes of its largest file.
+    pub file: u64,
+    /// Open descriptors.
+    pub descriptors: u64,
+}
+
+/// Which walls to build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walls {
+    /// All that the host allows.
+    All,
+    /// Without those that show a program some files only: for one that lies in an unusual place, and
+    /// whose libraries nobody knows.
+    WithoutFiles,
+}
+
+/// A wall around a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// A filter of system calls, and no new privileges.
+    Seccomp,
+    /// A Landlock domain with its own files.
+    Landlock,
+    /// A root with its own files alone.
+    Root,
+    /// User, process, IPC, host name and network namespaces.
+    Namespaces,
+    /// Bounds on what it may use.
+    Limits,
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.layer.names().join(", "), self.why)
+    }
+}
+
+impl Layer {
+    /// The names it is reported under.
+    #[must_use]
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Seccomp => &["seccomp"],
+            Self::Landlock => &["landlock"],
+            Self::Root => &["mountns"],
+            Self::Namespaces => &["userns", "pidns", "ipcns", "utsns", "netns"],
+            Self::Limits => &["rlimits"],
+        }
+    }
+}
+
+/// A layer that is not in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The layer.
+    pub layer: Layer,
+    /// Why.
+    pub why: String,
+}
+
+/// Layers from the innermost, in the order they are reported in.
+const LAYERS: [Layer; 5] = [Layer::Seccomp, Layer::Landlock, Layer::Root, Layer::Namespaces, Layer::Limits];
+
+impl Confined {
+    /// Starts it. It dies when the **thread** that starts it ends.
+    ///
+    /// # Errors
+    /// When it cannot be started even without the layers that the host refuses.
+    pub fn start(&self) -> io::Result<Process> {
+        let mut missing = Vec::new();
+        if self.walls == Walls::WithoutFiles {
+            let why = "it needs files that are not known to belong to it";
+            missing.extend([Layer::Landlock, Layer::Root].map(|layer| Missing { layer, why: why.into() }));
+        }
+        let interpreter = elf::interpreter(&self.program)?;
+        loop {
+            let (launch, layers) = self.launch(interpreter.as_deref(), &mut missing)?;
+            match launch.start() {
+                Ok(child) => return Process::new(child, in_force(&missing), missing),
+                Err(failed) => missing.push(refused(&failed, &layers).ok_or(failed.source)?),
+            }
+        }
+    }
+
+    /// Everything prepared, and the layer of each step.
+    fn launch(
+        &self,
+        interpreter: Option<&Path>,
+        missing: &mut Vec<Missing>,
+    ) -> io::Result<(Launch, Vec<Option<Layer>>)> {
+        let mut steps: Vec<(Option<Layer>, Step)> = Vec::new();
+        let wanted = |missing: &[Missing], layer| missing.iter().all(|one| one.layer != layer);
+        let namespaces = if wanted(missing, Layer::Namespaces) { Namespaces::Own } else { Namespaces::Shared };
+        if namespaces == Namespaces::Own {
+            steps.extend(root::user()?.map(|step| (Some(Layer::Namespaces), step)));
+        }
+        if namespaces == Namespaces::Own && wanted(missing, Layer::Root) {
+            let root = root::steps(&self.places, &self.program, interpreter)?;
+            steps.extend(root.into_iter().map(|step| (Some(Layer::Root), step)));
+        }
+        if wanted(missing, Layer::Limits) {
+            steps.extend(self.bounds.steps().map(|step| (Some(Layer::Limits), step)));
+        }
+        steps.push((None, Step::NoNewPrivileges));
+        if wanted(missing, Layer::Landlock) {
+            match domain::of(&self.all_places(), &self.program, interpreter) {
+                Ok(domain) => steps.push((Some(Layer::Landlock), Step::Landlock(domain))),
+                Err(why) => missing.push(Missing { layer: Layer::Landlock, why }),
+            }
+        }
+        if wanted(missing, Layer::Seccomp) {
+            // Last: nothing after it is left but executing the program.
+            steps.push((Some(Layer::Seccomp), Step::Seccomp(filter::program())));
+        }
+        let (layers, steps) = steps.into_iter().unzip();
+        let descriptors = self.descriptors.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+        let words = [self.program.as_os_str()].into_iter().chain(self.words.iter().map(OsStr::new));
+        let words = words.map(text).collect::<io::Result<_>>()?;
+        Ok((Launch { program: text(&self.program)?, words, descriptors, namespaces, steps }, layers))
+    }
+
+    fn all_places(&self) -> Places {
+        let mut places = self.places.clone();
+        places.readable.extend(root::libraries(&self.program));
+        places.writable.extend(root::DEVICES.map(PathBuf::from));
+        places
+    }
+}
+
+impl Bounds {
+    fn steps(self) -> [Step; 4] {
+        [
+            (Resource::Core, 0),
+            (Resource::As, self.address_space),
+            (Resource::Fsize, self.file),
+            (Resource::Nofile, self.descriptors),
+        ]
+        .map(|(resource, most)| Step::Limit { resource, most })
+    }
+}
+
+/// What a program can be given that confines itself and needs the host's network for it: bounds, no new
+/// privileges, and no signals and no abstract sockets of others. The second is what is missing.
+#[must_use]
+pub fn beside_its_own(bounds: Bounds) -> (Vec<Step>, Vec<Missing>) {
+    let mut steps = Vec::from(bounds.steps());
+    steps.push(Step::NoNewPrivileges);
+    match domain::of_scopes() {
+        Ok(domain) => {
+            steps.push(Step::Landlock(domain));
+            (steps, Vec::new())
+        }
+        Err(why) => (steps, vec![Missing { layer: Layer::Landlock, why }]),
+    }
+}
+
+/// The layer to leave out after a failure; `None` when leaving one out does not help.
+fn refused(failed: &Failed, layers: &[Option<Layer>]) -> Option<Missing> {
+    let layer = match failed.at {
+        At::Clone => Some(Layer::Namespaces).filter(|_| layers.contains(&Some(Layer::Namespaces))),
+        At::Step(number) => layers[number],
+        // A program that lies in an unusual place, or is a script, may not find what it is executed with
+        // in a root with its own files alone, or may not execute it.
+        At::Execution => [Layer::Root, Layer::Landlock].into_iter().find(|layer| layers.contains(&Some(*layer))),
+        At::Preparation => None,
+    }?;
+    Some(Missing { layer, why: failed.source.to_string() })
+}
+
+fn in_force(missing: &[Missing]) -> Vec<&'static str> {
+    let without = |layer: &Layer| missing.iter().any(|one| one.layer == *layer);
+    let namespaces = !without(&Layer::Namespaces);
+    let there = LAYERS.iter().filter(|layer| !without(layer) && (namespaces || **layer != Layer::Root));
+    there.flat_map(|layer| layer.names()).copied().collect()
+}
+
+fn text(text: impl AsRef<OsStr>) -> io::Result<CString> {
+    Ok(CString::new(text.as_ref().as_bytes())?)
+}

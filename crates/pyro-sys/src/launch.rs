@@ -1,0 +1,452 @@
+//! Starting a program in namespaces of its own, with less and less that it may do.
+//!
+//! ```text
+//! Launch (everything prepared: words, descriptors, steps)
+//!   └─clone (new namespaces; the caller's thread waits)──▶ child: descriptors, steps in order, exec
+//!        ├─ executed ──▶ Child (a pidfd)
+//!        └─ a step failed ──▶ Failed: which one, and why; the child is gone
+//! ```
+//!
+//! The child shares its parent's memory until it executes its program (as vfork does), so a large
+//! parent is not copied, and what goes wrong is told exactly. It only makes system calls: it neither
+//! allocates nor locks. Which steps are worth taking is not decided here.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+/// An instruction of a seccomp filter, as the kernel's `struct sock_filter` has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Instruction {
+    /// The operation.
+    pub code: u16,
+    /// How far to jump when a comparison holds.
+    pub jump_if: u8,
+    /// How far to jump when it does not.
+    pub jump_else: u8,
+    /// The operand.
+    pub operand: u32,
+}
+
+/// Bytes of the child's stack. It calls no deeper than a few frames.
+const STACK: usize = 256 * 1024;
+/// Signals from 1 to the last real-time one.
+const SIGNALS: std::ops::RangeInclusive<i32> = 1..=64;
+
+/// Which namespaces a child gets for its own. All of them, or none: a user namespace is what lets
+/// the others be made without rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Namespaces {
+    /// Those of its parent.
+    Shared,
+    /// User, mount, process id, IPC, host name and network namespaces of its own.
+    Own,
+}
+
+/// One thing the child does to itself before it executes its program.
+#[derive(Debug)]
+pub enum Step {
+    /// Writes to a file that is there.
+    Write {
+        /// The file.
+        path: CString,
+        /// What is written, in one system call.
+        bytes: Vec<u8>,
+    },
+    /// Mounts an empty file system.
+    Tmpfs {
+        /// Where.
+        at: CString,
+    },
+    /// Makes a directory, or finds it.
+    Directory(CString),
+    /// Makes an empty file, or finds it.
+    File(CString),
+    /// Makes a symbolic link.
+    Link {
+        /// What it says.
+        to: CString,
+        /// Where it is.
+        at: CString,
+    },
+    /// Shows a file or directory in another place, too.
+    Bind {
+        /// The file or directory.
+        from: CString,
+        /// The place; a file or directory of the same kind.
+        at: CString,
+    },
+    /// Takes rights from a mount and all below it (mount_setattr(2); Linux 5.12).
+    Protect {
+        /// Where it is mounted.
+        at: CString,
+        /// `MOUNT_ATTR_*`, see [`READ_ONLY`] and its neighbours.
+        attributes: u64,
+    },
+    /// Makes a directory the root of all that the child sees.
+    Root(CString),
+    /// Bounds a resource, for good.
+    Limit {
+        /// `RLIMIT_*`.
+        resource: rustix::process::Resource,
+        /// The bound, in the resource's own unit.
+        most: u64,
+    },
+    /// Nothing it executes gives it rights any more.
+    NoNewPrivileges,
+    /// Enters a Landlock domain; needs [`Step::NoNewPrivileges`] before it.
+    Landlock(OwnedFd),
+    /// Installs a seccomp filter; needs [`Step::NoNewPrivileges`] before it.
+    Seccomp(Vec<Instruction>),
+}
+
+/// No writing below a mount.
+pub const READ_ONLY: u64 = 0x1;
+/// No set-user-id below a mount.
+pub const NO_SET_UID: u64 = 0x2;
+/// No devices below a mount.
+pub const NO_DEVICES: u64 = 0x4;
+/// No programs below a mount.
+pub const NO_EXECUTION: u64 = 0x8;
+
+/// A program to be started.
+#[derive(Debug)]
+pub struct Launch {
+    /// Its path, as the child sees it after its steps.
+    pub program: CString,
+    /// Its words, its own name first.
+    pub words: Vec<CString>,
+    /// What it gets as descriptors 0, 1, 2 and so on. It gets no others, and no environment.
+    pub descriptors: Vec<OwnedFd>,
+    /// What it does not share.
+    pub namespaces: Namespaces,
+    /// What it does before.
+    pub steps: Vec<Step>,
+}
+
+/// A program that was started. Its end is to be waited for.
+#[derive(Debug)]
+pub struct Child {
+    pidfd: OwnedFd,
+    pid: i32,
+}
+
+/// Why a program was not started.
+#[derive(Debug)]
+pub struct Failed {
+    /// What failed.
+    pub at: At,
+    /// The kernel's answer.
+    pub source: io::Error,
+}
+
+/// Where a launch failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum At {
+    /// No process was made: with [`Namespaces::Own`], the host may allow none.
+    Clone,
+    /// Preparing the process: its descriptors, its session, its end with its parent.
+    Preparation,
+    /// The step with this number.
+    Step(usize),
+    /// Executing the program.
+    Execution,
+}
+
+/// What the child reads and writes. It lives in the parent, who waits meanwhile.
+struct Shared<'a> {
+    launch: &'a Launch,
+    /// Numbers above those wanted, so that none is overwritten before it is copied.
+    sources: &'a [OwnedFd],
+    words: &'a [*const libc::c_char],
+    parent: BorrowedFd<'a>,
+    failed: Option<(At, i32)>,
+}
+
+impl Launch {
+    /// Starts it, as leader of a session of its own. It dies when the **thread** that calls this
+    /// ends (`PR_SET_PDEATHSIG` in prctl(2)).
+    ///
+    /// # Errors
+    /// What failed; nothing is left then.
+    pub fn start(&self) -> Result<Child, Failed> {
+        let failed = |source| Failed { at: At::Preparation, source };
+        let above = self.descriptors.len() as RawFd;
+        let duplicate = |descriptor: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(descriptor, above);
+        let sources: Result<Vec<OwnedFd>, _> = self.descriptors.iter().map(duplicate).collect();
+        let sources = sources.map_err(|error| failed(error.into()))?;
+        let own = rustix::process::getpid();
+        let parent = rustix::process::pidfd_open(own, PidfdFlags::empty()).map_err(|error| failed(error.into()))?;
+        let words: Vec<_> = self.words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+        let mut shared =
+            Shared { launch: self, sources: &sources, words: &words, parent: parent.as_fd(), failed: None };
+        let cloned = clone_sharing_memory(self.namespaces, &mut shared);
+        let child = cloned.map_err(|source| Failed { at: At::Clone, source })?;
+        if let Some((at, error)) = shared.failed {
+            let _ = child.wait();
+            return Err(Failed { at, source: io::Error::from_raw_os_error(error) });
+        }
+        Ok(child)
+    }
+}
+
+impl Child {
+    /// Its number in this process's namespace.
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid
+    }
+
+    /// Kills it. Nothing happens when it has ended.
+    pub fn kill(&self) {
+        // Fails only when it has ended.
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
+    }
+
+    /// Waits for its end, and says how it ended, in words.
+    ///
+    /// # Errors
+    /// When it was waited for already.
+    pub fn wait(&self) -> io::Result<String> {
+        self.ended(WaitIdOptions::EXITED).map(|status| status.unwrap_or_default())
+    }
+
+    /// As [`Self::wait`]; `None` while it has not ended.
+    ///
+    /// # Errors
+    /// When it was waited for already.
+    pub fn try_wait(&self) -> io::Result<Option<String>> {
+        self.ended(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+    }
+
+    fn ended(&self, options: WaitIdOptions) -> io::Result<Option<String>> {
+        let status = loop {
+            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        Ok(status.map(|status| match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => format!("exit status: {code}"),
+            (None, Some(signal)) => format!("signal: {signal}"),
+            (None, None) => "an unknown end".to_owned(),
+        }))
+    }
+}
+
+/// Readable when it has ended.
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+impl AsRawFd for Child {
+    fn as_raw_fd(&self) -> RawFd {
+        self.pidfd.as_raw_fd()
+    }
+}
+
+/// Returns when the child has executed its program or has ended.
+fn clone_sharing_memory(namespaces: Namespaces, shared: &mut Shared<'_>) -> io::Result<Child> {
+    let mut flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    if namespaces == Namespaces::Own {
+        flags |= libc::CLONE_NEWUSER | libc::CLONE_NEWNS | libc::CLONE_NEWPID;
+        flags |= libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | libc::CLONE_NEWNET;
+    }
+    let mut stack = vec![0u8; STACK];
+    let mut pidfd: libc::c_int = -1;
+    // SAFETY: the child runs on a stack of its own, which outlives it: with CLONE_VFORK this thread
+    // stands still until the child has executed its program or ended. `shared` is used by nobody else
+    // meanwhile. No handler of a signal can run in the child, because all signals are blocked here
+    // before and are unblocked there only after their handlers are gone; the mask is restored after.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+        // The end of the stack, on which the x86_64 ABI wants an address divisible by 16.
+        let top = stack.as_mut_ptr().add(STACK);
+        let top = top.sub(top as usize % 16);
+        let argument = ptr::from_mut(shared).cast();
+        let pid = libc::clone(child, top.cast(), flags, argument, &mut pidfd as *mut libc::c_int);
+        let error = io::Error::last_os_error();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
+        if pid < 0 {
+            return Err(error);
+        }
+        Ok(Child { pidfd: OwnedFd::from_raw_fd(pidfd), pid })
+    }
+}
+
+/// What runs in the child. Never returns to its parent's code.
+extern "C" fn child(argument: *mut libc::c_void) -> libc::c_int {
+    // SAFETY: `clone_sharing_memory` passes its `shared`, which nobody else touches meanwhile.
+    let shared = unsafe { &mut *argument.cast::<Shared<'_>>() };
+    let failed = match prepare(shared) {
+        Err(error) => (At::Preparation, error),
+        Ok(()) => match steps(shared) {
+            Err(failed) => failed,
+            Ok(()) => (At::Execution, execute(shared)),
+        },
+    };
+    shared.failed = Some((failed.0, failed.1.raw_os_error()));
+    127
+}
+
+fn steps(shared: &Shared<'_>) -> Result<(), (At, rustix::io::Errno)> {
+    for (number, step) in shared.launch.steps.iter().enumerate() {
+        take(step).map_err(|error| (At::Step(number), error))?;
+    }
+    // Last: changing its own rights would make the kernel forget it.
+    let dies = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    dies.map_err(|error| (At::Preparation, error))?;
+    // The parent may have died before the line above: then nobody would ever kill us.
+    let mut parent = [rustix::event::PollFd::new(&shared.parent, rustix::event::PollFlags::IN)];
+    let at_once = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+    match rustix::event::poll(&mut parent, Some(&at_once)) {
+        Ok(0) => Ok(()),
+        Ok(_) => Err((At::Preparation, rustix::io::Errno::SRCH)),
+        Err(error) => Err((At::Preparation, error)),
+    }
+}
+
+fn prepare(shared: &Shared<'_>) -> rustix::io::Result<()> {
+    rustix::process::setsid()?;
+    for (number, source) in shared.sources.iter().enumerate() {
+        // SAFETY: dup2 touches no memory. The numbers belong to the program that is to be executed.
+        let result = unsafe { libc::dup2(source.as_raw_fd(), number as RawFd) };
+        if result < 0 {
+            return Err(errno());
+        }
+    }
+    let first = shared.sources.len() as libc::c_uint;
+    // SAFETY: only marks descriptors to be closed at exec.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 4 as libc::c_uint) };
+    if closed != 0 {
+        // Linux before 5.11. What pyro opens is marked already; this is for what others left open.
+        for number in first as RawFd..1024 {
+            // SAFETY: as above; one that is not open is an error of no consequence.
+            unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+    }
+    Ok(())
+}
+
+/// Executes the program, and comes back only with an error.
+fn execute(shared: &Shared<'_>) -> rustix::io::Errno {
+    let nothing: [*const libc::c_char; 1] = [ptr::null()];
+    // SAFETY: handlers and mask belong to this process alone (no CLONE_SIGHAND); the words end with a
+    // null and live in the waiting parent.
+    unsafe {
+        // By the system call: the C library keeps some for itself. The kernel's structure is four words
+        // (handler, flags, restorer, mask of eight bytes), and all zeros are the default.
+        let default = [0u64; 4];
+        for signal in SIGNALS {
+            // Two cannot be changed.
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null::<u64>(), 8);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+        libc::execve(shared.launch.program.as_ptr(), shared.words.as_ptr(), nothing.as_ptr());
+    }
+    errno()
+}
+
+/// Takes a step: system calls alone.
+pub(crate) fn take(step: &Step) -> rustix::io::Result<()> {
+    use rustix::fs::{Mode, OFlags};
+    let found = |result: rustix::io::Result<()>| match result {
+        Err(rustix::io::Errno::EXIST) => Ok(()),
+        other => other,
+    };
+    match step {
+        Step::Write { path, bytes } => {
+            let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+            rustix::io::write(file, bytes).map(drop)
+        }
+        Step::Tmpfs { at } => mount(c"tmpfs", at, c"tmpfs", MountFlags::NOSUID | MountFlags::NODEV),
+        Step::Directory(path) => found(rustix::fs::mkdir(path, Mode::RWXU)),
+        Step::File(path) => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map(drop)
+        }
+        Step::Link { to, at } => found(rustix::fs::symlink(to, at)),
+        Step::Bind { from, at } => mount(from, at, c"", MountFlags::BIND | MountFlags::REC),
+        Step::Protect { at, attributes } => protect(at, *attributes),
+        Step::Root(path) => {
+            rustix::process::chdir(path)?;
+            // The old root lies over the new one then, and is taken away from there.
+            rustix::process::pivot_root(c".", c".")?;
+            rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
+            rustix::process::chdir(c"/")
+        }
+        Step::Limit { resource, most } => limit(*resource, *most),
+        Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
+        Step::Landlock(domain) => {
+            // SAFETY: touches no memory.
+            check(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, domain.as_raw_fd(), 0) })
+        }
+        Step::Seccomp(program) => filter(program),
+    }
+}
+
+fn mount(what: &CStr, at: &CStr, kind: &CStr, flags: MountFlags) -> rustix::io::Result<()> {
+    rustix::mount::mount(what, at, kind, flags, None)
+}
+
+fn limit(resource: rustix::process::Resource, most: u64) -> rustix::io::Result<()> {
+    let now = rustix::process::getrlimit(resource);
+    let most = now.maximum.map_or(most, |maximum| maximum.min(most));
+    rustix::process::setrlimit(resource, rustix::process::Rlimit { current: Some(most), maximum: Some(most) })
+}
+
+fn protect(at: &CStr, attributes: u64) -> rustix::io::Result<()> {
+    /// `struct mount_attr` of linux/mount.h.
+    #[repr(C)]
+    struct Attributes {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        user_namespace: u64,
+    }
+    let change = Attributes { set: attributes, clear: 0, propagation: 0, user_namespace: 0 };
+    // SAFETY: the kernel reads a path and as many bytes of the structure as it is told.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            at.as_ptr(),
+            libc::AT_RECURSIVE,
+            &raw const change,
+            size_of::<Attributes>(),
+        )
+    })
+}
+
+fn filter(program: &[Instruction]) -> rustix::io::Result<()> {
+    let length = u16::try_from(program.len()).map_err(|_| rustix::io::Errno::TOOBIG)?;
+    let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
+    // SAFETY: `Instruction` is laid out as `sock_filter`; the kernel copies as many as it is told.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0 as libc::c_uint, &raw const program)
+    })
+}
+
+fn check(result: libc::c_long) -> rustix::io::Result<()> {
+    if result < 0 { Err(errno()) } else { Ok(()) }
+}
+
+fn errno() -> rustix::io::Errno {
+    let error = io::Error::last_os_error();
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::INVAL)
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ CARGO ?= cargo
 # rustup's own place, for a shell that has not read its profile since `make setup`.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup build demo check dist-check bench clean
+.PHONY: help setup build demo check fuzz dist-check bench clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,9 @@ demo: build ## Pull debian:12 and run git --version in a guest
 
 check: setup ## Format, lints, the house law, and every test, with their counts
 	@$(CARGO) xtask check
+
+fuzz: setup ## Feed everything that reads what others wrote (SECONDS=35 for each target)
+	@$(CARGO) xtask fuzz $(or $(SECONDS),35)
 
 dist-check: build ## Install the release build into an empty place and run a guest from there
 	@scripts/dist-check.sh

@@ -99,6 +99,7 @@ setup_runtime() {
 
 setup_rust() {
     have cc || apt_install gcc libc6-dev
+    have c++ || apt_install g++ # libFuzzer
     have pgrep || apt_install procps # the tests look for processes
     have ip || apt_install iproute2 # and make network namespaces
     if ! have cargo; then

@@ -1,11 +1,12 @@
-//! `cargo xtask tidy|check|bench`: the house checks itself, runs all its tests, and measures
-//! itself.
+//! `cargo xtask tidy|check|bench|fuzz`: the house checks itself, runs all its tests, measures itself,
+//! and feeds itself with anything.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person at the terminal")]
 
 mod bench;
 mod check;
 mod floor;
+mod fuzz;
 mod package;
 mod statistics;
 mod tidy;
@@ -19,8 +20,9 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root()),
         Some("check") => check::run(&root()),
         Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),
+        Some("fuzz") => fuzz::run(&root(), &words[1..]),
         Some("floor") => bench::floor(&words[1..]),
-        _ => Err("usage: cargo xtask tidy|check|bench".to_owned()),
+        _ => Err("usage: cargo xtask tidy|check|bench|fuzz".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,6 +13,8 @@
 
 mod accelerator;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod qemu;
 mod spec;
 

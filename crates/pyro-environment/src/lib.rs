@@ -15,6 +15,8 @@ mod cpio;
 mod disk;
 mod error;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod initramfs;
 mod install;
 mod kernel;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pyro_protocol::frame::{Continuation, Kind, MAX_BODY, StreamId};
+use pyro_protocol::frame::{Kind, MAX_BODY, StreamId};
 use pyro_protocol::message::{Argv, Event, Exec, Exited, Request, Signal};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -198,13 +198,15 @@ impl StdinWriter {
                 Ok(permits) => permits.forget(),
                 Err(_) => return false,
             }
-            self.link.send_stdin(self.id, Continuation::More, piece);
+            if !self.link.send_stdin(self.id, piece).await {
+                return false;
+            }
         }
         true
     }
 
     /// Sends the end of the input.
     pub fn end(&self) {
-        self.link.send_stdin(self.id, Continuation::End, &[]);
+        self.link.end_stdin(self.id);
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! The reader task owns the decoder and hands frames to whoever waits for their stream; the writer
 //! task owns the sending half. Both share only the table of streams.
+//!
+//! What waits to be sent is bounded, too: input waits for room, and a guest that does not take a
+//! mebibyte of messages is cut off.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,12 +17,14 @@ use pyro_protocol::message::{Event, Request, ToGuest, ToHost};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::GuestError;
 
 /// How many bytes of each output stream a guest may send ahead of its reader.
 pub const OUTPUT_WINDOW: u32 = 1 << 20;
+/// Bytes of input, and of messages, that wait for the guest to take them.
+const MOST_UNSENT: usize = 1 << 20;
 /// Control messages kept for a reader; a guest that sends more without being asked is cut off.
 const CONTROL_QUEUE: usize = 64;
 
@@ -40,18 +45,30 @@ struct Stream {
     stdout_window: u32,
     stderr_window: u32,
     stdin_credit: Arc<Semaphore>,
+    started: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Table {
     streams: HashMap<StreamId, Stream>,
     ended: Option<GuestError>,
+    /// Closed at the end, so that nobody waits for room any more.
+    room_for_input: Arc<Semaphore>,
+}
+
+/// Bytes on their way to the guest, and the room they take until they are sent.
+#[derive(Debug)]
+struct Unsent {
+    bytes: Vec<u8>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// The shared stream.
 #[derive(Clone, Debug)]
 pub struct Link {
-    outgoing: mpsc::UnboundedSender<Vec<u8>>,
+    outgoing: mpsc::UnboundedSender<Unsent>,
+    room_for_messages: Arc<Semaphore>,
+    room_for_input: Arc<Semaphore>,
     table: Arc<Mutex<Table>>,
     control: Arc<tokio::sync::Mutex<mpsc::Receiver<Event>>>,
     next: Arc<AtomicU32>,
@@ -62,29 +79,41 @@ impl Link {
         let (reading, writing) = stream.into_split();
         let (outgoing, to_write) = mpsc::unbounded_channel();
         let (control_sender, control) = mpsc::channel(CONTROL_QUEUE);
-        let table = Arc::new(Mutex::new(Table::default()));
+        let room = || Arc::new(Semaphore::new(MOST_UNSENT));
+        let (room_for_messages, room_for_input) = (room(), room());
+        let table = Table { streams: HashMap::new(), ended: None, room_for_input: room_for_input.clone() };
+        let table = Arc::new(Mutex::new(table));
         tokio::spawn(write_all(writing, to_write));
         let reader = Reader { table: table.clone(), control: control_sender };
         tokio::spawn(reader.run(reading));
         let control = Arc::new(tokio::sync::Mutex::new(control));
-        Self { outgoing, table, control, next: Arc::new(AtomicU32::new(1)) }
+        Self { outgoing, room_for_messages, room_for_input, table, control, next: Arc::new(AtomicU32::new(1)) }
     }
 
     /// Queues a message. When the guest is gone nobody takes it, and the reader's end says so.
     pub fn send(&self, stream: StreamId, request: Request) {
         let body = ToGuest { request: Some(request) }.encode_to_vec();
-        self.queue(stream, Kind::Message, Continuation::More, &body);
+        self.queue(encoded(stream, Kind::Message, Continuation::More, &body));
     }
 
-    /// Queues stdin, which the caller holds credit for.
-    pub fn send_stdin(&self, stream: StreamId, continuation: Continuation, data: &[u8]) {
-        self.queue(stream, Kind::Stdin, continuation, data);
+    /// Sends the end of stdin.
+    pub fn end_stdin(&self, stream: StreamId) {
+        self.queue(encoded(stream, Kind::Stdin, Continuation::End, &[]));
     }
 
-    fn queue(&self, stream: StreamId, kind: Kind, continuation: Continuation, body: &[u8]) {
-        let mut bytes = Vec::new();
-        encode_parts(stream, kind, continuation, body, &mut bytes);
-        let _ = self.outgoing.send(bytes);
+    fn queue(&self, bytes: Vec<u8>) {
+        match self.room_for_messages.clone().try_acquire_many_owned(bytes.len() as u32) {
+            Ok(room) => drop(self.outgoing.send(Unsent { bytes, _room: room })),
+            Err(_) => lock(&self.table).end(GuestError::Nonsense { what: "nothing, and it does not listen either" }),
+        }
+    }
+
+    /// Sends stdin, which the caller holds credit for, when there is room for it. Says whether the
+    /// conversation goes on.
+    pub async fn send_stdin(&self, stream: StreamId, data: &[u8]) -> bool {
+        let bytes = encoded(stream, Kind::Stdin, Continuation::More, data);
+        let room = self.room_for_input.clone().acquire_many_owned(bytes.len() as u32).await;
+        room.is_ok_and(|room| self.outgoing.send(Unsent { bytes, _room: room }).is_ok())
     }
 
     /// The next message on the control stream.
@@ -107,6 +136,7 @@ impl Link {
                 stdout_window: OUTPUT_WINDOW,
                 stderr_window: OUTPUT_WINDOW,
                 stdin_credit: stdin_credit.clone(),
+                started: false,
             };
             table.streams.insert(id, stream);
         }
@@ -129,17 +159,36 @@ impl Link {
     }
 }
 
+impl Table {
+    /// The conversation is over, and everybody is told. The first reason stays.
+    fn end(&mut self, why: GuestError) {
+        self.ended.get_or_insert(why);
+        self.room_for_input.close();
+        for (_, stream) in self.streams.drain() {
+            stream.stdin_credit.close();
+        }
+    }
+}
+
 /// The table is changed in single steps; a panic elsewhere leaves it whole.
 fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn write_all(mut writing: OwnedWriteHalf, mut to_write: mpsc::UnboundedReceiver<Vec<u8>>) {
-    while let Some(mut bytes) = to_write.recv().await {
-        while bytes.len() < (1 << 18) {
+fn encoded(stream: StreamId, kind: Kind, continuation: Continuation, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    encode_parts(stream, kind, continuation, body, &mut bytes);
+    bytes
+}
+
+async fn write_all(mut writing: OwnedWriteHalf, mut to_write: mpsc::UnboundedReceiver<Unsent>) {
+    while let Some(first) = to_write.recv().await {
+        let mut unsent = vec![first];
+        while unsent.iter().map(|one| one.bytes.len()).sum::<usize>() < (1 << 18) {
             let Ok(more) = to_write.try_recv() else { break };
-            bytes.extend(more);
+            unsent.push(more);
         }
+        let bytes = unsent.iter().map(|one| one.bytes.as_slice()).collect::<Vec<_>>().concat();
         if writing.write_all(&bytes).await.is_err() {
             return; // the reader task finds the same end and tells everybody
         }
@@ -154,11 +203,7 @@ struct Reader {
 impl Reader {
     async fn run(self, mut reading: OwnedReadHalf) {
         let end = self.read(&mut reading).await.err().unwrap_or(GuestError::Gone);
-        let mut table = lock(&self.table);
-        table.ended = Some(end);
-        for (_, stream) in table.streams.drain() {
-            stream.stdin_credit.close();
-        }
+        lock(&self.table).end(end);
     }
 
     async fn read(&self, reading: &mut OwnedReadHalf) -> Result<(), GuestError> {
@@ -208,7 +253,7 @@ impl Reader {
             };
         }
         let mut table = lock(&self.table);
-        let Some(open) = table.streams.get(&stream) else { return Ok(()) };
+        let Some(open) = table.streams.get_mut(&stream) else { return Ok(()) };
         match event {
             Event::Credit(credit) => {
                 let granted = credit.stdin as usize;
@@ -223,7 +268,13 @@ impl Reader {
                     let _ = open.arrivals.send(Arrival::Event(event));
                 }
             }
-            other => drop(open.arrivals.send(Arrival::Event(other))),
+            // Nothing bounds how many of these could wait for their reader, so there is one.
+            Event::Started(_) if !open.started => {
+                open.started = true;
+                let _ = open.arrivals.send(Arrival::Event(event));
+            }
+            Event::Started(_) => return Err(GuestError::Nonsense { what: "a command that starts twice" }),
+            _ => return Err(GuestError::Nonsense { what: "a message that is not a command's" }),
         }
         Ok(())
     }

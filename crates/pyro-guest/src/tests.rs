@@ -1,7 +1,9 @@
 use super::*;
 use prost::Message;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, encode_parts};
-use pyro_protocol::message::{Exited, Refused, Started, ToGuest, ToHost};
+use pyro_protocol::message::{Exited, Refused, Started, StdinCredit, ToGuest, ToHost};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -187,4 +189,46 @@ async fn an_impossible_exit_status_is_refused() {
     let mut running = guest.command("true").spawn();
     script.say(1, exited(4096)).await;
     assert_eq!(running.next().await, Err(GuestError::Nonsense { what: "an impossible exit status" }));
+}
+
+#[tokio::test]
+async fn a_command_that_starts_again_and_again_does_not_fill_the_memory() {
+    let (guest, mut script) = Script::pair();
+    let mut running = guest.command("true").spawn();
+    script.say(1, Event::Started(Started::default())).await;
+    script.say(1, Event::Started(Started::default())).await;
+    assert_eq!(running.next().await, Ok(OutputEvent::Started));
+    assert_eq!(running.next().await, Err(GuestError::Nonsense { what: "a command that starts twice" }));
+}
+
+#[tokio::test]
+async fn input_for_a_guest_that_grants_everything_and_reads_nothing_waits_outside_of_the_memory() {
+    let (guest, mut script) = Script::pair();
+    let running = guest.command("cat").spawn();
+    let stdin = running.stdin();
+    script.say(1, Event::Credit(StdinCredit { stdin: 1 << 28 })).await;
+    let written = Arc::new(AtomicU64::new(0));
+    let counted = written.clone();
+    let writing = tokio::spawn(async move {
+        while stdin.write(&[0; 64 * 1024]).await {
+            counted.fetch_add(64 * 1024, Ordering::Relaxed);
+        }
+    });
+    // It comes to a stop: nothing else can be done then, so a paused clock goes on.
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(written.load(Ordering::Relaxed) < 8 << 20, "{written:?} bytes wait in memory or in the socket");
+    drop(script);
+    writing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_that_takes_no_messages_is_cut_off() {
+    let (guest, _script) = Script::pair();
+    let mut running = guest.command("true").spawn();
+    for _ in 0..1_000_000 {
+        running.signal(1);
+    }
+    let error = running.next().await.unwrap_err();
+    assert_eq!(error, GuestError::Nonsense { what: "nothing, and it does not listen either" });
 }

@@ -21,6 +21,8 @@ mod environments;
 mod error;
 mod exec;
 mod execution;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host_compat;
 mod journal;
 mod limits;

@@ -30,7 +30,7 @@ use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
 
 const FORMAT: u32 = 1;
-const RECORD: &str = "template.json";
+pub const RECORD: &str = "template.json";
 const MEMORY: &str = "memory";
 const STATE: &str = "state";
 const DISK: &str = "disk.qcow2";
@@ -338,7 +338,7 @@ fn read_record(directory: &Path) -> Result<Record, String> {
 }
 
 /// Says what is wrong with a template. Costs three stats where nothing has changed.
-fn verify(directory: &Path) -> Result<(), String> {
+pub fn verify(directory: &Path) -> Result<(), String> {
     let mut record = read_record(directory)?;
     let mut moved = false;
     for file in &mut record.files {

@@ -18,6 +18,8 @@
 mod closed;
 mod error;
 mod frames;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod gate;
 mod host;
 mod packet;

@@ -57,7 +57,7 @@ impl Plan {
         Self::decide(host, guest_mac, |address| closed::by_rule(address) || addresses.hold(address))
     }
 
-    fn decide(
+    pub(crate) fn decide(
         host: &HostNetwork,
         guest_mac: [u8; 6],
         mut is_closed: impl FnMut(IpAddr) -> bool,

@@ -10,7 +10,7 @@ mod files;
 mod machine;
 pub mod overlay;
 mod program;
-mod qmp;
+pub(crate) mod qmp;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;

@@ -36,7 +36,7 @@ use crate::clock::now;
 use crate::error::{JournalProblem, host};
 use entry::Event;
 
-const LOG: &str = "journal.log";
+pub const LOG: &str = "journal.log";
 const OUTPUT: &str = "output";
 /// Bytes of an `ended` record at most: its few numbers and words.
 const ENDED_BYTES: u64 = 2048;

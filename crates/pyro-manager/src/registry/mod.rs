@@ -10,7 +10,7 @@
 //! whoever holds the directory's lock. Readers open the registry for a moment and keep nothing.
 //! A registry that is missing or damaged is made anew from the directories; a newer one is refused.
 
-mod record;
+pub mod record;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ CARGO ?= cargo
 # rustup's own place, for a shell that has not read its profile since `make setup`.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup build demo check fuzz dist-check bench clean
+.PHONY: help setup build demo check fuzz chaos dist-check bench clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +24,9 @@ check: setup ## Format, lints, the house law, and every test, with their counts
 
 fuzz: setup ## Feed everything that reads what others wrote (SECONDS=35 for each target)
 	@$(CARGO) xtask fuzz $(or $(SECONDS),35)
+
+chaos: build ## Kill, stop and starve everything while clients work (SCENARIOS=500 SEED=now)
+	@$(CARGO) xtask chaos $(or $(SCENARIOS),500) $(SEED)
 
 dist-check: build ## Install the release build into an empty place and run a guest from there
 	@scripts/dist-check.sh

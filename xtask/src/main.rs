@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person at the terminal")]
 
 mod bench;
+mod chaos;
 mod check;
 mod floor;
 mod fuzz;
@@ -20,9 +21,10 @@ fn main() -> ExitCode {
         Some("tidy") => tidy::run(&root()),
         Some("check") => check::run(&root()),
         Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),
+        Some("chaos") => chaos::run(&root(), &words[1..]),
         Some("fuzz") => fuzz::run(&root(), &words[1..]),
         Some("floor") => bench::floor(&words[1..]),
-        _ => Err("usage: cargo xtask tidy|check|bench|fuzz".to_owned()),
+        _ => Err("usage: cargo xtask tidy|check|bench|chaos|fuzz".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

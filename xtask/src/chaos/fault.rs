@@ -1,0 +1,150 @@
+//! What goes wrong, and how it is undone.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use super::client::Running;
+use super::dice::Dice;
+use super::world::{World, signal};
+
+/// Who it happens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Victim {
+    Client,
+    Supervisor,
+    Machine,
+    Network,
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    Kill(Victim),
+    /// Stopped, and resumed after so long.
+    Stop(Victim, Duration),
+    /// The guest's kernel is told to crash.
+    Crash,
+    /// The disk of all machines and journals is full for so long.
+    Fill(Duration),
+    /// The process may open no more files for so long.
+    Descriptors(Victim, Duration),
+}
+
+/// A fault, and when it happens, after the scenario's beginning.
+#[derive(Clone, Copy, Debug)]
+pub struct Planned {
+    pub after: Duration,
+    pub fault: Fault,
+}
+
+impl Fault {
+    pub fn draw(dice: &mut Dice, network: bool, may_fill: bool) -> Self {
+        let mut victims = vec![Victim::Client, Victim::Client, Victim::Supervisor, Victim::Machine];
+        if network {
+            victims.extend([Victim::Network; 2]);
+        }
+        let victim = *dice.pick(&victims);
+        let time = Duration::from_millis(20 + dice.roll(600));
+        match dice.roll(10) {
+            0..=2 => Self::Kill(victim),
+            3..=6 => Self::Stop(victim, time),
+            7 => Self::Crash,
+            8 if may_fill => Self::Fill(time),
+            _ if victim == Victim::Network => Self::Kill(victim),
+            _ => Self::Descriptors(victim, time),
+        }
+    }
+
+    pub fn word(self) -> String {
+        match self {
+            Self::Kill(victim) => format!("{victim:?} killed").to_lowercase(),
+            Self::Stop(victim, _) => format!("{victim:?} stopped and resumed").to_lowercase(),
+            Self::Crash => "guest crashed".into(),
+            Self::Fill(_) => "disk full".into(),
+            Self::Descriptors(victim, _) => format!("{victim:?} out of descriptors").to_lowercase(),
+        }
+    }
+
+    /// Whether a machine may be gone after it.
+    pub fn may_end_the_machine(self) -> bool {
+        !matches!(
+            self,
+            Self::Kill(Victim::Client | Victim::Network) | Self::Stop(..) | Self::Descriptors(Victim::Client, _)
+        )
+    }
+
+    /// Lets it happen, and undoes it. Returns when it is over; says whether there was a victim.
+    pub fn happen(self, world: &World, task: &str, running: &Running, dice: &mut Dice) -> bool {
+        match self {
+            Self::Kill(victim) => {
+                let found = find(victim, world, task, running, dice);
+                found.iter().for_each(|pid| signal(*pid, "KILL"));
+                !found.is_empty()
+            }
+            Self::Stop(victim, time) => {
+                let found = find(victim, world, task, running, dice);
+                found.iter().for_each(|pid| signal(*pid, "STOP"));
+                std::thread::sleep(time);
+                found.iter().for_each(|pid| signal(*pid, "CONT"));
+                !found.is_empty()
+            }
+            Self::Crash => {
+                let mut command = world.pyro();
+                command.args(["task", "exec", task, "--timeout-seconds", "5", "--", "sh", "-c"]);
+                command.arg("echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger");
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                super::client::ask(world, command, running).is_ok()
+            }
+            Self::Fill(time) => {
+                let filler = world.data().join("filler");
+                let _ = Command::new("dd")
+                    .args(["if=/dev/zero", "bs=64k"])
+                    .arg(format!("of={}", filler.display()))
+                    .stderr(Stdio::null())
+                    .status();
+                std::thread::sleep(time);
+                fs::remove_file(filler).is_ok()
+            }
+            Self::Descriptors(victim, time) => {
+                let found = find(victim, world, task, running, dice);
+                found.iter().for_each(|pid| {
+                    limit_descriptors(*pid, Some(fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().count()))
+                });
+                std::thread::sleep(time);
+                found.iter().for_each(|pid| limit_descriptors(*pid, None));
+                !found.is_empty()
+            }
+        }
+    }
+}
+
+/// Allows so many descriptors, or as many as are allowed at most.
+fn limit_descriptors(pid: i32, most: Option<usize>) {
+    let most = most.map_or("4096:".to_owned(), |most| format!("{most}:"));
+    let _ = Command::new("prlimit")
+        .args(["--pid", &pid.to_string(), &format!("--nofile={most}")])
+        .stderr(Stdio::null())
+        .status();
+}
+
+fn find(victim: Victim, world: &World, task: &str, running: &Running, dice: &mut Dice) -> Vec<i32> {
+    if victim == Victim::Client {
+        return running.pick(dice).into_iter().collect();
+    }
+    let machine = format!("pyro-{task}");
+    let processes = world.processes();
+    let has = |words: &[String], word: &str| words.iter().any(|one| one == word);
+    let supervisor = |words: &[String]| has(words, "supervise") && has(words, task);
+    let supervisors: Vec<i32> =
+        processes.iter().filter(|process| supervisor(&process.words)).map(|process| process.pid).collect();
+    let wanted = processes.iter().filter(|process| match victim {
+        Victim::Client => false,
+        Victim::Supervisor => supervisor(&process.words),
+        Victim::Machine => has(&process.words, &machine),
+        Victim::Network => {
+            supervisors.contains(&process.parent) && process.words.first().is_some_and(|word| word.contains("passt"))
+        }
+    });
+    wanted.map(|process| process.pid).collect()
+}

@@ -43,8 +43,13 @@ class AsyncPyro:
         base_dir: str | os.PathLike[str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         max_active_vms: int | None = None,
+        standby: bool = True,
     ) -> None:
-        self._pyro = Pyro(base_dir=base_dir, cache_dir=cache_dir, max_active_vms=max_active_vms)
+        self._pyro = Pyro(base_dir=base_dir, cache_dir=cache_dir, max_active_vms=max_active_vms, standby=standby)
+
+    async def close(self) -> None:
+        """See `Pyro.close`."""
+        await asyncio.to_thread(self._pyro.close)
 
     async def _do(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Payload:
         data = stdin.encode() if isinstance(stdin, str) else stdin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,8 @@ class Pyro:
 
     `base_dir` has the machines (`PYRO_HOME` otherwise), `cache_dir` the installed environments
     (`PYRO_ENVIRONMENT_CACHE_DIR`), `max_active_vms` limits how many machines may live at once
-    (`PYRO_MAX_ACTIVE_VMS`). Every method raises `PyroValueError` for what the caller got wrong and
+    (`PYRO_MAX_ACTIVE_VMS`). After a run, a machine of the same kind is kept ready for the next one,
+    for five minutes; `standby=False` keeps none. Every method raises `PyroValueError` for what the caller got wrong and
     `PyroRuntimeError` otherwise. Methods may be called from any number of threads; Ctrl-C ends the
     command that the main thread waits for.
     """
@@ -34,9 +36,16 @@ class Pyro:
         base_dir: str | os.PathLike[str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         max_active_vms: int | None = None,
+        standby: bool = True,
     ) -> None:
-        self._config = config(base_dir, cache_dir, max_active_vms)
+        self._config = config(base_dir, cache_dir, max_active_vms, standby)
         self._native = Native(self._config)
+        self._end_standby = weakref.finalize(self, self._native.end_standby)
+
+    def close(self) -> None:
+        """Ends the machine that is kept ready, and keeps none ready any more. Happens by itself when this
+        object goes, or the program ends; VMs and tasks stay."""
+        self._end_standby()
 
     def _begin(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Call:
         return self._native.begin(operation, json.dumps(arguments), _stdin(stdin))

@@ -46,6 +46,7 @@ def config(
     base_dir: str | os.PathLike[str] | None,
     cache_dir: str | os.PathLike[str] | None,
     max_active_vms: int | None,
+    standby: bool,
 ) -> str:
     """The configuration of the native half, as JSON."""
     home = os.environ.get("PYRO_HOME")
@@ -65,6 +66,7 @@ def config(
         "passt": os.environ.get("PYRO_PASST") or None,
         "kvm_device": os.environ.get("PYRO_KVM_DEVICE") or None,
         "max_active_vms": max_active_vms if max_active_vms is not None else _number("PYRO_MAX_ACTIVE_VMS"),
+        "standby": standby,
         "journal_cap": cap << 20 if cap else None,
     }
     return json.dumps(values)

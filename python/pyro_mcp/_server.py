@@ -20,6 +20,8 @@ class Server:
         if values["max_active_vms"] is not None:
             self._environment["PYRO_MAX_ACTIVE_VMS"] = str(values["max_active_vms"])
         self._flags = ["--allow-host-compat"] if allow_host_compat else []
+        if not values["standby"]:
+            self._flags.append("--no-standby")
 
     def run(self) -> int:
         """Serves on standard input and output until the client goes away; returns the exit code."""
@@ -29,4 +31,4 @@ class Server:
 
 def create_server(*, allow_host_compat: bool = False) -> Server:
     """The MCP server over this user's machines."""
-    return Server(config(None, None, None), allow_host_compat=allow_host_compat)
+    return Server(config(None, None, None, True), allow_host_compat=allow_host_compat)

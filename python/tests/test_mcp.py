@@ -18,7 +18,7 @@ ERAS = ["legacy", "2026-07-28"]
 
 
 def connect(world: World, era: str, *flags: str) -> Client:
-    server = StdioServerParameters(command=str(BINARY), args=["mcp", "serve", *flags], env=world.environment)
+    server = StdioServerParameters(command=str(BINARY), args=["mcp", "serve", "--no-standby", *flags], env=world.environment)
     return Client(server, mode=era)
 
 
@@ -277,6 +277,11 @@ def test_a_client_that_disappears_takes_its_runs_with_it_and_leaves_its_tasks(wo
     create = {"name": "task_create", "arguments": {"environment": "debian:12"}}
     send({"id": 2, "method": "tools/call", "params": create})
     task = answer(2)["structuredContent"]["task_id"]
+    run = {"name": "vm_run", "arguments": {"environment": "debian:12", "command": "true"}}
+    for number, was_ready in ((10, False), (11, True), (12, True)):
+        send({"id": number, "method": "tools/call", "params": run})
+        timings = answer(number)["structuredContent"]["timings_ms"]
+        assert (timings["create"] == 0) is was_ready, "a machine waits for the second"
     run = {"name": "vm_run", "arguments": {"environment": "debian:12", "command": "sleep 100"}}
     send({"id": 3, "method": "tools/call", "params": run})
     while len(world.machines()) < 2:

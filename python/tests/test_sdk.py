@@ -21,7 +21,8 @@ from pyro_mcp import AsyncPyro, Pyro, PyroRuntimeError, PyroValueError
 @pytest.fixture
 def pyro(world: World, monkeypatch: pytest.MonkeyPatch) -> Pyro:
     monkeypatch.setenv("PYRO_BINARY", str(BINARY))
-    return Pyro(base_dir=world.data, cache_dir=world.cache)
+    # What is kept ready would be counted with what is left.
+    return Pyro(base_dir=world.data, cache_dir=world.cache, standby=False)
 
 
 def test_environments(pyro: Pyro) -> None:
@@ -210,6 +211,26 @@ if child == 0:
 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert world.machines() == []
+
+
+def test_a_machine_waits_for_the_next_run_and_goes_with_its_owner(pyro: Pyro, world: World) -> None:
+    program = f"""
+from pyro_mcp import Pyro
+pyro = Pyro(base_dir={str(world.data)!r}, cache_dir={str(world.cache)!r})
+runs = [pyro.run_in_vm(environment="debian:12", command="cat /workspace/*; echo mine > /workspace/left") for _ in range(3)]
+assert len({{run["vm_id"] for run in runs}}) == 3, "each run has a machine of its own"
+assert [run["timings_ms"]["create"] > 0 for run in runs] == [True, False, False], runs
+assert not any("mine" in run["stdout"] for run in runs), "and nothing of another's"
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    assert world.machines() == [], "it ended with the program"
+    kept = Pyro(base_dir=world.data, cache_dir=world.cache)
+    kept.run_in_vm(environment="debian:12", command="true")
+    kept.close()
+    assert world.machines() == []
+    assert kept.run_in_vm(environment="debian:12", command="exit 3")["exit_code"] == 3
+    assert world.machines() == []
 
 
 def test_any_process_sees_every_vm_and_task(pyro: Pyro, world: World) -> None:

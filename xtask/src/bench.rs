@@ -5,6 +5,8 @@
 //! little on another machine.
 
 mod network;
+mod peers;
+mod report;
 mod tasks;
 
 use std::path::{Path, PathBuf};
@@ -14,9 +16,13 @@ use std::time::Instant;
 use crate::floor::{self, Start};
 use crate::package::{self, Build};
 use crate::statistics::{Summary, summarise};
+use report::Report;
 
 const PAIRS: usize = 15;
 const COLD_PAIRS: usize = 5;
+/// Runs at the same time, and how often that is compared.
+const AT_ONCE: usize = 10;
+const AT_ONCE_PAIRS: usize = 5;
 
 /// One thing that is timed.
 type Timed<'a> = &'a dyn Fn() -> Result<(), String>;
@@ -25,6 +31,7 @@ struct Bench {
     pyro: PathBuf,
     cache: PathBuf,
     home: tempfile::TempDir,
+    report: Report,
 }
 
 /// Runs the hidden `floor` command, which the benchmark starts as a process of its own, so that
@@ -35,46 +42,70 @@ pub fn floor(words: &[String]) -> Result<(), String> {
     floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
 }
 
-/// Everything, or only the part of that name (`runs`, `tasks`, `network`, `faces`).
+/// Everything, or only the part of that name (`runs`, `peers`, `tasks`, `network`, `faces`). Everything
+/// together is written down.
 pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
-    let bench = Bench { pyro: root.join("target/release/pyro"), cache: root.join("target/test-cache"), home };
+    let (pyro, cache) = (root.join("target/release/pyro"), root.join("target/test-cache"));
+    let bench = Bench { pyro, cache, home, report: Report::default() };
     bench.pull()?;
-    match part {
-        Some("tasks") => return tasks::run(&bench),
-        Some("network") => return network::run(&bench),
-        Some("faces") => return bench.faces(root),
-        _ => {}
-    }
     let environment = bench.cache.join("debian_12-1.0.0");
     let template = bench.template(&environment)?;
-    println!("bench: {PAIRS} pairs each; ratio: median (first to third quartile)\n");
-
-    let run = || bench.pyro(&["run", "debian:12", "--", "true"]);
-    let floor = || bench.floor("template", &environment, &template);
-    let cold = || bench.floor("cold", &environment, &template);
-    let version = || bench.pyro(&["--version"]);
-    let nothing = || finish("true", Command::new("true"));
-
-    let (ratio, ours, theirs) = pairs(&run, &floor, PAIRS)?;
-    println!("pyro run -- true / floor        {ratio}   goal at most 1.2   [{ours} ms / {theirs} ms]");
-    let (ratio, theirs, ours) = pairs(&cold, &run, COLD_PAIRS)?;
-    println!("cold boot / pyro run -- true    {ratio}   goal at least 8    [{theirs} ms / {ours} ms]");
-    let (ratio, ours, theirs) = pairs(&version, &nothing, PAIRS * 2)?;
-    println!("pyro --version / true           {ratio}   goal: under 10 ms  [{ours} ms / {theirs} ms]");
-    println!("private memory of one machine   {} MiB   goal at most 60", bench.private_memory()? >> 20);
-    let size = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
-    println!("size of the agent               {} KiB   goal under 1536", bench.agent_size()? >> 10);
-    println!("size of pyro, agent included    {} KiB\n", size(&bench.pyro) >> 10);
-    if part == Some("runs") {
-        return Ok(());
+    let wanted = |name: &str| part.is_none_or(|part| part == name);
+    if wanted("runs") {
+        bench.runs(&environment, &template)?;
     }
-    tasks::run(&bench)?;
-    network::run(&bench)?;
-    bench.faces(root)
+    if wanted("peers") {
+        peers::run(&bench, &environment, &template)?;
+    }
+    if wanted("tasks") {
+        tasks::run(&bench)?;
+    }
+    if wanted("faces") {
+        bench.faces(root)?;
+    }
+    if wanted("network") {
+        network::run(&bench)?;
+    }
+    match part {
+        None => bench.report.write(&root.join("docs/performance.md")),
+        Some(_) => Ok(()),
+    }
 }
 
 impl Bench {
+    fn runs(&self, environment: &Path, template: &Path) -> Result<(), String> {
+        let run = || self.pyro(&["run", "debian:12", "--", "true"]);
+        let floor = || self.floor("template", environment, template);
+        let cold = || self.floor("cold", environment, template);
+        let version = || self.pyro(&["--version"]);
+        let nothing = || finish("true", Command::new("true"));
+        let row = |what: &str, (ratio, one, other): (Summary, Summary, Summary), goal: &str| {
+            self.report.row(what, ratio, goal, format!("{one} ms / {other} ms"));
+        };
+        self.report.heading("One-shot runs");
+        // The floor is the least that any program must do: start QEMU, restore, run `true`, end.
+        row("`pyro run -- true` / the floor", pairs(&run, &floor, PAIRS)?, "at most 1.15");
+        row("a cold boot / `pyro run -- true`", pairs(&cold, &run, COLD_PAIRS)?, "at least 8");
+        row("`pyro --version` / `true`", pairs(&version, &nothing, PAIRS * 2)?, "under 10 ms");
+        let one_by_one = || (0..AT_ONCE).try_for_each(|_| run());
+        let at_once = || {
+            std::thread::scope(|scope| {
+                let runs: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(run)).collect();
+                runs.into_iter().try_for_each(|run| run.join().expect("it does not panic"))
+            })
+        };
+        let what = format!("{AT_ONCE} runs one by one / {AT_ONCE} at once");
+        row(&what, pairs(&one_by_one, &at_once, AT_ONCE_PAIRS)?, "at least 1.8");
+        let memory = format!("{} MiB", self.private_memory()? >> 20);
+        self.report.row("private memory of one machine", memory, "at most 60 MiB", "");
+        let agent = format!("{} KiB", self.agent_size()? >> 10);
+        self.report.row("size of the agent", agent, "under 1536 KiB", "");
+        let size = std::fs::metadata(&self.pyro).map_or(0, |metadata| metadata.len());
+        self.report.row("size of pyro, agent included", format!("{} KiB", size >> 10), "", "");
+        Ok(())
+    }
+
     fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(&self.pyro);
         command.args(words).env("PYRO_HOME", self.home.path()).env("PYRO_ENVIRONMENT_CACHE_DIR", &self.cache);
@@ -151,7 +182,12 @@ impl Bench {
         if !output.status.success() {
             return Err(format!("bench_faces.py: {}", String::from_utf8_lossy(&output.stderr)));
         }
-        print!("{}", String::from_utf8_lossy(&output.stdout));
+        self.report.heading("The faces");
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let mut fields = line.split('\t');
+            let mut next = || fields.next().unwrap_or_default();
+            self.report.row(next(), next(), next(), next());
+        }
         Ok(())
     }
 

@@ -11,12 +11,12 @@
 //! system of its own, in a mount namespace of its own, for which root is needed; elsewhere that fault is left out,
 //! and said.
 
-mod client;
+pub mod client;
 mod dice;
 mod fault;
 mod scenario;
-mod truth;
-mod world;
+pub mod truth;
+pub mod world;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -34,6 +34,7 @@ mod registry;
 mod run;
 mod session;
 mod shell;
+mod standby;
 mod steps;
 mod supervisor;
 mod tasks;
@@ -81,6 +82,7 @@ pub struct Pyro {
     engine: Arc<dyn Engine>,
     store: Store,
     steps: Arc<dyn Steps>,
+    standby: Option<standby::Standby>,
 }
 
 impl Pyro {
@@ -96,7 +98,7 @@ impl Pyro {
     pub fn with_engine(config: Config, engine: Arc<dyn Engine>) -> Self {
         let tools = Tools { search_path: config.search_path.clone(), scratch: config.scratch.clone() };
         let store = Store::new(config.cache.clone(), tools, agent::AGENT);
-        Self { config, engine, store, steps: Arc::new(steps::Unwatched) }
+        Self { config, engine, store, steps: Arc::new(steps::Unwatched), standby: None }
     }
 
     /// The same, and every step it takes is told.

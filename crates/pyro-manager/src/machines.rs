@@ -4,7 +4,7 @@
 //! DATA/vms.lock           held for a moment while a machine is admitted or the dead are swept
 //! DATA/vms/ID/lock        held by the living owner: a run's process, or a supervisor
 //! DATA/vms/ID/creating    there until its creator has taken it, and locked while he may
-//! DATA/vms/ID/idle        the owner lives and has no machine: it takes no place of the capacity
+//! DATA/vms/ID/idle        it takes no place of the capacity: no machine, or one that waits for a run
 //! DATA/vms/ID/record.json what a supervisor's directory is of; a run's has none
 //! DATA/vms/.gone-WHY-ID   on its way out; WHY says what to remember of it
 //! ```

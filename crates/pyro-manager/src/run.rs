@@ -112,10 +112,11 @@ impl Pyro {
         check_command(&request.command)?;
         let cancel = io.cancel.clone();
         let began = Instant::now();
+        let (environment, options) = (request.environment.clone(), request.options);
         let session = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Error::Cancelled),
-            session = self.session(&request.environment, request.options, &io.events) => session,
+            session = self.session_for_run(&request, &io.events) => session,
         };
         let session = match session {
             Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {
@@ -123,7 +124,19 @@ impl Pyro {
             }
             session => session?,
         };
-        session.execute(request, io, began).await
+        let executed = session.execute(request, io, began).await;
+        self.prepare_standby(&environment, options);
+        executed
+    }
+
+    /// One that was kept ready, or a new one.
+    async fn session_for_run(&self, request: &RunRequest, events: &mpsc::Sender<RunEvent>) -> Result<Session, Error> {
+        let Some(session) = self.take_standby(request).await else {
+            return self.session(&request.environment, request.options, events).await;
+        };
+        tell(events, RunEvent::Phase(Phase::Create { environment: request.environment.clone() })).await?;
+        tell(events, RunEvent::Phase(Phase::Start { vm_id: session.id.to_string() })).await?;
+        Ok(session)
     }
 }
 

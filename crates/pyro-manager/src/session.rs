@@ -82,6 +82,15 @@ impl Session {
         self.live.machine.died().await
     }
 
+    /// Whether the machine has ended by itself.
+    pub(crate) async fn has_died(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            _ = self.died() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
     /// Ends the machine and removes everything of it.
     ///
     /// # Errors

@@ -100,7 +100,8 @@ pub enum Lookup {
 }
 
 impl TemplateKey {
-    fn digest(&self) -> String {
+    /// A name for it, and for nothing else.
+    pub fn digest(&self) -> String {
         let Self { environment, fingerprint, accelerator, size } = self;
         let text = format!("{FORMAT} {environment} {fingerprint} {accelerator} {} {}", size.vcpus(), size.memory_mib());
         digest::of_bytes(text.as_bytes()).trim_start_matches("sha256:")[..32].to_owned()
@@ -308,7 +309,7 @@ async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<(), Er
 }
 
 /// Runs a command to its end and forgets how it ended: an environment need not have everything.
-async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
+pub async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
     let mut running = crate::run::command(guest, command).spawn();
     running.stdin().end();
     loop {

@@ -30,12 +30,13 @@ use rmcp::ServiceExt;
 /// # Errors
 /// When the conversation could not be begun.
 pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
-    let server = Server::new(pyro, host);
+    let server = Server::new(pyro.clone(), host);
     let running = server.running();
     let service = server.serve(rmcp::transport::stdio()).await;
     let service = service.map_err(|error| format!("the client did not begin a conversation: {error}"))?;
     let ended = service.waiting().await;
     running.end().await;
+    pyro.end_standby().await;
     ended.map(drop).map_err(|error| format!("the server ended unexpectedly: {error}"))
 }
 

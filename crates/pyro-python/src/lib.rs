@@ -61,6 +61,8 @@ struct ConfigForm {
     kvm_device: Option<String>,
     max_active_vms: Option<usize>,
     journal_cap: Option<u64>,
+    /// Whether a machine is kept ready for the next run.
+    standby: bool,
 }
 
 /// The manager.
@@ -93,8 +95,14 @@ impl Native {
             config.journal_cap = cap;
         }
         let pyro = Pyro::new(config);
+        let pyro = if form.standby { pyro.with_standby() } else { pyro };
         pyro.sweep();
         Ok(Self { pyro: Arc::new(pyro) })
+    }
+
+    /// Ends the machines that are kept ready, and keeps none ready any more.
+    fn end_standby(&self, py: Python<'_>) {
+        py.detach(|| runtime().block_on(self.pyro.end_standby()));
     }
 
     /// Begins an operation; `arguments` is a JSON object, `stdin` the whole input of a command.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use pyro_engine::{
     Accelerator, BootSpec, BoxFuture, Death, Engine, Machine, MachineSpec, ProgramError, RestoreSpec, SaveError,
@@ -74,6 +74,7 @@ pub struct FakeEngine {
     behaviour: Arc<Mutex<Behaviour>>,
     identities: Arc<Mutex<Vec<Identity>>>,
     counts: Arc<Counts>,
+    kills: Arc<Mutex<Vec<Weak<watch::Sender<bool>>>>>,
 }
 
 impl FakeEngine {
@@ -106,6 +107,14 @@ impl FakeEngine {
         self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Ends every machine that is there, as if its process had been killed.
+    pub fn kill_all(&self) {
+        let kills = std::mem::take(&mut *self.kills.lock().unwrap_or_else(PoisonError::into_inner));
+        for kill in kills.iter().filter_map(Weak::upgrade) {
+            let _ = kill.send(true);
+        }
+    }
+
     fn start(&self, how: Start, spec: &MachineSpec) -> Result<Box<dyn Machine>, StartError> {
         if how == Start::Refused {
             return Err(StartError::Refused { command: "migrate-incoming", message: "the fake refuses".into() });
@@ -115,6 +124,7 @@ impl FakeEngine {
         let behaviour = self.behaviour.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let (kill, killed) = watch::channel(false);
         let kill = Arc::new(kill);
+        self.kills.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kill));
         match how {
             Start::Works => {
                 let script = guest::Script {

@@ -25,11 +25,12 @@ $a = sockaddr_in($p, inet_aton($h)); $t = time;
 for (1..$n) { socket(S, PF_INET, SOCK_STREAM, 0); connect(S, $a) or die $!; close S } print((time - $t) / $n * 1e3)"#;
 
 pub fn run(bench: &Bench) -> Result<(), String> {
+    bench.report.heading("The network");
     let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
     let lab = match Lab::new(directory.path(), Routes::Ipv4, "198.51.100.53") {
         Ok(lab) => lab,
         Err(why) => {
-            println!("the network                     not measured: {why}");
+            bench.report.row("the network", "not measured", "", why);
             return Ok(());
         }
     };
@@ -42,7 +43,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
         let second = if pair % 2 == 0 { time(&without)? } else { time(&with)? };
         costs.push(if pair % 2 == 0 { first - second } else { second - first });
     }
-    println!("--network, added to a run       {} ms   goal at most 50", summarise(&costs));
+    bench.report.row("`--network`, added to a run", format!("{} ms", summarise(&costs)), "at most 50 ms", "");
     let created = in_lab(bench, &lab, &["task", "create", "debian:12", "--network", "--json"])?;
     let created: serde_json::Value = serde_json::from_str(&created).map_err(|error| error.to_string())?;
     let id = created["task_id"].as_str().ok_or("no task id")?;
@@ -60,11 +61,12 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     };
     let out = measure(&format!("$n = {MIB}"), SEND)?;
     let back = measure(&format!("$n = {MIB}"), RECEIVE)?;
-    println!("network, from the guest         {out} MB/s");
-    println!("network, to the guest           {back} MB/s");
+    bench.report.row("from the guest", format!("{out} MB/s"), "", "");
+    bench.report.row("to the guest", format!("{back} MB/s"), "", "");
     let outside = measure(&format!(r#"$n = {CONNECTIONS}; $h = "198.51.100.80"; $p = 80"#), CONNECT)?;
     let inside = measure(&format!(r#"$n = {CONNECTIONS}; $h = "127.0.0.1"; $p = 8000; $l = 1"#), CONNECT)?;
-    println!("a connection to the outside     {outside} ms   [to the guest itself: {inside} ms]\n");
+    let detail = format!("to the guest itself: {inside} ms");
+    bench.report.row("a connection to the outside", format!("{outside} ms"), "", detail);
     in_lab(bench, &lab, &["task", "delete", id]).map(drop)
 }
 

@@ -25,7 +25,8 @@ pub fn run(bench: &Bench) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(measure(bench)).map_err(|error| error.failure().error)?;
-    println!("journal of one command          {} ms   two records, two files, one flush", journal(bench.home.path())?);
+    let journal = format!("{} ms", journal(bench.home.path())?);
+    bench.report.row("journal of one command", journal, "", "two records, two files, one flush");
     Ok(())
 }
 
@@ -42,7 +43,8 @@ async fn measure(bench: &Bench) -> Result<(), Error> {
         creations.push(millis(began));
         pyro.delete_task(&id).await?;
     }
-    println!("task create                     {} ms", summarise(&creations));
+    bench.report.heading("Tasks");
+    bench.report.row("task create", format!("{} ms", summarise(&creations)), "", "");
     let id = create(&pyro).await?;
     exec(&pyro, &id, "true").await?;
     let (mut added, mut trips, mut loops) = (Vec::new(), Vec::new(), Vec::new());
@@ -60,11 +62,12 @@ async fn measure(bench: &Bench) -> Result<(), Error> {
         loops.push(own);
     }
     let (added, trips, loops) = (summarise(&added), summarise(&trips), summarise(&loops));
-    println!("exec true, added to the guest's {added} ms   goal at most 3   [{trips} ms / {loops} ms]");
-    println!("supervisor's memory             {} KiB   goal under 12288", resident(&id));
+    let detail = format!("{trips} ms - {loops} ms");
+    bench.report.row("exec true, on top of the guest's own", format!("{added} ms"), "at most 2 ms", detail);
+    bench.report.row("supervisor's memory", format!("{} KiB", resident(&id)), "under 12288 KiB", "");
     let speeds = throughput(&pyro, &id).await?;
-    println!("output of a command             {speeds} MB/s");
-    println!("supervisor's peak after that    {} KiB", peak(&id));
+    bench.report.row("output of a command", format!("{speeds} MB/s"), "", "");
+    bench.report.row("supervisor's peak after that", format!("{} KiB", peak(&id)), "", "");
     pyro.delete_task(&id).await.map(drop)
 }
 

@@ -7,6 +7,8 @@ pub enum McpCommand {
     /// Serve MCP on standard input and output, until the client closes them
     #[command(after_help = "\
 Started by MCP clients. One-shot machines end with the server; VMs and tasks stay until they expire.
+After vm_run, a machine of the same kind is kept ready for the next call for five minutes, two at most;
+each is used once.
 
 Example:
   claude mcp add pyro -- pyro mcp serve")]
@@ -51,4 +53,7 @@ pub struct McpServeArguments {
     /// Let calls ask for commands on this host where no guest can be had
     #[arg(long)]
     pub allow_host_compat: bool,
+    /// Keep no machine ready for the next call: each call starts its own, and nothing waits in memory
+    #[arg(long)]
+    pub no_standby: bool,
 }

@@ -16,8 +16,10 @@ pub fn run(command: &McpCommand) -> i32 {
 /// Stdout is the protocol's; what goes wrong is said on stderr, where clients keep it in a log.
 fn serve(arguments: &McpServeArguments) -> i32 {
     let host = if arguments.allow_host_compat { HostAccess::Allowed } else { HostAccess::Refused };
+    let pyro = context::pyro();
+    let pyro = if arguments.no_standby { pyro } else { pyro.with_standby() };
     let runtime = context::shared_runtime();
-    let served = runtime.block_on(pyro_mcp::serve_stdio(context::pyro(), host));
+    let served = runtime.block_on(pyro_mcp::serve_stdio(pyro, host));
     runtime.shutdown_background();
     match served {
         Ok(()) => 0,

@@ -137,12 +137,19 @@ impl Event {
     }
 }
 
-/// Puts the records of a log together, in order of start.
+/// Puts the records of a log together, in order of start. A writer numbers its commands from 1 and leaves
+/// none out; other numbers are not a journal.
 pub fn assemble(records: &[Vec<u8>]) -> Result<Vec<Entry>, serde_json::Error> {
     let mut entries: Vec<Entry> = Vec::new();
     for record in records {
         match serde_json::from_slice(record)? {
-            Event::Began(began) => entries.push(Entry { began, end: None }),
+            Event::Began(began) if began.sequence == entries.len() as u64 + 1 => {
+                entries.push(Entry { began, end: None });
+            }
+            Event::Began(began) => {
+                let problem = format!("command {} follows command {}", began.sequence, entries.len());
+                return Err(serde::de::Error::custom(problem));
+            }
             Event::Ended { sequence, end } => {
                 // Only the first end counts; one of a command that never began is nobody's.
                 let at = entries.binary_search_by_key(&sequence, |entry| entry.began.sequence);

@@ -85,6 +85,21 @@ fn a_journal_of_a_later_format_is_refused() {
     assert_eq!(recover(base.path()).unwrap_err().code(), "newer_journal");
 }
 
+/// Found by fuzzing: an end of the number was taken for the end of one of them, and the other ran for ever.
+#[test]
+fn a_journal_with_a_number_twice_or_left_out_is_damaged_and_left_alone() {
+    for numbers in [[1, 1], [1, 3], [2, 3], [u64::MAX, 1]] {
+        let base = tempfile::tempdir().unwrap();
+        let mut log = AppendLog::create(&base.path().join(LOG)).unwrap();
+        for sequence in numbers {
+            log.append(&entry::Event::Began(Began { sequence, ..began("x") }).bytes()).unwrap();
+        }
+        let before = std::fs::read(base.path().join(LOG)).unwrap();
+        assert!(entries(base.path()).is_err() && recover(base.path()).is_err(), "{numbers:?}");
+        assert_eq!(std::fs::read(base.path().join(LOG)).unwrap(), before);
+    }
+}
+
 #[test]
 fn a_directory_without_a_journal_has_no_commands() {
     let base = tempfile::tempdir().unwrap();

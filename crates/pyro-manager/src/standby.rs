@@ -1,0 +1,204 @@
+//! Machines that are kept ready, in a process that lives long: the next command finds its machine restored
+//! and waits for nothing.
+//!
+//! ```text
+//! a run ends ──prepare──▶ being made ──▶ ready ──take──▶ a run's own machine, and gone with it
+//!                             └── fails ──┬──── nobody came in time, or it died ──▶ gone
+//!                                         └──────────────────────────────────────▶ the next run starts its own
+//! ```
+//!
+//! There is one for each kind of machine that a run has had, a few at most, for as long as runs keep
+//! coming. Each is used once: what a run did is never there for the next. One that waits takes no place of the
+//! capacity, and is not made where there would be none for it. It has run one command of our own, so
+//! that under software emulation the way of the first command is translated already.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::limits::NetworkPolicy;
+use crate::run::RunRequest;
+use crate::session::Session;
+use crate::template::run_quietly;
+use crate::{HostCompat, Pyro, VmOptions};
+
+/// Machines that wait at once, each of another kind.
+const MOST: usize = 2;
+/// How long one waits for its run.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// What it has run.
+const WARM_UP: &str = "true";
+
+/// The machines that wait.
+#[derive(Clone)]
+pub struct Standby(Arc<Mutex<State>>);
+
+struct State {
+    /// A process that was forked from this one has none of these: they are its parent's.
+    owner: u32,
+    ended: bool,
+    waiting: HashMap<Kind, Waiting>,
+    made: u64,
+}
+
+/// Machines of one kind are as good as each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Kind {
+    environment: String,
+    template: String,
+}
+
+/// One that is being made, or is ready.
+struct Waiting {
+    number: u64,
+    machine: JoinHandle<Option<Session>>,
+}
+
+impl State {
+    fn new() -> Self {
+        Self { owner: std::process::id(), ended: false, waiting: HashMap::new(), made: 0 }
+    }
+}
+
+impl Default for Standby {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State::new())))
+    }
+}
+
+impl Standby {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // It is changed in single steps; a panic elsewhere leaves it whole.
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.owner != std::process::id() {
+            // Not dropped: that would end the parent's machines.
+            std::mem::forget(std::mem::replace(&mut *state, State::new()));
+        }
+        state
+    }
+
+    /// Lets one be made, where none of its kind is there. The one that has waited longest goes when there
+    /// are too many: its task ends it when nobody holds its handle.
+    fn make(&self, kind: &Kind, making: impl Future<Output = Option<Session>> + Send + 'static) -> Option<u64> {
+        let mut state = self.state();
+        if state.ended || state.waiting.contains_key(kind) {
+            return None;
+        }
+        let oldest = state.waiting.iter().min_by_key(|(_, waiting)| waiting.number).map(|(kind, _)| kind.clone());
+        if let Some(oldest) = oldest.filter(|_| state.waiting.len() >= MOST) {
+            state.waiting.remove(&oldest);
+        }
+        state.made += 1;
+        let number = state.made;
+        state.waiting.insert(kind.clone(), Waiting { number, machine: tokio::spawn(making) });
+        Some(number)
+    }
+
+    /// Takes the one with this number out, if it still waits.
+    fn take_out(&self, kind: &Kind, number: u64) -> Option<Waiting> {
+        let mut state = self.state();
+        let same = state.waiting.get(kind).is_some_and(|waiting| waiting.number == number);
+        if same { state.waiting.remove(kind) } else { None }
+    }
+}
+
+impl Pyro {
+    /// The same, and it keeps machines ready for the runs that come. For processes that live long, inside a
+    /// tokio runtime whose threads do.
+    #[must_use]
+    pub fn with_standby(mut self) -> Self {
+        self.standby = Some(Standby::default());
+        self
+    }
+
+    /// A machine that waits for a run like this one; `None` where none does, or there is no place for
+    /// it any more.
+    pub(crate) async fn take_standby(&self, request: &RunRequest) -> Option<Session> {
+        let standby = self.standby.as_ref()?;
+        let kind = self.kind(&request.environment, request.options).await?;
+        let waiting = standby.state().waiting.remove(&kind)?;
+        let mut session = waiting.machine.await.ok().flatten()?;
+        if session.has_died().await
+            || self.machines().take_place(&session.id, self.admission(request.options.size)).is_err()
+        {
+            end(session).await;
+            return None;
+        }
+        session.created = Duration::ZERO;
+        Some(session)
+    }
+
+    /// Makes a machine ready for the next run like this one, while nobody waits.
+    pub(crate) fn prepare_standby(&self, environment: &str, options: VmOptions) {
+        let Some(standby) = self.standby.clone() else { return };
+        let (pyro, environment) = (self.clone(), environment.to_owned());
+        tokio::spawn(async move {
+            let Some(kind) = pyro.kind(&environment, options).await else { return };
+            let making = async move { pyro.make_standby(&environment, options).await };
+            let Some(number) = standby.make(&kind, making) else { return };
+            tokio::time::sleep(PATIENCE).await;
+            if let Some(unwanted) = standby.take_out(&kind, number)
+                && let Ok(Some(session)) = unwanted.machine.await
+            {
+                end(session).await;
+            }
+        });
+    }
+
+    /// Ends the machines that wait, and those that are being made; no others are made from then on.
+    pub async fn end_standby(&self) {
+        let Some(standby) = &self.standby else { return };
+        let waiting = {
+            let mut state = standby.state();
+            state.ended = true;
+            std::mem::take(&mut state.waiting)
+        };
+        for one in waiting.into_values() {
+            one.machine.abort();
+            if let Ok(Some(session)) = one.machine.await {
+                end(session).await;
+            }
+        }
+    }
+
+    async fn make_standby(&self, environment: &str, options: VmOptions) -> Option<Session> {
+        // Nobody hears of it.
+        let (events, mut unheard) = mpsc::channel(1);
+        let hearing = async { while unheard.recv().await.is_some() {} };
+        let making = async {
+            let session = self.session(environment, options, &events).await.ok();
+            drop(events);
+            session
+        };
+        let (session, ()) = tokio::join!(making, hearing);
+        let session = session?;
+        self.machines().leave_place(&session.id);
+        match run_quietly(session.guest(), WARM_UP).await {
+            Ok(()) => Some(session),
+            Err(_) => {
+                end(session).await;
+                None
+            }
+        }
+    }
+
+    /// The kind of machine a run gets; `None` where it gets one of its own in any case.
+    async fn kind(&self, environment: &str, options: VmOptions) -> Option<Kind> {
+        if options.network != NetworkPolicy::Off || options.host_compat == HostCompat::Allowed {
+            return None;
+        }
+        let installed = self.store.installed(environment).ok()?;
+        let accelerator = self.accelerator(&installed).await.ok()?;
+        let template = self.template_key(&installed, accelerator, options.size).ok()?.digest();
+        Some(Kind { environment: environment.to_owned(), template })
+    }
+}
+
+async fn end(session: Session) {
+    // What could not be removed is swept by the next command.
+    let _ = session.end().await;
+}

@@ -14,6 +14,7 @@
 //! starts it to say.
 #![forbid(unsafe_code)]
 
+pub mod cgroup;
 mod domain;
 mod elf;
 mod filter;
@@ -26,6 +27,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use cgroup::Group;
 use pyro_sys::launch::{At, Failed, Launch, Namespaces, Step};
 use rustix::process::Resource;
 
@@ -44,6 +46,8 @@ pub struct Confined {
     pub places: Places,
     /// What it may use up.
     pub bounds: Bounds,
+    /// The control group it gets; none where it needs none.
+    pub cgroup: Option<cgroup::Wish>,
     /// Which layers to try.
     pub walls: Walls,
 }
@@ -94,6 +98,8 @@ pub enum Layer {
     Namespaces,
     /// Bounds on what it may use.
     Limits,
+    /// A control group, which bounds memory and processes of all of it.
+    Cgroup,
 }
 
 impl std::fmt::Display for Missing {
@@ -112,6 +118,7 @@ impl Layer {
             Self::Root => &["mountns"],
             Self::Namespaces => &["userns", "pidns", "ipcns", "utsns", "netns"],
             Self::Limits => &["rlimits"],
+            Self::Cgroup => &["cgroup"],
         }
     }
 }
@@ -126,7 +133,8 @@ pub struct Missing {
 }
 
 /// Layers from the innermost, in the order they are reported in.
-const LAYERS: [Layer; 5] = [Layer::Seccomp, Layer::Landlock, Layer::Root, Layer::Namespaces, Layer::Limits];
+const LAYERS: [Layer; 6] =
+    [Layer::Seccomp, Layer::Landlock, Layer::Root, Layer::Namespaces, Layer::Limits, Layer::Cgroup];
 
 impl Confined {
     /// Starts it. It dies when the **thread** that starts it ends.
@@ -140,10 +148,17 @@ impl Confined {
             missing.extend([Layer::Landlock, Layer::Root].map(|layer| Missing { layer, why: why.into() }));
         }
         let interpreter = elf::interpreter(&self.program)?;
+        let mut group = None;
+        if let Some(wish) = &self.cgroup {
+            match Group::make(wish) {
+                Ok(made) => group = Some(made),
+                Err(why) => missing.push(Missing { layer: Layer::Cgroup, why }),
+            }
+        }
         loop {
-            let (launch, layers) = self.launch(interpreter.as_deref(), &mut missing)?;
+            let (launch, layers) = self.launch(interpreter.as_deref(), group.as_ref(), &mut missing)?;
             match launch.start() {
-                Ok(child) => return Process::new(child, in_force(&missing), missing),
+                Ok(child) => return Process::new(child, group, self.in_force(&missing), missing),
                 Err(failed) => missing.push(refused(&failed, &layers).ok_or(failed.source)?),
             }
         }
@@ -153,10 +168,15 @@ impl Confined {
     fn launch(
         &self,
         interpreter: Option<&Path>,
+        group: Option<&Group>,
         missing: &mut Vec<Missing>,
     ) -> io::Result<(Launch, Vec<Option<Layer>>)> {
         let mut steps: Vec<(Option<Layer>, Step)> = Vec::new();
         let wanted = |missing: &[Missing], layer| missing.iter().all(|one| one.layer != layer);
+        if let Some(group) = group.filter(|_| wanted(missing, Layer::Cgroup)) {
+            // First, while the way there is still to be seen. 0 is who writes it.
+            steps.push((Some(Layer::Cgroup), Step::Write { path: text(group.door())?, bytes: b"0".to_vec() }));
+        }
         let namespaces = if wanted(missing, Layer::Namespaces) { Namespaces::Own } else { Namespaces::Shared };
         if namespaces == Namespaces::Own {
             steps.extend(root::user()?.map(|step| (Some(Layer::Namespaces), step)));
@@ -184,6 +204,16 @@ impl Confined {
         let words = [self.program.as_os_str()].into_iter().chain(self.words.iter().map(OsStr::new));
         let words = words.map(text).collect::<io::Result<_>>()?;
         Ok((Launch { program: text(&self.program)?, words, descriptors, namespaces, steps }, layers))
+    }
+
+    fn in_force(&self, missing: &[Missing]) -> Vec<&'static str> {
+        let without = |layer: Layer| missing.iter().any(|one| one.layer == layer);
+        let there = LAYERS.iter().filter(|layer| match layer {
+            Layer::Root => !without(Layer::Root) && !without(Layer::Namespaces),
+            Layer::Cgroup => !without(Layer::Cgroup) && self.cgroup.is_some(),
+            layer => !without(**layer),
+        });
+        there.flat_map(|layer| layer.names()).copied().collect()
     }
 
     fn all_places(&self) -> Places {
@@ -232,13 +262,6 @@ fn refused(failed: &Failed, layers: &[Option<Layer>]) -> Option<Missing> {
         At::Preparation => None,
     }?;
     Some(Missing { layer, why: failed.source.to_string() })
-}
-
-fn in_force(missing: &[Missing]) -> Vec<&'static str> {
-    let without = |layer: &Layer| missing.iter().any(|one| one.layer == *layer);
-    let namespaces = !without(&Layer::Namespaces);
-    let there = LAYERS.iter().filter(|layer| !without(layer) && (namespaces || **layer != Layer::Root));
-    there.flat_map(|layer| layer.names()).copied().collect()
 }
 
 fn text(text: impl AsRef<OsStr>) -> io::Result<CString> {

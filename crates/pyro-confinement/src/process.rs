@@ -8,6 +8,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::Missing;
+use crate::cgroup::Group;
 
 /// Killed when it is dropped.
 #[derive(Debug)]
@@ -20,13 +21,20 @@ pub struct Process {
     layers: Vec<&'static str>,
     missing: Vec<Missing>,
     ended: Option<String>,
+    // After the process that is in it.
+    _group: Option<Group>,
 }
 
 impl Process {
-    pub(crate) fn new(child: Child, layers: Vec<&'static str>, missing: Vec<Missing>) -> io::Result<Self> {
+    pub(crate) fn new(
+        child: Child,
+        group: Option<Group>,
+        layers: Vec<&'static str>,
+        missing: Vec<Missing>,
+    ) -> io::Result<Self> {
         #[expect(deprecated, reason = "its successor is unsafe; here the descriptor stays open, and the same")]
         let child = AsyncFd::with_interest(Owned(child), Interest::READABLE)?;
-        Ok(Self { child, layers, missing, ended: None })
+        Ok(Self { child, layers, missing, ended: None, _group: group })
     }
 
     /// The layers in force around it.

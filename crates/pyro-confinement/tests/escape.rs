@@ -13,7 +13,8 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 
-use pyro_confinement::{Bounds, Confined, Places, Walls};
+use pyro_confinement::cgroup::Wish;
+use pyro_confinement::{Bounds, Confined, Layer, Places, Walls};
 
 /// Its presence among the words makes this program the stand-in; the words after it are what it needs.
 const STAND_IN: &str = "stand-in";
@@ -100,7 +101,8 @@ async fn confined(outside: &Outside, walls: Walls) -> Confinement {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let descriptors = vec![null(), null(), writer.into()];
     let words = words(outside);
-    let confined = Confined { program, words, descriptors, places: outside.places(), bounds: bounds(), walls };
+    let confined =
+        Confined { program, words, descriptors, places: outside.places(), bounds: bounds(), cgroup: None, walls };
     let mut process = confined.start().unwrap();
     drop(confined);
     let mut said = String::new();
@@ -140,6 +142,38 @@ async fn without_the_walls_around_files_there_is_still_no_other_process_and_no_s
     assert!(answers.contains(&("read a secret", true)), "{}", found.said);
     assert!(found.layers.contains(&"seccomp") && !found.layers.contains(&"landlock"), "{:?}", found.layers);
     assert!(found.missing.iter().any(|missing| missing.starts_with("Root: ")), "{:?}", found.missing);
+}
+
+#[tokio::test]
+async fn a_control_group_bounds_its_program_and_goes_with_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let note = directory.path().join("note");
+    let wish = Wish { name: "escape-test".into(), memory: 64 << 20, processes: 16, note: note.clone() };
+    let (mut said, writer) = std::io::pipe().unwrap();
+    let (reader, go_on) = std::io::pipe().unwrap();
+    let confined = Confined {
+        program: Path::new("/bin/cat").canonicalize().unwrap(),
+        words: Vec::new(),
+        descriptors: vec![reader.into(), writer.into(), null()],
+        places: Places::default(),
+        bounds: bounds(),
+        cgroup: Some(wish),
+        walls: Walls::All,
+    };
+    let mut process = confined.start().unwrap();
+    if let Some(missing) = process.missing().iter().find(|missing| missing.layer == Layer::Cgroup) {
+        return skip("a_control_group_bounds_its_program_and_goes_with_it", &missing.why);
+    }
+    assert!(process.layers().contains(&"cgroup"));
+    let group = fs::read_to_string(&note).unwrap();
+    let read = |name: &str| fs::read_to_string(Path::new(&group).join(name)).unwrap();
+    assert_eq!((read("memory.max").trim(), read("pids.max").trim()), ("67108864", "16"));
+    assert_eq!(read("cgroup.procs").trim(), process.id().to_string());
+    drop((confined, go_on));
+    process.wait().await.unwrap();
+    drop(process);
+    said.read_to_end(&mut Vec::new()).unwrap();
+    assert!(!Path::new(&group).exists() && !note.exists());
 }
 
 #[test]

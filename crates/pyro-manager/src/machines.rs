@@ -154,6 +154,7 @@ impl Machines {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(host(attempt())(error)),
             _ => {}
         }
+        pyro_engine::qemu::remove_cgroup(&gone);
         directory::remove(&gone).map_err(host(attempt()))?;
         Ok(gone)
     }

@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pyro_confinement::cgroup::{self, Wish};
 use pyro_confinement::{Bounds, Places};
 
 use super::arguments::CONSOLE_LOG;
@@ -24,6 +25,34 @@ const IMAGE_OVERHEAD_PART: u64 = 16;
 const IMAGE_OVERHEAD: u64 = 64 << 20;
 /// Descriptors QEMU may have open.
 const DESCRIPTORS: u64 = 256;
+
+/// The file in a machine's directory that says where its control group is.
+const CGROUP_NOTE: &str = "cgroup";
+/// Memory on top of the guest's: QEMU's own, and translated code.
+const MEMORY_OVERHEAD: u64 = 1 << 30;
+/// Threads that a QEMU may have: one a processor, and some that it makes for disks.
+const THREADS: u32 = 256;
+
+/// The control group of a machine.
+pub fn cgroup(spec: &MachineSpec) -> Wish {
+    Wish {
+        name: spec.name.clone(),
+        memory: (u64::from(spec.memory_mib) << 20) + MEMORY_OVERHEAD,
+        processes: THREADS,
+        note: spec.directory.join(CGROUP_NOTE),
+    }
+}
+
+/// The control group of a QEMU that has no machine.
+pub fn cgroup_of_nobody() -> Wish {
+    let name = format!("nobody-{}", std::process::id());
+    Wish { name, memory: MEMORY_OVERHEAD, processes: THREADS, note: "/dev/null".into() }
+}
+
+/// Removes the control group of a machine whose owner was killed. `directory` is the machine's.
+pub fn remove_cgroup(directory: &Path) {
+    cgroup::remove_noted(&directory.join(CGROUP_NOTE));
+}
 
 /// Bounds for a QEMU that has no machine.
 pub const NO_MACHINE: Bounds = Bounds { address_space: OVERHEAD, file: 0, descriptors: DESCRIPTORS };

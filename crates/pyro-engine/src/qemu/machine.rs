@@ -193,7 +193,8 @@ fn confined(
     debug_assert_eq!(descriptors.len(), FIRST_DESCRIPTOR as usize);
     descriptors.extend(inherited);
     let (places, bounds) = (files::places(program, spec, start)?, files::bounds(spec)?);
-    Confined { program: program.path.clone(), words, descriptors, places, bounds, walls }.start()
+    let cgroup = Some(files::cgroup(spec));
+    Confined { program: program.path.clone(), words, descriptors, places, bounds, cgroup, walls }.start()
 }
 
 fn null() -> io::Result<OwnedFd> {
@@ -207,7 +208,9 @@ pub async fn try_confinement(program: &Program) -> io::Result<Confinement> {
         let places = Places { readable: files::data(program), ..Places::default() };
         let (words, descriptors) = (vec!["--version".to_owned()], vec![null()?, null()?, null()?]);
         let bounds = files::NO_MACHINE;
-        let confined = Confined { program: program.path.clone(), words, descriptors, places, bounds, walls };
+        let cgroup = Some(files::cgroup_of_nobody());
+        let program = program.path.clone();
+        let confined = Confined { program, words, descriptors, places, bounds, cgroup, walls };
         let mut process = confined.start()?;
         let ended = process.wait().await?;
         if ended == "exit status: 0" || walls == Walls::WithoutFiles {

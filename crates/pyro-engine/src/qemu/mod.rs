@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 
 use crate::{Accelerator, BootSpec, BoxFuture, Engine, Machine, ProgramError, RestoreSpec, StartError};
 
+pub use files::remove_cgroup;
 pub use program::{MINIMUM_VERSION, Program};
 
 /// Where a run of QEMU starts from.

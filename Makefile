@@ -34,7 +34,8 @@ load: build ## Fifty tasks at once for ten minutes, and 500 runs (MINUTES=10)
 dist-check: build ## Install the release build into an empty place and run a guest from there
 	@scripts/dist-check.sh
 
-bench: build ## Measure, as ratios with their spread
+bench: build ## Measure, as ratios with their spread, into docs/performance.md
+	@scripts/setup.sh --bench
 	@$(CARGO) run --quiet --release --locked --package xtask -- bench
 
 clean: ## Remove everything that was built

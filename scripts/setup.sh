@@ -8,6 +8,7 @@
 #
 #   scripts/setup.sh             everything: run, build and test
 #   scripts/setup.sh --runtime   only what running pyro needs
+#   scripts/setup.sh --bench     everything, and what the benchmark compares with
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -132,5 +133,14 @@ setup_python() {
     cp "$wanted" "$done"
 }
 
+# What the benchmark runs beside pyro. One that this release does not have is left out of the table.
+setup_peers() {
+    local pair
+    for pair in bubblewrap:bwrap runsc:runsc; do
+        have "${pair#*:}" || (apt_install "${pair%%:*}") || say "${pair%%:*} cannot be had here; it is not measured"
+    done
+}
+
 setup_runtime
 [ "${1:-}" = "--runtime" ] || { setup_rust; setup_python; }
+[ "${1:-}" != "--bench" ] || setup_peers

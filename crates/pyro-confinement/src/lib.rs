@@ -159,7 +159,13 @@ impl Confined {
             let (launch, layers) = self.launch(interpreter.as_deref(), group.as_ref(), &mut missing)?;
             match launch.start() {
                 Ok(child) => return Process::new(child, group, self.in_force(&missing), missing),
-                Err(failed) => missing.push(refused(&failed, &layers).ok_or(failed.source)?),
+                Err(failed) => {
+                    let without = refused(&failed, &layers).ok_or(failed.source)?;
+                    if without.layer == Layer::Namespaces && missing.iter().all(|one| one.layer != Layer::Root) {
+                        missing.push(Missing { layer: Layer::Root, why: "it needs a user namespace".into() });
+                    }
+                    missing.push(without);
+                }
             }
         }
     }

@@ -19,6 +19,9 @@ use pyro_confinement::{Bounds, Confined, Layer, Places, Walls};
 /// Its presence among the words makes this program the stand-in; the words after it are what it needs.
 const STAND_IN: &str = "stand-in";
 
+/// The same for the one who starts it.
+const STARTER: &str = "starter";
+
 /// What the stand-in tries, and whether it may when it is confined. Each is said as `NAME: yes` or
 /// `NAME: no`.
 const ATTEMPTS: [(&str, bool); 13] = [
@@ -174,6 +177,37 @@ async fn a_control_group_bounds_its_program_and_goes_with_it() {
     drop(process);
     said.read_to_end(&mut Vec::new()).unwrap();
     assert!(!Path::new(&group).exists() && !note.exists());
+}
+
+/// A host that allows no user namespaces is made of one that does: in a namespace whose limit is none.
+#[test]
+fn a_host_without_namespaces_leaves_the_other_walls() {
+    const NONE: &str = "echo 0 > /proc/sys/user/max_user_namespaces && exec \"$0\" \"$@\"";
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", NONE]).arg(program);
+    let output = command.args(["--exact", "the_starter", "--nocapture", STARTER]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    if !output.status.success() {
+        return skip("a_host_without_namespaces_leaves_the_other_walls", &said);
+    }
+    let layers = said.lines().find_map(|line| line.strip_prefix("layers ")).unwrap();
+    assert_eq!(layers, "seccomp landlock rlimits", "{said}");
+    // Names are seen, and nothing behind them is reached.
+    let seen = ["see that a secret is there", "see the one who started it"];
+    let wanted = ATTEMPTS.map(|(name, may)| (name, may || seen.contains(&name)));
+    assert_eq!(answers(&said), wanted.into_iter().chain([(BECOME, false)]).collect::<Vec<_>>(), "{said}");
+}
+
+/// Nothing, unless this program was started to start the stand-in.
+#[tokio::test]
+async fn the_starter() {
+    if std::env::args().any(|word| word == STARTER) {
+        let found = confined(&Outside::new(), Walls::All).await;
+        let said = format!("layers {}\n{}", found.layers.join(" "), found.said);
+        std::io::stderr().write_all(said.as_bytes()).unwrap();
+        std::process::exit(0);
+    }
 }
 
 #[test]

@@ -125,7 +125,7 @@ impl Pyro {
             session => session?,
         };
         let executed = session.execute(request, io, began).await;
-        self.prepare_standby(&environment, options);
+        self.prepare_standby(&environment, options).await;
         executed
     }
 

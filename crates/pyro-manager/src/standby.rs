@@ -132,14 +132,15 @@ impl Pyro {
         Some(session)
     }
 
-    /// Makes a machine ready for the next run like this one, while nobody waits.
-    pub(crate) fn prepare_standby(&self, environment: &str, options: VmOptions) {
+    /// Begins to make a machine ready for the next run like this one. It is made while nobody waits; a run that
+    /// comes meanwhile gets it when it is ready.
+    pub(crate) async fn prepare_standby(&self, environment: &str, options: VmOptions) {
         let Some(standby) = self.standby.clone() else { return };
+        let Some(kind) = self.kind(environment, options).await else { return };
         let (pyro, environment) = (self.clone(), environment.to_owned());
+        let making = async move { pyro.make_standby(&environment, options).await };
+        let Some(number) = standby.make(&kind, making) else { return };
         tokio::spawn(async move {
-            let Some(kind) = pyro.kind(&environment, options).await else { return };
-            let making = async move { pyro.make_standby(&environment, options).await };
-            let Some(number) = standby.make(&kind, making) else { return };
             tokio::time::sleep(PATIENCE).await;
             if let Some(unwanted) = standby.take_out(&kind, number)
                 && let Ok(Some(session)) = unwanted.machine.await

@@ -71,7 +71,7 @@ fn machine() -> String {
     format!(
         "Machine: {}, {cores} processors; Linux {}; {}; guests under software emulation (TCG), of 1 vCPU and 1024 MiB.\n",
         first("/proc/cpuinfo", "model name"),
-        said("uname", &["-r"]),
+        said("uname", &["-r"]).split('.').take(2).collect::<Vec<_>>().join("."),
         said("qemu-system-x86_64", &["--version"]),
     )
 }

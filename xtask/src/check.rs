@@ -25,7 +25,7 @@ struct Counts {
 }
 
 pub fn run(root: &Path) -> Result<(), String> {
-    let house = House { root: root.to_owned(), skips: root.join("target/skipped-tests.log") };
+    let mut house = House { root: root.to_owned(), skips: root.join("target/skipped-tests.log"), escape: None };
     let _ = fs::remove_file(&house.skips);
     house.must("format", &["fmt", "--all", "--", "--check"])?;
     house.must("lints", &["clippy", "--workspace", "--all-targets", "--locked", "-q", "--", "-D", "warnings"])?;
@@ -51,6 +51,7 @@ pub fn run(root: &Path) -> Result<(), String> {
         &[&["test", "-p", "pyro-manager", "--locked", "--no-fail-fast", "--test", "run", "--test", "tasks"]];
     house.tier("fake engine", fake, &mut total)?;
     house.pull()?;
+    house.escape = house.escape_test();
     let guests: &[&[&str]] = &[
         &["test", "-p", "pyro-manager", "--locked", "--test", "agent", "--", GUESTS_AT_ONCE],
         &[
@@ -81,6 +82,8 @@ pub fn run(root: &Path) -> Result<(), String> {
 struct House {
     root: PathBuf,
     skips: PathBuf,
+    /// The tests of the confinement, as a program: a guest runs them, too.
+    escape: Option<PathBuf>,
 }
 
 impl House {
@@ -88,6 +91,7 @@ impl House {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(words).current_dir(&self.root);
         command.env("PYRO_TEST_CACHE", self.cache()).env("PYRO_TEST_SKIPS", &self.skips);
+        command.envs(self.escape.iter().map(|program| ("PYRO_ESCAPE_TEST", program)));
         command.env("INSTA_UPDATE", "no").env("INSTA_FORCE_PASS", "0");
         command
     }
@@ -101,6 +105,25 @@ impl House {
         println!("check: {what}");
         let status = self.cargo(words).status().map_err(|error| format!("{what}: {error}"))?;
         if status.success() { Ok(()) } else { Err(format!("check: {what} failed")) }
+    }
+
+    /// Where cargo has put the tests of the confinement.
+    fn escape_test(&self) -> Option<PathBuf> {
+        let words = [
+            "test",
+            "-p",
+            "pyro-confinement",
+            "--test",
+            "escape",
+            "--locked",
+            "--no-run",
+            "-q",
+            "--message-format=json",
+        ];
+        let output = self.cargo(&words).stderr(Stdio::null()).output().ok()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let messages = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back()
     }
 
     /// Installs debian:12 for the tests, where it is not; another build of the agent gets a

@@ -92,6 +92,23 @@ fn the_process_of_a_machine_is_behind_the_walls_it_is_said_to_be_behind() {
     run.wait().unwrap();
 }
 
+/// The tests of the confinement, inside a guest: its kernel is another one, and has control groups to
+/// delegate.
+#[test]
+fn the_walls_hold_on_another_kernel_and_with_a_control_group() {
+    let test = "the_walls_hold_on_another_kernel_and_with_a_control_group";
+    let Some(world) = World::with_guests(test) else { return };
+    let Some(program) = std::env::var_os("PYRO_ESCAPE_TEST") else {
+        return pyro_testkit::skip(test, "PYRO_ESCAPE_TEST names no program; `make check` does");
+    };
+    let script = "cat > t && chmod 755 t && ./t --nocapture --test-threads=1";
+    let words = ["run", "debian:12", "--timeout-seconds", "300", "--", "sh", "-c", script];
+    let ended = world.run_with_input(&words, fs::read(program).unwrap());
+    assert_eq!(ended.code, 0, "{}{}", ended.out(), ended.stderr);
+    assert!(ended.out().contains("a_control_group_bounds_its_program_and_goes_with_it"), "{}", ended.out());
+    assert!(!ended.stderr.contains("SKIPPED"), "{}", ended.stderr);
+}
+
 /// A wrapper around QEMU cannot be started in a root that has QEMU's own files alone.
 #[test]
 fn a_qemu_in_an_unusual_place_runs_with_fewer_walls_and_that_is_said() {

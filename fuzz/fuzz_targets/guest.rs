@@ -1,6 +1,6 @@
 //! A hostile guest: frames of any size in any order, raw bytes, answers to questions not asked, endless
 //! output, against a host that introduces itself, runs two commands, and feeds one of them. The host
-//! never panics, never hands out more than it granted, and comes to an end when the guest does.
+//! never panics, and comes to an end when the guest does; libFuzzer bounds its memory.
 #![no_main]
 
 use std::time::Duration;
@@ -11,8 +11,6 @@ use pyro_protocol::frame::{Continuation, Kind, MAX_BODY, StreamId, encode_parts}
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-/// What the host grants of each stream of a command before it has taken anything.
-const MOST: u64 = 64 << 20;
 const KINDS: [Kind; 4] = [Kind::Message, Kind::Stdin, Kind::Stdout, Kind::Stderr];
 
 /// The first byte chooses: the rest as it is, or as frames of (stream, kind, length, body).
@@ -55,15 +53,7 @@ async fn talk(said: Vec<u8>) {
         }
     };
     let hear = async |running: &mut pyro_guest::Running| {
-        let mut bytes = 0;
-        loop {
-            match running.next().await {
-                Ok(OutputEvent::Stdout(piece) | OutputEvent::Stderr(piece)) => bytes += piece.len() as u64,
-                Ok(OutputEvent::Exited(_)) | Err(_) => break,
-                Ok(_) => {}
-            }
-        }
-        assert!(bytes <= MOST);
+        while !matches!(running.next().await, Ok(OutputEvent::Exited(_)) | Err(_)) {}
     };
     let _ = tokio::join!(guest.ready(), hear(&mut first), hear(&mut second), feeding, guest.freeze());
     drop((first, second, input, guest));

@@ -40,14 +40,14 @@ pub fn run(root: &Path, words: &[String]) -> Result<(), String> {
     };
     let now = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
     let (scenarios, seed) = (number(0, SCENARIOS.into())?, number(1, now)?);
-    let may_mount = rustix_is_root();
+    let may_mount = is_root();
     if may_mount && !inside {
         return again_in_a_namespace(&[scenarios.to_string(), seed.to_string()]);
     }
     play(root, scenarios, seed, may_mount)
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata) == 0)
 }
 

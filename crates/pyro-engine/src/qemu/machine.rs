@@ -44,6 +44,8 @@ impl QemuMachine {
         let mut machine = Self::spawn(program, spec, &start, Walls::All)?;
         let mut came_up = machine.bring_up(&start).await;
         if came_up == Err(QmpError::Gone) && !machine.qmp.was_heard() {
+            // Its control group goes with it, and the next one has the same name.
+            drop(machine);
             machine = Self::spawn(program, spec, &start, Walls::WithoutFiles)?;
             came_up = machine.bring_up(&start).await;
         }

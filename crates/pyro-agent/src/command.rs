@@ -96,6 +96,8 @@ impl Command {
     fn end_all(&mut self, why: Ending) {
         if self.ending.is_none() && self.first_process.is_none() {
             self.ending = Some(why);
+            self.stdout.let_go();
+            self.stderr.let_go();
             if let Err(error) = self.cgroup.kill() {
                 crate::log(&format!("kill a command: {error}"));
             }

@@ -59,9 +59,13 @@ impl Input {
 }
 
 /// Bytes on their way out of a command.
+///
+/// A command's output ends with its first process and not with its pipe, so the agent holds the
+/// writing end as well: it is not woken once for each pipe that a dying process closes.
 pub struct Output {
     kind: Kind,
     pipe: Option<OwnedFd>,
+    writing: Option<OwnedFd>,
     credit: u32,
     /// Once the command has ended: how many bytes were in the pipe then, and still are.
     rest: Option<u64>,
@@ -69,8 +73,8 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(kind: Kind, pipe: OwnedFd, credit: u32) -> Self {
-        Self { kind, pipe: Some(pipe), credit, rest: None, end_sent: false }
+    pub fn new(kind: Kind, (pipe, writing): (OwnedFd, OwnedFd), credit: u32) -> Self {
+        Self { kind, pipe: Some(pipe), writing: Some(writing), credit, rest: None, end_sent: false }
     }
 
     pub fn grant(&mut self, bytes: u32) {
@@ -106,6 +110,11 @@ impl Output {
         }
     }
 
+    /// From now on the end of the pipe is looked out for: its holders are being ended.
+    pub fn let_go(&mut self) {
+        self.writing = None;
+    }
+
     /// The command has ended: what is in the pipe now is the last that counts. A descendant that
     /// lives on may write more, and it goes nowhere.
     pub fn seal(&mut self) {
@@ -119,8 +128,9 @@ impl Output {
         self.pipe.is_none() || self.rest == Some(0)
     }
 
-    /// What is left to drain into nothing, where somebody still holds the other end.
+    /// What is left to drain into nothing, while somebody else still holds the other end.
     pub fn into_leftover(self) -> Option<OwnedFd> {
+        drop(self.writing);
         self.pipe
     }
 }

@@ -29,12 +29,12 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("LANG", "C.UTF-8"),
 ];
 
-/// A process that was started, and the agent's ends of its pipes.
+/// A process that was started, and the agent's ends of its pipes; of its outputs' both.
 pub struct Spawned {
     pub pid: Pid,
     pub stdin: OwnedFd,
-    pub stdout: OwnedFd,
-    pub stderr: OwnedFd,
+    pub stdout: (OwnedFd, OwnedFd),
+    pub stderr: (OwnedFd, OwnedFd),
 }
 
 /// Starts the first candidate that can be executed.
@@ -87,10 +87,16 @@ fn start(
     }
     process.args(words).current_dir(directory).process_group(0);
     process.env_clear().envs(environment.iter().map(|(key, value)| (key, value)));
-    process.stdin(Stdio::from(stdin_theirs)).stdout(Stdio::from(stdout_theirs)).stderr(Stdio::from(stderr_theirs));
+    process.stdin(Stdio::from(stdin_theirs));
+    process.stdout(Stdio::from(stdout_theirs.try_clone()?)).stderr(Stdio::from(stderr_theirs.try_clone()?));
     let child = cgroups.spawn(&mut process, cgroup)?;
     // Reaped by the server together with everybody else's children.
-    Ok(Spawned { pid: Pid::from_child(&child), stdin, stdout, stderr })
+    Ok(Spawned {
+        pid: Pid::from_child(&child),
+        stdin,
+        stdout: (stdout, stdout_theirs),
+        stderr: (stderr, stderr_theirs),
+    })
 }
 
 /// The agent's own, and then the host's additions, of which the last of a name counts.

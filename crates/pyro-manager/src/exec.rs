@@ -89,6 +89,7 @@ impl ExecRequest {
             timeout_us: u64::try_from(self.timeout.as_micros()).unwrap_or(u64::MAX).max(1),
             attempt_id: self.attempt_id.clone(),
             attached,
+            stdin: false,
             then_delete,
         })
     }
@@ -163,7 +164,8 @@ impl Pyro {
     pub(crate) async fn send(&self, record: &Record, request: &WireExec, io: RunIo) -> Result<Over, Error> {
         let Some(mut talk) = self.reach(record).await? else { return Err(self.why_stopped(record).await) };
         self.steps.reached("exec.before");
-        let sent = talk.send(&Request::Exec(request.clone())).await;
+        let request = WireExec { stdin: io.stdin.is_some(), ..request.clone() };
+        let sent = talk.send(&Request::Exec(request)).await;
         self.steps.reached("exec.sent");
         // A supervisor that is dying may not even take the request: that is no answer, too.
         let reply = if sent.is_ok() { talk.read::<Reply>().await? } else { None };
@@ -380,8 +382,8 @@ async fn feed(mut mouth: Mouth, stdin: Option<mpsc::Receiver<Bytes>>) {
                 return;
             }
         }
+        let _ = mouth.end_input().await;
     }
-    let _ = mouth.end_input().await;
     // The conversation is open in this direction until the command is over.
     std::future::pending().await
 }

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use pyro_guest::{GuestError, OutputEvent, Running, StdinWriter};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::host_compat::HostRunning;
 
@@ -52,13 +53,20 @@ impl Execution {
 }
 
 impl Input {
-    /// Passes the caller's input on, no faster than the command reads, to its end.
-    pub async fn feed(mut self, input: Option<mpsc::Receiver<Bytes>>) {
-        if let Some(mut input) = input {
-            while let Some(bytes) = input.recv().await {
-                if !self.write(bytes).await {
-                    return;
-                }
+    /// Feeds the command with the caller's input until `feeding` is dropped. Where there is none, the
+    /// command hears so in the same breath as it is sent.
+    pub fn feed(mut self, input: Option<mpsc::Receiver<Bytes>>, feeding: &mut JoinSet<()>) {
+        match input {
+            None => self.end(),
+            Some(input) => drop(feeding.spawn(self.pass_on(input))),
+        }
+    }
+
+    /// No faster than the command reads, to the end.
+    async fn pass_on(mut self, mut input: mpsc::Receiver<Bytes>) {
+        while let Some(bytes) = input.recv().await {
+            if !self.write(bytes).await {
+                return;
             }
         }
         self.end();

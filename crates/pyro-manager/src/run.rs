@@ -264,7 +264,7 @@ pub(crate) async fn execute(
     let RunIo { events, stdin, cancel } = io;
     // Dropped with this function, however it ends.
     let mut feeding = JoinSet::new();
-    feeding.spawn(running.input().feed(stdin));
+    running.input().feed(stdin, &mut feeding);
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
     let backstop = tokio::time::sleep(timeout + TIMEOUT_GRACE);
     tokio::pin!(backstop);

@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use super::Bench;
 use crate::statistics::{Summary, summarise};
 
-/// Round trips, in so many groups of so many.
-const GROUPS: usize = 8;
-const ROUND_TRIPS: usize = 25;
-/// Commands of the guest's own loop.
-const LOOP: u32 = 100;
+/// Creations.
+const CREATIONS: usize = 8;
+/// Round trips and the guest's own loop take turns so often, with so many commands a turn.
+const TURNS: usize = 30;
+const COMMANDS: usize = 10;
+/// Short commands of the journal's measurement.
+const ENTRIES: usize = 200;
 /// Output of the throughput's command, in bytes.
 const OUTPUT: usize = 200 << 20;
 /// Bytes of the records of a short command, as they are in a journal.
@@ -37,7 +39,7 @@ async fn measure(bench: &Bench) -> Result<(), Error> {
     config.supervisor.program = bench.pyro.clone();
     let pyro = Pyro::new(config);
     let mut creations = Vec::new();
-    for _ in 0..GROUPS {
+    for _ in 0..CREATIONS {
         let began = Instant::now();
         let id = create(&pyro).await?;
         creations.push(millis(began));
@@ -48,14 +50,12 @@ async fn measure(bench: &Bench) -> Result<(), Error> {
     let id = create(&pyro).await?;
     exec(&pyro, &id, "true").await?;
     let (mut added, mut trips, mut loops) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..GROUPS {
-        let mut group = Vec::new();
-        for _ in 0..ROUND_TRIPS {
-            let began = Instant::now();
+    for _ in 0..TURNS {
+        let began = Instant::now();
+        for _ in 0..COMMANDS {
             exec(&pyro, &id, "/bin/true").await?;
-            group.push(millis(began));
         }
-        let trip = summarise(&group).median;
+        let trip = millis(began) / COMMANDS as f64;
         let own = guests_own(&pyro, &id).await?;
         added.push(trip - own);
         trips.push(trip);
@@ -89,8 +89,8 @@ async fn exec(pyro: &Pyro, id: &str, command: &str) -> Result<TaskExecRecord, Er
 /// The same fork and exec in a loop inside the guest, in milliseconds each.
 async fn guests_own(pyro: &Pyro, id: &str) -> Result<f64, Error> {
     let script = format!(
-        "perl -MTime::HiRes=time -e '$t = time; for (1..{LOOP}) {{ system {{\"/bin/true\"}} \"true\" }} \
-         print((time - $t) / {LOOP} * 1e3)'"
+        "perl -MTime::HiRes=time -e '$t = time; for (1..{COMMANDS}) {{ system {{\"/bin/true\"}} \"true\" }} \
+         print((time - $t) / {COMMANDS} * 1e3)'"
     );
     let record = exec(pyro, id, &script).await?;
     record.stdout.trim().parse().map_err(|_| Error::InvalidArgument { problem: record.stderr })
@@ -111,7 +111,7 @@ fn journal(directory: &Path) -> Result<Summary, String> {
     let work = || -> std::io::Result<Vec<f64>> {
         let mut log = pyro_hostfs::log::AppendLog::create(&directory.join("bench.log"))?;
         let mut times = Vec::new();
-        for number in 0..GROUPS * ROUND_TRIPS {
+        for number in 0..ENTRIES {
             let began = Instant::now();
             log.reserve(4096)?;
             for stream in ["stdout", "stderr"] {

@@ -24,7 +24,7 @@ use super::actor::Letter;
 use super::wire::ExecRequest;
 use crate::clock::now;
 use crate::error::{Unavailable, host};
-use crate::execution::{Execution, Input};
+use crate::execution::Execution;
 use crate::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
 use crate::{Error, Pyro};
 
@@ -189,8 +189,9 @@ impl Commands {
             limit,
             last: request.then_delete,
         };
-        let feeding = execution.input();
-        self.drivers.spawn(driver.drive(execution, feeding, request.attached.then_some(to_feed)));
+        let mut feeding = JoinSet::new();
+        execution.input().feed((request.attached && request.stdin).then_some(to_feed), &mut feeding);
+        self.drivers.spawn(driver.drive(execution, feeding));
         self.table.latest.send_replace(sequence);
         let attached = request.attached.then_some(Attached { pieces, progress: watched, input });
         Ok(Joined { sequence, attached, joined: false })
@@ -234,9 +235,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn drive(mut self, mut execution: Execution, input: Input, from: Option<mpsc::Receiver<Bytes>>) {
-        let mut feeding = JoinSet::new();
-        feeding.spawn(input.feed(from));
+    async fn drive(mut self, mut execution: Execution, feeding: JoinSet<()>) {
         let came = self.follow(&mut execution).await;
         drop((execution, feeding));
         let end = self.what_came(came);

@@ -23,7 +23,7 @@ const MAX_MESSAGE: usize = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
 pub enum Request {
-    /// Run a command. Standard input may follow.
+    /// Run a command.
     Exec(ExecRequest),
     /// Tell how a running command gets on, until it ends.
     Watch { sequence: u64 },
@@ -53,6 +53,8 @@ pub struct ExecRequest {
     pub attempt_id: Option<String>,
     /// Whether the client stays to read the output.
     pub attached: bool,
+    /// Whether its standard input follows; otherwise it has none.
+    pub stdin: bool,
     /// Whether everything is to be removed when the command is over.
     pub then_delete: bool,
 }

@@ -22,7 +22,7 @@ const PAIRS: usize = 15;
 const COLD_PAIRS: usize = 5;
 /// Runs at the same time, and how often that is compared.
 const AT_ONCE: usize = 10;
-const AT_ONCE_PAIRS: usize = 5;
+const AT_ONCE_PAIRS: usize = 9;
 
 /// One thing that is timed.
 type Timed<'a> = &'a dyn Fn() -> Result<(), String>;

@@ -21,9 +21,9 @@ pub fn print(text: &str) -> bool {
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
 
-/// Reads stdin on a thread, no faster than it is taken.
+/// Reads stdin on a thread, no faster than it is taken. `None` where there is nothing to read.
 pub fn read_input() -> Option<mpsc::Receiver<Bytes>> {
-    if is_background_terminal() {
+    if is_background_terminal() || is_null() {
         return None;
     }
     let (sender, receiver) = mpsc::channel(IN_FLIGHT);
@@ -50,6 +50,13 @@ pub fn read_input() -> Option<mpsc::Receiver<Bytes>> {
 fn is_background_terminal() -> bool {
     let stdin = io::stdin();
     rustix::termios::isatty(&stdin) && rustix::termios::tcgetpgrp(&stdin).ok() != Some(rustix::process::getpgrp())
+}
+
+/// `/dev/null`, which most programs give to those they start.
+fn is_null() -> bool {
+    let file = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino, stat.st_rdev);
+    let null = rustix::fs::stat("/dev/null").map(file);
+    null.is_ok() && rustix::fs::fstat(io::stdin()).map(file) == null
 }
 
 /// How the writing of a run's events ended.

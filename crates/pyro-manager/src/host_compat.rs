@@ -48,7 +48,7 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
     let running =
         HostCommand::new(&id, directory.path(), &request.command, WORKSPACE, &[], request.timeout)?.spawn()?;
     tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
-    let executed = execute(Execution::Host(running), None, request.timeout, io).await;
+    let executed = execute(Execution::Host(running), None, None, request.timeout, io).await;
     end_all(&id);
     directory.remove()?;
     let how = How {

@@ -39,6 +39,7 @@ mod steps;
 mod supervisor;
 mod tasks;
 mod template;
+mod turns;
 mod unpacker;
 mod vm;
 mod vms;

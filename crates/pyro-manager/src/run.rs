@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pyro_engine::{Death, Machine};
 use pyro_guest::{Command, Exit, Guest, GuestError, OutputEvent};
+use pyro_hostfs::turn::Turn;
 use pyro_network::Way;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -29,6 +30,9 @@ use crate::{Error, Pyro, Session, VmOptions, host_compat, shell};
 
 /// The guest enforces a command's time limit; this long after it, the machine is ended instead.
 pub(crate) const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
+/// How long a command that runs may take for itself before others are restored beside it. Its first steps
+/// are slow under software emulation, and most commands are over by then.
+const REST_OF_TURN: Duration = Duration::from_millis(100);
 /// A longer text is left to the shell alone: both ways together must fit into one frame.
 const MOST_DIRECT: usize = 4_000;
 /// Bytes of a command at most. With its environment it travels to the guest in one frame.
@@ -148,9 +152,10 @@ impl Session {
             command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
         let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
             Ok(()) => {
-                let Live { machine, way, .. } = &mut self.live;
+                let Live { machine, way, turn, .. } = &mut self.live;
                 let events = io.events.clone();
-                let command = execute(Execution::Guest(running), Some(&mut **machine), request.timeout, io);
+                let running = Execution::Guest(running);
+                let command = execute(running, Some(&mut **machine), turn.take(), request.timeout, io);
                 tokio::select! {
                     executed = command => executed,
                     never = tell_of_loss(way, events) => match never {},
@@ -252,19 +257,21 @@ pub(crate) struct Executed {
     pub took: Duration,
 }
 
-/// Follows a command to its end. It is over, too, when the machine it runs in is.
+/// Follows a command to its end. It is over, too, when the machine it runs in is. The turn ends with
+/// the command, or soon after it runs.
 pub(crate) async fn execute(
     mut running: Execution,
     machine: Option<&mut dyn Machine>,
+    turn: Option<Turn>,
     timeout: Duration,
     io: RunIo,
 ) -> Result<Executed, Error> {
     let began = Instant::now();
-    let mut machine = machine;
+    let (mut machine, mut turn) = (machine, turn);
     let RunIo { events, stdin, cancel } = io;
     // Dropped with this function, however it ends.
-    let mut feeding = JoinSet::new();
-    running.input().feed(stdin, &mut feeding);
+    let mut beside = JoinSet::new();
+    running.input().feed(stdin, &mut beside);
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
     let backstop = tokio::time::sleep(timeout + TIMEOUT_GRACE);
     tokio::pin!(backstop);
@@ -279,7 +286,7 @@ pub(crate) async fn execute(
             death = end_by_itself(&mut machine) => break Err(Error::MachineLost { death }),
         };
         match event {
-            Ok(OutputEvent::Started) => {}
+            Ok(OutputEvent::Started) => drop(beside.spawn(end_soon(turn.take()))),
             Ok(OutputEvent::Stdout(bytes)) => {
                 stdout.push(&bytes);
                 tell_unless(&cancel, &events, RunEvent::Stdout(bytes)).await?;
@@ -295,6 +302,11 @@ pub(crate) async fn execute(
         }
     };
     Ok(Executed { exit: exit?, stdout: stdout.finish(), stderr: stderr.finish(), took: began.elapsed() })
+}
+
+async fn end_soon(turn: Option<Turn>) {
+    tokio::time::sleep(REST_OF_TURN).await;
+    drop(turn);
 }
 
 /// The machine is ended with everything in it, so no process of the command is left either.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec};
 use pyro_environment::{EnvironmentError, Installed};
 use pyro_guest::{Guest, Identity};
+use pyro_hostfs::turn::Turn;
 use pyro_network::Way;
 use tokio::sync::mpsc;
 
@@ -48,6 +49,8 @@ pub(crate) struct Live {
     pub way: Option<Way>,
     /// Its owner knows that the network has ended.
     pub loss_told: bool,
+    /// Held until it has done its first work, so that others start no sooner.
+    pub turn: Option<Turn>,
 }
 
 /// Where a machine is started.
@@ -167,11 +170,12 @@ impl Pyro {
         let key = self.template_key(installed, accelerator, size)?;
         let mut mode = StartMode::Template;
         for _ in 0..3 {
+            let turn = self.turn().await;
             let problem = match self.find_template(installed, &key).await? {
                 Lookup::Found(template) => {
                     let spec = template.restore_spec(place.id, place.directory, place.base)?;
                     match self.restore(spec, place.id, place.connection).await {
-                        Ok(live) => return Ok((live, mode)),
+                        Ok(live) => return Ok((Live { turn, ..live }, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
                         Err(error @ (Error::Start(_) | Error::DiedEarly { .. } | Error::GuestNotUp { .. })) => {
                             let failure = error.failure().error;
@@ -183,6 +187,7 @@ impl Pyro {
                 Lookup::Missing => None,
                 Lookup::Damaged(problem) => Some(problem),
             };
+            drop(turn);
             match problem {
                 Some(problem) => {
                     let notice = format!("the template was unusable and is made again: {problem}");
@@ -238,7 +243,7 @@ impl Pyro {
             (Ok(()), Some(way)) => way.ready().await.map_err(Error::from),
             (answered, _) => answered,
         };
-        let live = Live { machine, guest, way, loss_told: false };
+        let live = Live { machine, guest, way, loss_told: false, turn: None };
         match answered {
             Ok(()) => Ok(live),
             Err(error) => {

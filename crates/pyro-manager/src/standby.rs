@@ -176,10 +176,13 @@ impl Pyro {
             session
         };
         let (session, ()) = tokio::join!(making, hearing);
-        let session = session?;
+        let mut session = session?;
         self.machines().leave_place(&session.id);
         match run_quietly(session.guest(), WARM_UP).await {
-            Ok(()) => Some(session),
+            Ok(()) => {
+                session.live.turn = None;
+                Some(session)
+            }
             Err(_) => {
                 end(session).await;
                 None

@@ -3,6 +3,7 @@
 //! The only crate of the house with unsafe code. It knows nothing of tasks, machines or JSON; what
 //! `rustix` already offers safely is used from there directly and is not wrapped again.
 
+pub mod byte_lock;
 pub mod child;
 pub mod entropy;
 pub mod launch;

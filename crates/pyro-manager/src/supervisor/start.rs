@@ -128,7 +128,8 @@ impl Pyro {
                 Workspace::Host
             }
             started => {
-                let (live, mode, addresses) = started?;
+                let (mut live, mode, addresses) = started?;
+                live.turn = None;
                 let accelerator = live.machine.accelerator().name();
                 record.addresses = addresses;
                 record.execution_mode = GUEST_AGENT.into();

@@ -1,0 +1,176 @@
+//! Taking turns with other processes, in the order of arrival, so many at a time.
+//!
+//! ```text
+//! FILE    eight bytes that count the arrivals; arrival n locks the byte n of the locks' own space
+//!
+//! arrive ─▶ number n, locked ─▶ waits for the lock of n - width ─▶ up ─▶ dropped, or dead: let go
+//! ```
+//!
+//! Whoever dies lets go, and nothing is left to be swept. The order is kept, so a turn may wait for one
+//! that takes long while another one is over already; for turns of about the same length that is rare.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use pyro_sys::byte_lock::{Mode, lock, try_lock, unlock};
+
+/// The byte that is locked while the count is changed.
+const COUNT: u64 = 0;
+/// How often that is tried. It takes others a few microseconds.
+const TRIES: usize = 1000;
+/// Numbers begin anew after so many.
+const NUMBERS: u64 = 1 << 40;
+
+/// A place in the order. Dropping it, or dying, ends its turn.
+#[derive(Debug)]
+pub struct Turn {
+    file: Arc<File>,
+    number: u64,
+}
+
+impl Turn {
+    /// Takes the next number. `None` when somebody holds the count and does nothing with it: he was
+    /// stopped just then. Never waits for long.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn arrive(path: &Path) -> io::Result<Option<Self>> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        for _ in 0..TRIES {
+            if try_lock(&file, COUNT, Mode::Exclusive)? {
+                let number = next_number(&file);
+                unlock(&file, COUNT)?;
+                return Ok(Some(Self { number: number?, file: Arc::new(file) }));
+            }
+            std::thread::yield_now();
+        }
+        Ok(None)
+    }
+
+    /// Whether the one `width` before it is over.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn is_up(&self, width: u64) -> io::Result<bool> {
+        let before = byte(self.before(width));
+        Ok(try_lock(&self.file, before, Mode::Shared)? && unlock(&self.file, before).is_ok())
+    }
+
+    /// What waits until it is, for a thread that may block.
+    pub fn waiting(&self, width: u64) -> impl FnOnce() -> io::Result<()> + Send + 'static {
+        let (file, before) = (self.file.clone(), byte(self.before(width)));
+        move || {
+            lock(&file, before, Mode::Shared)?;
+            unlock(&file, before)
+        }
+    }
+
+    fn before(&self, width: u64) -> u64 {
+        (self.number + NUMBERS - width % NUMBERS) % NUMBERS
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Explicitly, because a thread that waits, or a child that was forked, has the file as well.
+        let _ = unlock(&self.file, byte(self.number));
+    }
+}
+
+/// A number that nobody holds, and its lock.
+fn next_number(file: &File) -> io::Result<u64> {
+    let mut count = [0; 8];
+    // An empty file, or a torn one, is as good as a zero: what matters is that numbers rise.
+    let _ = file.read_exact_at(&mut count, 0);
+    let mut number = u64::from_le_bytes(count) % NUMBERS;
+    while !try_lock(file, byte(number), Mode::Exclusive)? {
+        number = (number + 1) % NUMBERS;
+    }
+    file.write_all_at(&((number + 1) % NUMBERS).to_le_bytes(), 0)?;
+    Ok(number)
+}
+
+fn byte(number: u64) -> u64 {
+    COUNT + 1 + number
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrive(path: &Path) -> Turn {
+        Turn::arrive(path).unwrap().unwrap()
+    }
+
+    #[test]
+    fn so_many_are_up_at_once_in_the_order_of_arrival() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("turns");
+        let turns: Vec<Turn> = (0..5).map(|_| arrive(&path)).collect();
+        let up = |turns: &[Turn]| turns.iter().map(|turn| turn.is_up(2).unwrap()).collect::<Vec<_>>();
+        assert_eq!(up(&turns), [true, true, false, false, false]);
+        let mut turns = turns;
+        drop(turns.remove(0));
+        assert_eq!(up(&turns), [true, true, false, false]);
+        drop(turns.remove(0));
+        assert_eq!(up(&turns), [true, true, false]);
+        assert!(turns[2].is_up(3).unwrap(), "it is the third");
+    }
+
+    #[test]
+    fn one_that_waits_is_up_when_the_one_before_is_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("turns");
+        let (first, second) = (arrive(&path), arrive(&path));
+        let waiting = std::thread::spawn(second.waiting(1));
+        drop(first);
+        waiting.join().unwrap().unwrap();
+        assert!(second.is_up(1).unwrap());
+    }
+
+    #[test]
+    fn one_that_gave_up_waiting_stands_in_nobodys_way_afterwards() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("turns");
+        let (first, second, third) = (arrive(&path), arrive(&path), arrive(&path));
+        let waiting = std::thread::spawn(second.waiting(1));
+        assert!(!third.is_up(1).unwrap());
+        drop(second);
+        assert!(third.is_up(1).unwrap(), "a thread still has the file");
+        drop(first);
+        waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn any_content_will_do_and_numbers_begin_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("turns");
+        for content in [&b"x"[..], &[0xff; 8], &[0xff; 99], &(NUMBERS - 1).to_le_bytes()] {
+            std::fs::write(&path, content).unwrap();
+            let turns: Vec<Turn> = (0..3).map(|_| arrive(&path)).collect();
+            let up: Vec<bool> = turns.iter().map(|turn| turn.is_up(1).unwrap()).collect();
+            assert_eq!(up, [true, false, false]);
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_held_is_given_to_nobody_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("turns");
+        let first = arrive(&path);
+        std::fs::write(&path, first.number.to_le_bytes()).unwrap();
+        assert_eq!(arrive(&path).number, first.number + 1);
+    }
+
+    #[test]
+    fn one_who_is_stopped_with_the_count_in_his_hand_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("turns");
+        let stopped = File::create(&path).unwrap();
+        assert!(try_lock(&stopped, COUNT, Mode::Exclusive).unwrap());
+        assert!(Turn::arrive(&path).unwrap().is_none());
+    }
+}

@@ -1,0 +1,44 @@
+//! Restores take turns: no more of them at once than there are processors, in the order of their coming.
+//!
+//! ```text
+//! arrived ──one of those before it is over──▶ up ──its command is over, or runs for a while──▶ over
+//!    └──────────PATIENCE──────────────────────▶ up all the same
+//! ```
+//!
+//! Under software emulation a restore and its first command keep a processor busy from beginning to end.
+//! More of them than processors only drive each other out of the caches (decision 0012).
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use pyro_hostfs::turn::Turn;
+use tokio::sync::oneshot;
+
+use crate::Pyro;
+
+const FILE: &str = "turns";
+/// How long one waits for those before it; one of them may have been stopped.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Pyro {
+    /// Resolves when it is this restore's turn. `None` where no turns can be taken: that is no reason not
+    /// to go on.
+    pub(crate) async fn turn(&self) -> Option<Turn> {
+        let turn = Turn::arrive(&self.config.data.join(FILE)).ok().flatten()?;
+        let width = processors();
+        if !turn.is_up(width).ok()? {
+            let waiting = turn.waiting(width);
+            let (done, is_up) = oneshot::channel();
+            // A thread of its own, and not one that the runtime waits for at its end.
+            let _ = std::thread::Builder::new().spawn(move || drop(done.send(waiting())));
+            let _ = tokio::time::timeout(PATIENCE, is_up).await;
+        }
+        Some(turn)
+    }
+}
+
+/// How many this process may use.
+fn processors() -> u64 {
+    static PROCESSORS: OnceLock<u64> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| std::thread::available_parallelism().map_or(1, |count| count.get() as u64))
+}

@@ -9,8 +9,8 @@
 //!
 //! There is one for each kind of machine that a run has had, a few at most, for as long as runs keep
 //! coming. Each is used once: what a run did is never there for the next. One that waits takes no place of the
-//! capacity, and is not made where there would be none for it. It has run one command of our own, so
-//! that under software emulation the way of the first command is translated already.
+//! capacity, and is not made where there would be none for it. It has run commands of our own, so
+//! that under software emulation the way of a command is translated already.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -30,8 +30,9 @@ use crate::{HostCompat, Pyro, VmOptions};
 const MOST: usize = 2;
 /// How long one waits for its run.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// What it has run.
-const WARM_UP: &str = "true";
+/// What it has run. Under software emulation the first commands of a restored guest take several times as
+/// long as later ones: what is seldom passed is translated by the second and third.
+const WARM_UP: [&str; 4] = ["true", "sh -c true", "true", "true"];
 
 /// The machines that wait.
 #[derive(Clone)]
@@ -178,16 +179,14 @@ impl Pyro {
         let (session, ()) = tokio::join!(making, hearing);
         let mut session = session?;
         self.machines().leave_place(&session.id);
-        match run_quietly(session.guest(), WARM_UP).await {
-            Ok(()) => {
-                session.live.turn = None;
-                Some(session)
-            }
-            Err(_) => {
+        for command in WARM_UP {
+            if run_quietly(session.guest(), command).await.is_err() {
                 end(session).await;
-                None
+                return None;
             }
         }
+        session.live.turn = None;
+        Some(session)
     }
 
     /// The kind of machine a run gets; `None` where it gets one of its own in any case.

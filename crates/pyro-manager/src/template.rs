@@ -24,12 +24,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::host;
 use crate::network::usual;
+use crate::payload::WORKSPACE;
 use crate::session::identity;
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
 
-const FORMAT: u32 = 1;
+/// Changes with what is kept, and with what was run before.
+const FORMAT: u32 = 2;
 pub const RECORD: &str = "template.json";
 const MEMORY: &str = "memory";
 const STATE: &str = "state";
@@ -308,9 +310,11 @@ async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<(), Er
     machine.save(state).await.map_err(Error::Save)
 }
 
-/// Runs a command to its end and forgets how it ended: an environment need not have everything.
+/// Runs a command to its end, where and as users' commands run, and forgets how it ended: an environment
+/// need not have everything.
 pub async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
-    let mut running = crate::run::command(guest, command).spawn();
+    let command = crate::run::command(guest, command).current_dir(WORKSPACE).timeout(BOOT_LIMIT);
+    let mut running = command.spawn();
     running.stdin().end();
     loop {
         match running.next().await {

@@ -17,6 +17,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -33,6 +34,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What it has run. Under software emulation the first commands of a restored guest take several times as
 /// long as later ones: what is seldom passed is translated by the second and third.
 const WARM_UP: [&str; 4] = ["true", "sh -c true", "true", "true"];
+/// A run that comes meanwhile waits for it.
+const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
 
 /// The machines that wait.
 #[derive(Clone)]
@@ -179,11 +182,9 @@ impl Pyro {
         let (session, ()) = tokio::join!(making, hearing);
         let mut session = session?;
         self.machines().leave_place(&session.id);
-        for command in WARM_UP {
-            if run_quietly(session.guest(), command).await.is_err() {
-                end(session).await;
-                return None;
-            }
+        if tokio::time::timeout(WARM_UP_LIMIT, warm_up(session.guest())).await != Ok(Ok(())) {
+            end(session).await;
+            return None;
         }
         session.live.turn = None;
         Some(session)
@@ -199,6 +200,13 @@ impl Pyro {
         let template = self.template_key(&installed, accelerator, options.size).ok()?.digest();
         Some(Kind { environment: environment.to_owned(), template })
     }
+}
+
+async fn warm_up(guest: &Guest) -> Result<(), GuestError> {
+    for command in WARM_UP {
+        run_quietly(guest, command).await?;
+    }
+    Ok(())
 }
 
 async fn end(session: Session) {

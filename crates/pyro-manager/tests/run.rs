@@ -577,6 +577,26 @@ async fn one_that_dies_while_it_waits_is_not_given_out() {
     world.assert_nothing_is_left();
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_that_hangs_before_it_is_ready_is_not_waited_for_for_ever() {
+    let world = world_with_standby();
+    let (events, _unheard) = mpsc::channel(64);
+    let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
+    world.pyro.run(request("echo hello"), io).await.unwrap();
+    // The one that is to wait has not had its turn on this thread yet.
+    assert_eq!(world.engine.restores(), 1);
+    world.engine.behave(|behaviour| behaviour.restore = Start::Hangs);
+    while world.engine.restores() < 2 {
+        tokio::task::yield_now().await;
+    }
+    world.engine.behave(|behaviour| behaviour.restore = Start::Works);
+    let record = world.run("echo hello").await.unwrap();
+    assert_eq!(record.stdout, "hello\n");
+    assert!(record.timings_ms.create > 0.0, "it got one of its own");
+    world.pyro.end_standby().await;
+    world.assert_nothing_is_left();
+}
+
 impl World {
     /// Waits until a machine of this world takes no place.
     async fn standby_is_made(&self) {

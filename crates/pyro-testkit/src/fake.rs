@@ -20,6 +20,8 @@ use crate::guest;
 pub enum Start {
     /// The guest comes up.
     Works,
+    /// The guest comes up, and no command in it ever ends.
+    Hangs,
     /// The machine runs, and its guest never says a word.
     Silent,
     /// The machine runs and ends before its guest is up.
@@ -126,10 +128,11 @@ impl FakeEngine {
         let kill = Arc::new(kill);
         self.kills.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&kill));
         match how {
-            Start::Works => {
+            Start::Works | Start::Hangs => {
                 let script = guest::Script {
                     stream: theirs,
                     generation: behaviour.generation,
+                    hangs: how == Start::Hangs,
                     identities: self.identities.clone(),
                     kill: kill.clone(),
                     copying: Vec::new(),

@@ -35,6 +35,13 @@ impl Pyro {
         let (machines, text) = (self.machines(), id.to_owned());
         let unknown = move || Unavailable::Unknown { kind, id: text.clone() };
         let Some(id) = VmId::parse(id) else { return Err(unknown().into()) };
+        // What its living owner wrote is never older than the registry, and sooner read.
+        if let Some(record) = machines.of_the_living(&id)
+            && record.kind == kind
+            && record.state != State::Creating
+        {
+            return Ok(record);
+        }
         off_thread(move || {
             let mut known = machines.registry()?.find(&id)?;
             if let Known::Here(record) = &known

@@ -81,6 +81,11 @@ impl Machines {
         lock::is_held(&self.directory(id).join(LOCK)).unwrap_or(false)
     }
 
+    /// The record of a machine whose owner lives.
+    pub fn of_the_living(&self, id: &VmId) -> Option<Record> {
+        if self.is_alive(id) { Record::read(&self.directory(id)) } else { None }
+    }
+
     /// Makes the directory of a new machine, held by the caller, where there is room for one more.
     /// `fill` is called while nobody else is admitted.
     pub fn admit(

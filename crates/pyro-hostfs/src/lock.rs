@@ -7,11 +7,19 @@ use std::fs::{File, TryLockError};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A held lock. Dropping it, or dying, releases it.
+///
+/// It is let go explicitly, and not only with its descriptor: a child that was forked meanwhile has a copy of
+/// that, and would hold the lock until it ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    /// The process that took it for itself alone. A forked child drops a copy, and not the lock.
+    owner: u32,
+    /// Another process was given a descriptor of it, or gave it.
+    shared: AtomicBool,
 }
 
 /// Somebody else holds the lock, or it could not be tried.
@@ -44,7 +52,7 @@ pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
         Mode::Exclusive => file.lock()?,
         Mode::Shared => file.lock_shared()?,
     }
-    Ok(Lock { file })
+    Ok(Lock::of(file))
 }
 
 /// Takes the lock if nobody is in the way.
@@ -58,7 +66,7 @@ pub fn try_acquire(path: &Path, mode: Mode) -> Result<Lock, TryError> {
         Mode::Shared => file.try_lock_shared(),
     };
     match tried {
-        Ok(()) => Ok(Lock { file }),
+        Ok(()) => Ok(Lock::of(file)),
         Err(TryLockError::WouldBlock) => Err(TryError::Held),
         Err(TryLockError::Error(error)) => Err(TryError::Io(error)),
     }
@@ -91,7 +99,7 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
         file => file?,
     };
     match file.try_lock_shared() {
-        Ok(()) => Ok(false),
+        Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -104,16 +112,25 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
 pub fn wait_until_free(path: &Path) -> io::Result<()> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        file => file?.lock_shared(),
+        file => {
+            let file = file?;
+            file.lock_shared().and_then(|()| file.unlock())
+        }
     }
 }
 
 impl Lock {
+    fn of(file: File) -> Self {
+        Self { file, owner: std::process::id(), shared: AtomicBool::new(false) }
+    }
+
     /// Takes over a lock whose descriptor this process was given. It is held by both until both
     /// have let go.
     #[must_use]
     pub fn inherited(descriptor: OwnedFd) -> Self {
-        Self { file: File::from(descriptor) }
+        let lock = Self::of(File::from(descriptor));
+        lock.shared.store(true, Ordering::Relaxed);
+        lock
     }
 
     /// A descriptor of the held lock, to be given to another process.
@@ -121,7 +138,17 @@ impl Lock {
     /// # Errors
     /// When there are no descriptors left.
     pub fn share(&self) -> io::Result<OwnedFd> {
+        self.shared.store(true, Ordering::Relaxed);
         self.file.as_fd().try_clone_to_owned()
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if self.owner == std::process::id() && !self.shared.load(Ordering::Relaxed) {
+            // A failure leaves it to the end of the descriptor.
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -157,6 +184,18 @@ mod tests {
         drop(Lock::inherited(shared));
         wait_until_free(&path).unwrap();
         assert!(!is_held(&path).unwrap());
+    }
+
+    #[test]
+    fn a_copy_of_the_descriptor_does_not_keep_a_lock_that_was_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("lock");
+        let held = exclusive(&path).unwrap();
+        // What a child has that was forked at this moment.
+        let copy = held.file.try_clone().unwrap();
+        drop(held);
+        assert!(try_exclusive(&path).is_ok());
+        drop(copy);
     }
 
     #[test]

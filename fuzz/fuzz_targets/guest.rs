@@ -44,7 +44,7 @@ async fn talk(said: Vec<u8>) {
     let guest = Guest::attach(ours);
     guest.introduce(Identity::default());
     let (mut first, mut second) = (guest.command("true").spawn(), guest.command("cat").spawn());
-    let mut input = first.stdin();
+    let input = first.stdin();
     let feeding = async {
         for _ in 0..64 {
             if !input.write(&[0; 8192]).await {

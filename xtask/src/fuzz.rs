@@ -21,6 +21,7 @@ const FLAGS: &[&str] = &[
     "-Cllvm-args=-sanitizer-coverage-pc-table",
     "-Cllvm-args=-sanitizer-coverage-trace-compares",
     "-Ccodegen-units=1",
+    "-Dwarnings",
 ];
 /// Bytes of the longest input: several of the longest frames.
 const LONGEST: u32 = 256 * 1024;

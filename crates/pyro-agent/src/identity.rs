@@ -1,6 +1,6 @@
 //! What makes this machine a different one from all others restored from its template.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 
@@ -27,7 +27,21 @@ pub fn take(identity: &Identity, device: &mut Device) -> io::Result<()> {
     if !identity.machine_id.is_empty() {
         write_in_place("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
     }
-    identity.network.as_ref().map_or(Ok(()), |network| device.configure(network))
+    let Some(network) = &identity.network else { return Ok(()) };
+    device.configure(network)?;
+    if !network.resolver_file.is_empty() {
+        write_resolver_file(&network.resolver_file)?;
+    }
+    if network.link { device.await_link() } else { Ok(()) }
+}
+
+fn write_resolver_file(content: &str) -> io::Result<()> {
+    const PATH: &str = "/etc/resolv.conf";
+    // A link would be followed to where it leads: to a manager that does not run here.
+    if fs::symlink_metadata(PATH).is_ok_and(|it| !it.is_file()) {
+        fs::remove_file(PATH).map_err(failed("replace /etc/resolv.conf"))?;
+    }
+    write_in_place(PATH, content).map_err(failed("write /etc/resolv.conf"))
 }
 
 /// Writes over what is there. Emptying the file first would make the file system write its blocks

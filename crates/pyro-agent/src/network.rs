@@ -4,10 +4,11 @@
 //! The device is there in every machine, because its template had it, and configured as a usual host
 //! will want it: then there is little to do but to wait for the link. Without a network there is none.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use pyro_protocol::message::Network;
@@ -59,94 +60,141 @@ pub fn loopback_up() -> io::Result<()> {
     kernel.ask(NEW_LINK, 0, &link_up(LOOPBACK)).map_err(failed("bring the loopback interface up"))
 }
 
-/// The device, and how it is configured.
+/// The device, and how it is configured. A template leaves all of this to the machines restored from it.
 #[derive(Default)]
-pub struct Device(Network);
+pub struct Device {
+    at: Option<Place>,
+    /// What it was told last, as far as the device goes.
+    network: Network,
+}
+
+/// Where the kernel has the device.
+struct Place {
+    index: i32,
+    /// Says whether it has a link: `1` where it has.
+    carrier: File,
+}
 
 impl Device {
-    /// Gives the device its addresses and routes, and the resolver its servers. Returns when packets
-    /// can be sent, where there is a link. What a template was told already is not done again.
+    /// Gives the device its addresses and routes. What a template was told already is not done again.
     pub fn configure(&mut self, network: &Network) -> io::Result<()> {
-        let index = index()?;
-        let same = |of: fn(&Network) -> &Vec<String>| of(&self.0) == of(network);
-        let wires = |of: &Network| (of.mtu, of.window);
-        if !(same(|it| &it.addresses) && same(|it| &it.gateways) && wires(&self.0) == wires(network)) {
-            set_up(index, &self.0, network)?;
-            self.0 = network.clone();
+        let index = self.place()?.index;
+        let shall = Network { resolver_file: String::new(), link: false, ..network.clone() };
+        if self.network != shall {
+            set_up(index, &self.network, &shall)?;
+            self.network = shall;
         }
-        if !network.resolver_file.is_empty() {
-            // A link that leads elsewhere (to a manager that does not run here) would be followed.
-            let _ = fs::remove_file("/etc/resolv.conf");
-            fs::write("/etc/resolv.conf", &network.resolver_file).map_err(failed("write /etc/resolv.conf"))?;
+        Ok(())
+    }
+
+    /// Returns when packets can be sent.
+    pub fn await_link(&mut self) -> io::Result<()> {
+        let carrier = &self.place()?.carrier;
+        if has_link(carrier) {
+            return Ok(());
         }
-        if network.link { await_link() } else { Ok(()) }
+        let Kernel(news) = Kernel::connect(LINK_NEWS)?;
+        let deadline = Instant::now() + LINK_LIMIT;
+        while !has_link(carrier) {
+            let Some(left) = deadline.checked_duration_since(Instant::now()) else {
+                log("the network's link is not up");
+                return Ok(());
+            };
+            let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+            if poll(&mut [PollFd::new(&news, PollFlags::IN)], Some(&left))? > 0 {
+                // What changed is read from the device itself.
+                recv(&news, &mut [0; 4096], RecvFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&mut self) -> io::Result<&Place> {
+        let place = self.at.take().map_or_else(Place::find, Ok)?;
+        Ok(self.at.insert(place))
     }
 }
 
-fn set_up(index: i32, before: &Network, network: &Network) -> io::Result<()> {
-    let parse_all = |all: &[String]| all.iter().map(|text| parse(text)).collect::<io::Result<Vec<_>>>();
-    let addresses = parse_all(&network.addresses)?;
-    // Without a link, programs hear at once that nothing can be reached.
-    setting("ipv4", "ignore_routes_with_linkdown", "1");
-    setting("ipv6", "ignore_routes_with_linkdown", "1");
-    // A link-local address alone would lead programs to nowhere.
-    let ipv6 = addresses.iter().any(|(address, _)| address.is_ipv6());
-    setting("ipv6", "disable_ipv6", if ipv6 { "0" } else { "1" });
+impl Place {
+    fn find() -> io::Result<Self> {
+        let of_device = |name: &str| format!("/sys/class/net/{DEVICE}/{name}");
+        let index = fs::read_to_string(of_device("ifindex")).map_err(failed("find the network device"))?;
+        let index = index.trim().parse().map_err(failed("find the network device"))?;
+        let carrier = File::open(of_device("carrier")).map_err(failed("find the network device's link"))?;
+        Ok(Self { index, carrier })
+    }
+}
+
+/// A device that is down has no answer.
+fn has_link(carrier: &File) -> bool {
+    let mut answer = [0; 1];
+    carrier.read_at(&mut answer, 0).is_ok() && answer == *b"1"
+}
+
+/// Takes the device from how it is to how it shall be: each step costs a machine that was just restored some
+/// ten milliseconds under emulation, so what is as it shall be is left alone.
+fn set_up(index: i32, is: &Network, shall: &Network) -> io::Result<()> {
+    let (old, new) = (routes(is)?, routes(shall)?);
+    let (had_ipv6, has_ipv6) = (old.iter().any(Route::is_ipv6), new.iter().any(Route::is_ipv6));
+    let first = old.is_empty();
+    if first {
+        // Without a link, programs hear at once that nothing can be reached.
+        setting("ipv4", "ignore_routes_with_linkdown", "1");
+        setting("ipv6", "ignore_routes_with_linkdown", "1");
+    }
+    if first || had_ipv6 != has_ipv6 {
+        // A link-local address alone would lead programs to nowhere. What IPv6 has goes with it.
+        setting("ipv6", "disable_ipv6", if has_ipv6 { "0" } else { "1" });
+    }
     let kernel = Kernel::connect(0)?;
-    for (address, prefix) in parse_all(&before.addresses)? {
-        if !addresses.contains(&(address, prefix)) {
-            let body = address_of(index, address, prefix);
-            kernel.ask(REMOVE_ADDRESS, 0, &body).map_err(failed(&format!("remove the address {address}")))?;
-        }
+    for Route { address, prefix, .. } in old.iter().filter(|it| !new.contains(it) && (has_ipv6 || !it.is_ipv6())) {
+        let body = address_of(index, *address, *prefix);
+        kernel.ask(REMOVE_ADDRESS, 0, &body).map_err(failed(&format!("remove the address {address}")))?;
     }
-    let mut link = link_up(index);
-    attribute(&mut link, LINK_MTU, &network.mtu.to_ne_bytes());
-    kernel.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))?;
-    for (address, prefix) in addresses {
-        let body = address_of(index, address, prefix);
+    if first || is.mtu != shall.mtu {
+        let mut link = link_up(index);
+        attribute(&mut link, LINK_MTU, &shall.mtu.to_ne_bytes());
+        kernel.ask(NEW_LINK, 0, &link).map_err(failed("bring the network device up"))?;
+    }
+    for Route { address, prefix, gateway } in new.iter().filter(|it| !old.contains(it) || is.window != shall.window) {
+        let body = address_of(index, *address, *prefix);
         kernel.ask(NEW_ADDRESS, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the address {address}")))?;
-    }
-    for gateway in &network.gateways {
-        let address: IpAddr = gateway.parse().map_err(failed(gateway))?;
-        let body = default_route(index, address, network.window);
+        let body = default_route(index, *gateway, shall.window);
         kernel.ask(NEW_ROUTE, CREATE_OR_REPLACE, &body).map_err(failed(&format!("set the route by {gateway}")))?;
     }
     Ok(())
 }
 
+/// An address of the machine, and where what it sends from there goes first.
+#[derive(Debug, PartialEq, Eq)]
+struct Route {
+    address: IpAddr,
+    prefix: u8,
+    gateway: IpAddr,
+}
+
+impl Route {
+    fn is_ipv6(&self) -> bool {
+        self.address.is_ipv6()
+    }
+}
+
+/// Those of a network, one of a family.
+fn routes(network: &Network) -> io::Result<Vec<Route>> {
+    let gateways: Vec<IpAddr> =
+        network.gateways.iter().map(|text| text.parse().map_err(failed(text))).collect::<io::Result<_>>()?;
+    let route = |text: &String| {
+        let (address, prefix) = parse(text)?;
+        let gateway = gateways.iter().find(|gateway| gateway.is_ipv6() == address.is_ipv6());
+        let gateway = *gateway.ok_or_else(|| io::Error::other(format!("{text} has no gateway")))?;
+        Ok(Route { address, prefix, gateway })
+    };
+    network.addresses.iter().map(route).collect()
+}
+
 /// A setting of the device; a kernel that does not know it does without.
 fn setting(family: &str, name: &str, value: &str) {
     let _ = fs::write(format!("/proc/sys/net/{family}/conf/{DEVICE}/{name}"), value);
-}
-
-fn index() -> io::Result<i32> {
-    let text = fs::read_to_string(format!("/sys/class/net/{DEVICE}/ifindex")).map_err(failed("find the device"))?;
-    text.trim().parse().map_err(failed("find the network device"))
-}
-
-fn has_link() -> bool {
-    fs::read_to_string(format!("/sys/class/net/{DEVICE}/carrier")).is_ok_and(|carrier| carrier.trim() == "1")
-}
-
-/// Awaits the device's link.
-fn await_link() -> io::Result<()> {
-    if has_link() {
-        return Ok(());
-    }
-    let Kernel(news) = Kernel::connect(LINK_NEWS)?;
-    let deadline = Instant::now() + LINK_LIMIT;
-    while !has_link() {
-        let Some(left) = deadline.checked_duration_since(Instant::now()) else {
-            log("the network's link is not up");
-            return Ok(());
-        };
-        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
-        if poll(&mut [PollFd::new(&news, PollFlags::IN)], Some(&left))? > 0 {
-            // What changed is read from the device itself.
-            recv(&news, &mut [0; 4096], RecvFlags::empty())?;
-        }
-    }
-    Ok(())
 }
 
 fn parse(text: &str) -> io::Result<(IpAddr, u8)> {
@@ -253,6 +301,19 @@ mod tests {
         // Whether or not one may: there is no such device.
         let refused = Kernel::connect(0).unwrap().ask(NEW_LINK, 0, &link_up(i32::MAX)).unwrap_err();
         assert!(refused.raw_os_error().is_some(), "{refused}");
+    }
+
+    #[test]
+    fn each_address_has_a_gateway_of_its_family() {
+        let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let addresses = texts(&["172.29.100.2/30", "fd70::2/64"]);
+        let network =
+            |gateways| Network { addresses: addresses.clone(), gateways: texts(gateways), ..Network::default() };
+        let both = routes(&network(&["fd70::1", "172.29.100.1"])).unwrap();
+        let gateways: Vec<String> = both.iter().map(|route| route.gateway.to_string()).collect();
+        assert_eq!(gateways, ["172.29.100.1", "fd70::1"]);
+        assert_eq!(routes(&network(&["172.29.100.1"])).unwrap_err().to_string(), "fd70::2/64 has no gateway");
+        assert!(routes(&network(&["x"])).is_err());
     }
 
     #[test]

@@ -76,9 +76,11 @@ impl Connection {
     }
 }
 
-/// What a template is told, so that there is little left to do for a guest of a usual host.
+/// What a template is told, so that little is left to do for a guest of this host. Where the host has
+/// another network later, its guests are told so, and do what is left.
 pub(crate) fn usual() -> Option<Network> {
-    let host = HostNetwork { ipv4: true, ..HostNetwork::default() };
+    let HostNetwork { ipv4, ipv6, .. } = HostNetwork::look(&Places::default());
+    let host = HostNetwork { ipv4: ipv4 || !ipv6, ipv6, ..HostNetwork::default() };
     Plan::new(&host, MAC_ADDRESS).ok().map(|plan| network(&plan, false))
 }
 

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use pyro_guest::{Exit, Guest, GuestError, OutputEvent};
+use pyro_guest::{Exit, Guest, GuestError, Identity, Network, OutputEvent};
 use pyro_manager::{Config, Pyro, RunEvent, Session, VmOptions};
 use tokio::sync::mpsc;
 
@@ -175,6 +175,49 @@ async fn what_cannot_be_run_is_refused_with_the_reason() {
     );
     let fallback = guest.command("no-such-program").or_else("/bin/sh").args(["-c", "echo instead"]).spawn();
     assert_eq!(collect(fallback).await.unwrap().out(), "instead");
+    world.session.end().await.unwrap();
+}
+
+/// A family's address and gateway as a network names them, and what the guest then shows of them.
+type Family = (&'static str, &'static str, &'static str);
+const IPV4: Family = ("172.29.100.2/30", "172.29.100.1", "172.29.100.2 via 01641DAC");
+const IPV6: Family =
+    ("fd70:7972:6f00::2/64", "fd70:7972:6f00::1", "fd70:7972:6f00::2 via fd7079726f0000000000000000000001");
+const SHOWN: &str = "for address in $(hostname -I); do case $address in
+    *:*) gateway=$(awk '$2 == \"00\" && $10 == \"eth0\" { print $5 }' /proc/net/ipv6_route);;
+    *) gateway=$(awk '$2 == \"00000000\" && $1 == \"eth0\" { print $3 }' /proc/net/route);;
+    esac; echo $address via $gateway; done; cat /sys/class/net/eth0/mtu /etc/resolv.conf";
+
+/// A template was told one network, its machine may need any other.
+#[tokio::test]
+async fn a_guest_takes_any_network_after_any_other() {
+    let Some(world) = world("a_guest_takes_any_network_after_any_other").await else { return };
+    let guest = world.session.guest();
+    let (v4, both, v6): (&[Family], &[Family], &[Family]) = (&[IPV4], &[IPV4, IPV6], &[IPV6]);
+    for (turn, families) in [v4, both, v6, v4, v6, both, v4, v4].into_iter().enumerate() {
+        // A longer one before a shorter one; and a link that leads elsewhere is not followed.
+        let resolver_file = format!("nameserver 192.0.2.1\nsearch {}test\n", "outside.".repeat(8 - turn));
+        if turn == 3 {
+            shell(guest, "ln -sf /tmp/elsewhere /etc/resolv.conf").await;
+        }
+        let mtu = 16_384 - u32::try_from(turn / 4).unwrap();
+        guest.introduce(Identity {
+            network: Some(Network {
+                addresses: families.iter().map(|it| it.0.to_owned()).collect(),
+                gateways: families.iter().map(|it| it.1.to_owned()).collect(),
+                mtu,
+                window: 65_535,
+                resolver_file: resolver_file.clone(),
+                link: false,
+            }),
+            ..Identity::default()
+        });
+        guest.ready().await.unwrap();
+        let shown: Vec<&str> = families.iter().map(|it| it.2).collect();
+        let expected = format!("{}\n{mtu}\n{resolver_file}", shown.join("\n"));
+        assert_eq!(shell(guest, SHOWN).await.out(), expected.trim_end(), "turn {turn}");
+    }
+    assert_eq!(shell(guest, "cat /tmp/elsewhere").await.code(), 1);
     world.session.end().await.unwrap();
 }
 

@@ -1,8 +1,8 @@
 //! The guest's side of the network: the loopback at boot, and the device when the host gives the
 //! machine its identity. Messages to the kernel as in rtnetlink(7).
 //!
-//! The device is there in every machine, because its template had it, and configured as a usual host
-//! will want it: then there is little to do but to wait for the link. Without a network there is none.
+//! The device is there in every machine, because its template had it, and configured as the host wanted it
+//! then: mostly there is little to do but to wait for the link. Without a network there is none.
 
 use std::fs::{self, File};
 use std::io;

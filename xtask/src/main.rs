@@ -10,6 +10,7 @@ mod floor;
 mod fuzz;
 mod load;
 mod package;
+mod starve;
 mod statistics;
 mod tidy;
 
@@ -23,10 +24,11 @@ fn main() -> ExitCode {
         Some("check") => check::run(&root()),
         Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),
         Some("chaos") => chaos::run(&root(), &words[1..]),
+        Some("starve") => starve::run(&root(), &words[1..]),
         Some("load") => load::run(&root(), &words[1..]),
         Some("fuzz") => fuzz::run(&root(), &words[1..]),
         Some("floor") => bench::floor(&words[1..]),
-        _ => Err("usage: cargo xtask tidy|check|bench|chaos|load|fuzz".to_owned()),
+        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|load|fuzz".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

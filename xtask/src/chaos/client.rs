@@ -50,7 +50,15 @@ impl Told {
 ///
 /// # Errors
 /// When it does not end.
-pub fn ask(world: &World, mut command: Command, running: &Running) -> Result<Told, String> {
+pub fn ask(world: &World, command: Command, running: &Running) -> Result<Told, String> {
+    ask_within(world, command, running, PATIENCE)
+}
+
+/// The same with another bound of its time.
+///
+/// # Errors
+/// When it does not end.
+pub fn ask_within(world: &World, mut command: Command, running: &Running, timeout: Duration) -> Result<Told, String> {
     let name = format!("{:016x}", rand_name());
     let place = |kind: &str| -> PathBuf { world.scratch().join(format!("{name}.{kind}")) };
     let create = |kind| File::create(place(kind)).map_err(|error| error.to_string());
@@ -62,7 +70,7 @@ pub fn ask(world: &World, mut command: Command, running: &Running) -> Result<Tol
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) => break Some(status),
-            None if began.elapsed() > PATIENCE => break None,
+            None if began.elapsed() > timeout => break None,
             None => std::thread::sleep(Duration::from_millis(3)),
         }
     };
@@ -74,7 +82,7 @@ pub fn ask(world: &World, mut command: Command, running: &Running) -> Result<Tol
         let stack = std::fs::read_to_string(format!("/proc/{pid}/wchan")).unwrap_or_default();
         let _ = child.kill();
         let _ = child.wait();
-        return Err(format!("{command:?} did not end in {PATIENCE:?} ({stack})\n{out}\n{err}"));
+        return Err(format!("{command:?} did not end in {timeout:?} ({stack})\n{out}\n{err}"));
     };
     if status.signal().is_some() {
         return Ok(Told::Killed);

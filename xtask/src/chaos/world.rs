@@ -45,6 +45,11 @@ impl World {
         self.base.path().join("data")
     }
 
+    /// Where the environments are.
+    pub fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     pub fn scratch(&self) -> &Path {
         self.base.path()
     }

@@ -9,6 +9,7 @@ mod check;
 mod floor;
 mod fuzz;
 mod load;
+mod modules;
 mod package;
 mod starve;
 mod statistics;
@@ -20,6 +21,9 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match words.first().map(String::as_str) {
+        Some("tidy") if words.get(1).is_some_and(|word| word == "--graph") => {
+            tidy::graph(&root(), words.get(2).map(String::as_str))
+        }
         Some("tidy") => tidy::run(&root()),
         Some("check") => check::run(&root()),
         Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),

@@ -13,7 +13,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -174,12 +173,9 @@ fn three_lines(logs: &Value) -> bool {
 
 /// Runs one command with so many descriptors; says in a word what came of it.
 fn starved(world: &World, tasks: &Tasks, case: &Case, limit: u32) -> Result<String, String> {
-    let plain = world.pyro();
-    let mut command = Command::new("sh");
-    command.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
-    command.arg(plain.get_program()).args(&case.words).env_clear();
-    command.envs(plain.get_envs().filter_map(|(key, value)| value.map(|value| (key, value))));
-    command.stdin(std::process::Stdio::null());
+    let mut plain = world.pyro();
+    plain.args(&case.words);
+    let command = World::with_descriptors(&plain, limit.into());
     match ask_within(world, command, &Running::default(), TIMEOUT)? {
         Told::Killed => Err("it was killed by a signal".into()),
         Told::Nonsense(said) if said.contains("error while loading shared libraries") => {

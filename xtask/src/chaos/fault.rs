@@ -1,8 +1,10 @@
 //! What goes wrong, and how it is undone.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::client::Running;
 use super::dice::Dice;
@@ -29,6 +31,18 @@ pub enum Fault {
     Fill(Duration),
     /// The process may open no more files for so long.
     Descriptors(Victim, Duration),
+    /// Every processor has twice as much to do for so long.
+    Busy(Duration),
+    /// A bit of a file on the disk is another one.
+    Flip(Target),
+}
+
+/// What a bit is flipped in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Registry,
+    Record,
+    Journal,
 }
 
 /// A fault, and when it happens, after the scenario's beginning.
@@ -46,6 +60,11 @@ impl Fault {
         }
         let victim = *dice.pick(&victims);
         let time = Duration::from_millis(20 + dice.roll(600));
+        match dice.roll(13) {
+            10 => return Self::Busy(time * 3),
+            11 | 12 => return Self::Flip(*dice.pick(&[Target::Registry, Target::Record, Target::Journal])),
+            _ => {}
+        }
         match dice.roll(10) {
             0..=2 => Self::Kill(victim),
             3..=6 => Self::Stop(victim, time),
@@ -63,6 +82,8 @@ impl Fault {
             Self::Crash => "guest crashed".into(),
             Self::Fill(_) => "disk full".into(),
             Self::Descriptors(victim, _) => format!("{victim:?} out of descriptors").to_lowercase(),
+            Self::Busy(_) => "host busy".into(),
+            Self::Flip(target) => format!("bit flipped in the {target:?}").to_lowercase(),
         }
     }
 
@@ -70,7 +91,11 @@ impl Fault {
     pub fn may_end_the_machine(self) -> bool {
         !matches!(
             self,
-            Self::Kill(Victim::Client | Victim::Network) | Self::Stop(..) | Self::Descriptors(Victim::Client, _)
+            Self::Kill(Victim::Client | Victim::Network)
+                | Self::Stop(..)
+                | Self::Descriptors(Victim::Client, _)
+                | Self::Busy(_)
+                | Self::Flip(_)
         )
     }
 
@@ -115,8 +140,55 @@ impl Fault {
                 found.iter().for_each(|pid| limit_descriptors(*pid, None));
                 !found.is_empty()
             }
+            Self::Busy(time) => {
+                keep_busy(time);
+                true
+            }
+            Self::Flip(target) => {
+                let machine = world.data().join("vms").join(task);
+                flip(
+                    &match target {
+                        Target::Registry => world.data().join("registry.sqlite"),
+                        Target::Record => machine.join("record.json"),
+                        Target::Journal => machine.join("journal.log"),
+                    },
+                    dice,
+                )
+            }
         }
     }
+}
+
+/// Two threads for each processor compute for so long.
+fn keep_busy(time: Duration) {
+    let threads = 2 * std::thread::available_parallelism().map_or(2, usize::from);
+    let end = Instant::now() + time;
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| {
+            scope.spawn(|| {
+                while Instant::now() < end {
+                    std::hint::black_box((0..100_000u64).fold(0, |sum, number| sum ^ number));
+                }
+            });
+        });
+    });
+}
+
+/// Flips one bit of a file in place; says whether there was one.
+pub fn flip(path: &Path, dice: &mut Dice) -> bool {
+    let mut flipped = || -> std::io::Result<bool> {
+        let file = fs::File::options().read(true).write(true).open(path)?;
+        let length = file.metadata()?.len();
+        if length == 0 {
+            return Ok(false);
+        }
+        let (at, mut byte) = (dice.roll(length), [0]);
+        file.read_exact_at(&mut byte, at)?;
+        byte[0] ^= 1 << dice.roll(8);
+        file.write_all_at(&byte, at)?;
+        Ok(true)
+    };
+    flipped().unwrap_or(false)
 }
 
 /// Allows so many descriptors, or as many as are allowed at most.

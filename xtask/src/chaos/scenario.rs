@@ -16,6 +16,8 @@ const OFFSETS: [i64; 3] = [-86_400, -1, 3_600];
 pub struct Client {
     pub wishes: Vec<Wish>,
     pub clock_offset: i64,
+    /// How many descriptors it is born with, where it has few.
+    pub descriptors: Option<u64>,
 }
 
 pub struct Scenario {
@@ -34,6 +36,7 @@ impl Scenario {
         let clients = (0..1 + dice.roll(4)).map(|client| Client {
             wishes: (0..1 + dice.roll(3)).map(|turn| Wish::draw(dice, format!("s{number}c{client}t{turn}"))).collect(),
             clock_offset: if dice.chance(8) { *dice.pick(&OFFSETS) } else { 0 },
+            descriptors: dice.chance(8).then(|| 4 + dice.roll(40)),
         });
         let clients = clients.collect();
         let faults = (0..1 + dice.roll(3)).map(|_| Planned {
@@ -114,7 +117,14 @@ fn work(world: &World, task: &str, client: &Client, running: &Running) -> Result
     client
         .wishes
         .iter()
-        .map(|wish| Ok((wish.clone(), ask(world, wish.command(world, task, client.clock_offset), running)?)))
+        .map(|wish| {
+            let command = wish.command(world, task, client.clock_offset);
+            let command = match client.descriptors {
+                Some(limit) => World::with_descriptors(&command, limit),
+                None => command,
+            };
+            Ok((wish.clone(), ask(world, command, running)?))
+        })
         .collect()
 }
 

@@ -77,6 +77,16 @@ impl World {
         command
     }
 
+    /// The same command with at most so many descriptors.
+    pub fn with_descriptors(plain: &Command, limit: u64) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]);
+        command.arg(plain.get_program()).args(plain.get_args()).env_clear();
+        command.envs(plain.get_envs().filter_map(|(key, value)| value.map(|value| (key, value))));
+        command.stdin(Stdio::null());
+        command
+    }
+
     /// What is in the machines' directory.
     pub fn machines(&self) -> Vec<String> {
         let entries = fs::read_dir(self.data().join("vms")).into_iter().flatten().flatten();

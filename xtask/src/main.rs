@@ -13,6 +13,7 @@ mod modules;
 mod package;
 mod starve;
 mod statistics;
+mod templates;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -29,10 +30,11 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),
         Some("chaos") => chaos::run(&root(), &words[1..]),
         Some("starve") => starve::run(&root(), &words[1..]),
+        Some("templates") => templates::run(&root(), &words[1..]),
         Some("load") => load::run(&root(), &words[1..]),
         Some("fuzz") => fuzz::run(&root(), &words[1..]),
         Some("floor") => bench::floor(&words[1..]),
-        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|load|fuzz".to_owned()),
+        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|templates|load|fuzz".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -50,6 +50,14 @@ impl World {
         &self.cache
     }
 
+    /// Goes on with a copy of the environments, in a directory of its own.
+    pub fn take_own_cache(&mut self) -> Result<(), String> {
+        let own = self.base.path().join("cache");
+        crate::templates::copy(&self.cache, &own)?;
+        self.cache = own;
+        Ok(())
+    }
+
     pub fn scratch(&self) -> &Path {
         self.base.path()
     }

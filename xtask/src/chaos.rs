@@ -12,8 +12,8 @@
 //! and said.
 
 pub mod client;
-mod dice;
-mod fault;
+pub mod dice;
+pub mod fault;
 mod scenario;
 pub mod truth;
 pub mod world;

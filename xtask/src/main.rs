@@ -6,6 +6,7 @@
 mod bench;
 mod chaos;
 mod check;
+mod flips;
 mod floor;
 mod fuzz;
 mod load;
@@ -30,11 +31,12 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&root(), words.get(1).map(String::as_str)),
         Some("chaos") => chaos::run(&root(), &words[1..]),
         Some("starve") => starve::run(&root(), &words[1..]),
+        Some("flips") => flips::run(&root(), &words[1..]),
         Some("templates") => templates::run(&root(), &words[1..]),
         Some("load") => load::run(&root(), &words[1..]),
         Some("fuzz") => fuzz::run(&root(), &words[1..]),
         Some("floor") => bench::floor(&words[1..]),
-        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|templates|load|fuzz".to_owned()),
+        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|flips|templates|load|fuzz".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,15 +2,22 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use crate::failure::{Format, wrong_usage};
-use pyro_manager::{Config, Pyro};
+use pyro_manager::{Config, Error, Pyro};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
 /// Directories of the system's administration programs, which an ordinary user's `PATH` lacks.
 const ADMINISTRATION: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
+/// Descriptors that any command needs: its own, those of a machine it starts, and some to spare.
+const MIN_DESCRIPTORS: u64 = 48;
+/// More than any command needs; a higher limit is left as it is.
+const MAX_DESCRIPTORS: u64 = 4096;
 /// Threads of a shared runtime: what waits for a disk holds up one of them.
 const WORKERS: usize = 4;
 
@@ -21,18 +28,43 @@ pub fn pyro() -> Pyro {
     pyro
 }
 
+/// Raises the limit of descriptors as far as it may and as far as it helps, and refuses to begin with fewer than
+/// any command needs: what runs out in the middle leaves others to guess what was done.
+///
+/// # Errors
+/// [`Error::Host`] with the code `out_of_descriptors`.
+pub fn prepare_descriptors() -> Result<(), Error> {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(MAX_DESCRIPTORS, |maximum| maximum.min(MAX_DESCRIPTORS));
+    if limit.current.is_some_and(|current| current < wanted) {
+        // When it is refused, the look below decides.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), ..limit });
+    }
+    let free: io::Result<Vec<File>> = (0..MIN_DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
+    free.map(drop).map_err(|source| Error::Host {
+        attempt: format!("begin with fewer than {MIN_DESCRIPTORS} free descriptors"),
+        source,
+    })
+}
+
 /// A runtime on this thread: machines live as long as the thread that started them.
-pub fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("the kernel gives a process its epoll")
+///
+/// # Errors
+/// [`Error::Host`], when the kernel refuses what it needs.
+pub fn runtime() -> Result<Runtime, Error> {
+    Builder::new_current_thread().enable_all().build().map_err(not_begun)
 }
 
 /// A runtime for calls side by side. Its threads live until it is shut down, and so do machines.
-pub fn shared_runtime() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .expect("the kernel gives a process threads")
+///
+/// # Errors
+/// [`Error::Host`], when the kernel refuses what it needs.
+pub fn shared_runtime() -> Result<Runtime, Error> {
+    Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().map_err(not_begun)
+}
+
+fn not_begun(source: io::Error) -> Error {
+    Error::Host { attempt: "begin".into(), source }
 }
 
 fn config() -> Config {

@@ -1,7 +1,6 @@
 //! From an error to what the user sees and the exit code: one place for every command.
 
-use std::process::ExitCode;
-
+use crate::stdio::note;
 use clap::error::ErrorKind;
 use pyro_manager::{Error, Failure};
 use serde_json::{Value, json};
@@ -11,7 +10,7 @@ pub const OWN_ERROR: i32 = 125;
 /// An error in any other command.
 pub const ERROR: i32 = 1;
 /// Wrong usage.
-const USAGE: u8 = 2;
+const USAGE: i32 = 2;
 
 /// How a command shows what it has to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +24,11 @@ pub enum Format {
 impl Format {
     pub fn from_flag(json: bool) -> Self {
         if json { Self::Json } else { Self::Human }
+    }
+
+    /// What the words of the command line ask for, before anything else is made of them.
+    pub fn asked_for() -> Self {
+        Self::from_flag(std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json"))
     }
 }
 
@@ -43,9 +47,9 @@ pub fn show(error: &Error, format: Format, code: i32) -> i32 {
 }
 
 fn show_failure(failure: &Failure, format: Format) {
-    eprintln!("[error] {}", failure.error);
+    note!("[error] {}", failure.error);
     if let Some(hint) = &failure.hint {
-        eprintln!("[hint] {hint}");
+        note!("[hint] {hint}");
     }
     if format == Format::Json {
         let Failure { error, code, hint } = failure;
@@ -54,23 +58,22 @@ fn show_failure(failure: &Failure, format: Format) {
 }
 
 /// Shows what clap has to say: help and version on stdout, wrong usage as an error.
-pub fn usage(error: &clap::Error) -> ExitCode {
+pub fn usage(error: &clap::Error) -> i32 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             crate::stdio::print(&error.render().to_string());
-            ExitCode::SUCCESS
+            crate::stdio::exit_code(0, ERROR)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprint!("{}", error.render());
-            ExitCode::from(USAGE)
+            crate::stdio::tell(&error.render().to_string());
+            USAGE
         }
         _ => {
             let text = error.render().to_string();
             let (message, hint) = split(&text);
             let failure = Failure { error: message, code: "usage".into(), hint: Some(hint) };
-            let json = std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json");
-            show_failure(&failure, Format::from_flag(json));
-            ExitCode::from(USAGE)
+            show_failure(&failure, Format::asked_for());
+            USAGE
         }
     }
 }
@@ -83,7 +86,7 @@ pub fn show_plain(message: &str, code: &'static str, hint: &str, format: Format)
 /// Shows wrong usage that clap cannot see.
 pub fn wrong_usage(message: &str, hint: &str, format: Format) -> i32 {
     show_failure(&Failure { error: message.into(), code: "usage".into(), hint: Some(hint.into()) }, format);
-    i32::from(USAGE)
+    USAGE
 }
 
 /// Clap's message, and its usage lines as the hint.

@@ -3,7 +3,6 @@
 //! Only here are the environment, `$HOME` and the terminal looked at. Every command is a file of
 //! `commands`; every failure goes through `failure`, which knows text, JSON and exit codes.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "this is the face that talks to the terminal")]
 
 mod arguments;
 mod commands;
@@ -12,17 +11,25 @@ mod failure;
 mod progress;
 mod stdio;
 
-use std::process::ExitCode;
-
 use clap::Parser;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, TaskCommand};
+use failure::{ERROR, Format, OWN_ERROR};
 
-fn main() -> ExitCode {
+fn main() {
+    // Threads that wait for a terminal or a pipe are not waited for.
+    std::process::exit(run())
+}
+
+fn run() -> i32 {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return failure::usage(&error),
     };
+    let own_error = own_error(&arguments.command);
+    if let Err(error) = context::prepare_descriptors() {
+        return failure::show(&error, Format::asked_for(), own_error);
+    }
     let code = match arguments.command {
         Command::Env { command } => commands::env::run(command),
         Command::Run(arguments) => commands::run::run(&arguments),
@@ -34,6 +41,14 @@ fn main() -> ExitCode {
         Command::Supervise(arguments) => commands::supervise::run(&arguments),
         Command::Demo(arguments) => commands::demo::run(&arguments),
     };
-    // Threads that wait for a terminal or a pipe are not waited for.
-    std::process::exit(code)
+    stdio::exit_code(code, own_error)
+}
+
+/// The exit code of an error of pyro's own: one that cannot be taken for a guest command's, where one runs.
+fn own_error(command: &Command) -> i32 {
+    match command {
+        Command::Run(_) | Command::Demo(_) => OWN_ERROR,
+        Command::Task { command: TaskCommand::Exec(_) | TaskCommand::Wait(_) } => OWN_ERROR,
+        _ => ERROR,
+    }
 }

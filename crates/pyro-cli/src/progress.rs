@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use crate::stdio::note;
 use indicatif::{ProgressBar, ProgressStyle};
 use pyro_manager::EnvironmentProgress;
 
@@ -30,7 +31,7 @@ impl Display {
         if std::io::stderr().is_terminal() {
             self.bar().set_message(line + &percent);
         } else if line != self.last {
-            eprintln!("{line}");
+            note!("{line}");
             self.last = line;
         }
     }

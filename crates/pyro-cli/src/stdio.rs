@@ -2,6 +2,8 @@
 //! never stands in the way of Ctrl-C.
 
 use std::io::{self, ErrorKind, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
@@ -15,10 +17,52 @@ use crate::progress::Display;
 const IN_FLIGHT: usize = 16;
 const PIECE: usize = 64 * 1024;
 
-/// Writes to stdout; false when nobody reads it any more.
+/// Why stdout could not be written, the first time.
+static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
+
+/// Exit code of a program that wrote to a closed pipe: 128 and SIGPIPE.
+const BROKEN_PIPE: i32 = 141;
+
+/// A line on stderr, for people. Like `eprintln!`, and a stderr that cannot be written ends nothing.
+macro_rules! note {
+    ($($argument:tt)*) => { crate::stdio::tell(&format!("{}\n", format_args!($($argument)*))) };
+}
+pub(crate) use note;
+
+/// Writes to stderr. When that fails there is nobody to tell.
+pub fn tell(text: &str) {
+    let _ = io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Writes to stdout; false when that failed, which [`exit_code`] knows afterwards.
 pub fn print(text: &str) -> bool {
+    write_stdout(text.as_bytes()).is_ok()
+}
+
+fn write_stdout(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
+    let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
+    written.inspect_err(|error| {
+        let copy = error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+        drop(UNWRITTEN.set(copy));
+    })
+}
+
+/// The exit code of a command that ends with `code`, after a look at whether its output was written. A reader
+/// that closed the pipe had enough; any other failure is said, and ends the program with `own_error`.
+pub fn exit_code(code: i32, own_error: i32) -> i32 {
+    match UNWRITTEN.get() {
+        Some(error) if error.kind() != ErrorKind::BrokenPipe => {
+            note!("[error] the output could not be written: {error}");
+            own_error
+        }
+        _ => code,
+    }
+}
+
+/// The exit code of a command whose output was not taken to its end.
+pub fn unwritten(own_error: i32) -> i32 {
+    exit_code(BROKEN_PIPE, own_error)
 }
 
 /// Reads stdin on a thread, no faster than it is taken. `None` where there is nothing to read.
@@ -64,23 +108,46 @@ fn is_null() -> bool {
 pub enum Written {
     /// Everything was taken.
     All,
-    /// Somebody closed the other end of stdout or stderr.
+    /// Stdout could not be written; [`unwritten`] knows what to make of it.
     Closed,
 }
 
+/// The thread that writes a command's events.
+pub struct Writer {
+    thread: JoinHandle<Written>,
+    accepted: Arc<AtomicBool>,
+}
+
+impl Writer {
+    /// Waits until everything is written, or cannot be.
+    pub fn join(self) -> Written {
+        self.thread.join().unwrap_or(Written::Closed)
+    }
+
+    /// Whether the task has taken the command so far.
+    pub fn was_accepted(&self) -> bool {
+        self.accepted.load(Ordering::Acquire)
+    }
+}
+
 /// Writes the events of the command `label` on a thread, until it is over.
-pub fn write_events(label: &'static str, format: Format) -> (mpsc::Sender<RunEvent>, JoinHandle<Written>) {
+pub fn write_events(label: &'static str, format: Format) -> (mpsc::Sender<RunEvent>, Writer) {
     let (sender, mut receiver) = mpsc::channel(IN_FLIGHT);
-    let writer = thread::spawn(move || {
+    let accepted = Arc::new(AtomicBool::new(false));
+    let seen = accepted.clone();
+    let thread = thread::spawn(move || {
         let mut display = Display::default();
         while let Some(event) = receiver.blocking_recv() {
+            if matches!(event, RunEvent::Phase(Phase::Accepted { .. })) {
+                seen.store(true, Ordering::Release);
+            }
             if write_event(label, event, format, &mut display).is_err() {
                 return Written::Closed; // dropping the receiver ends the run
             }
         }
         Written::All
     });
-    (sender, writer)
+    (sender, Writer { thread, accepted })
 }
 
 fn write_event(label: &str, event: RunEvent, format: Format, display: &mut Display) -> io::Result<()> {
@@ -88,22 +155,19 @@ fn write_event(label: &str, event: RunEvent, format: Format, display: &mut Displ
         RunEvent::Environment(progress) => display.show(label, &progress),
         RunEvent::Notice(text) => {
             display.clear();
-            writeln!(io::stderr(), "[{label}] notice: {text}")?;
+            note!("[{label}] notice: {text}");
         }
         RunEvent::Phase(phase) => {
             display.clear();
             if format == Format::Human && label == "run" {
-                writeln!(io::stderr(), "{}", phase_line(&phase))?;
+                note!("{}", phase_line(&phase));
             }
         }
         // With --json the output stands in the object.
         RunEvent::Stdout(_) | RunEvent::Stderr(_) if format == Format::Json => {}
-        RunEvent::Stdout(bytes) => {
-            let mut stdout = io::stdout().lock();
-            stdout.write_all(&bytes)?;
-            stdout.flush()?;
-        }
-        RunEvent::Stderr(bytes) => io::stderr().lock().write_all(&bytes)?,
+        RunEvent::Stdout(bytes) => write_stdout(&bytes)?,
+        // A stderr that is closed or full takes nothing from the command and its exit code.
+        RunEvent::Stderr(bytes) => drop(io::stderr().lock().write_all(&bytes)),
     }
     Ok(())
 }

@@ -316,3 +316,16 @@ fn the_demo_prints_the_payload() {
     assert!(record["stdout"].as_str().unwrap().starts_with("git version 2."), "{record}");
     assert_eq!(record["cleanup"]["reason"], "post_exec_cleanup");
 }
+
+#[test]
+fn the_exit_code_is_the_commands_whatever_becomes_of_stderr() {
+    let Some(world) = World::with_guests("the_exit_code_is_the_commands_whatever_becomes_of_stderr") else { return };
+    let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let words = ["run", "debian:12", "--", "sh", "-c", "echo out; echo err >&2; exit 7"];
+    let unsaid = world.pyro().args(words).stderr(full()).output().unwrap();
+    assert_eq!((unsaid.status.code(), unsaid.stdout.as_slice()), (Some(7), b"out\n".as_slice()));
+    let unwritten = world.pyro().args(words).stdout(full()).output().unwrap();
+    let said = String::from_utf8_lossy(&unwritten.stderr);
+    assert_eq!(unwritten.status.code(), Some(125), "{said}");
+    assert!(said.contains("[error] the output could not be written"), "{said}");
+}

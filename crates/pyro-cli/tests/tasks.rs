@@ -391,3 +391,40 @@ async fn a_vm_keeps_its_disk_when_it_is_stopped_and_started() {
     assert!(record.stdout.starts_with(&format!("{id}\n/workspace\ngit version")), "{}", record.stdout);
     assert_eq!(world.machines(), [] as [&str; 0]);
 }
+
+#[test]
+fn a_client_that_reads_late_gets_every_byte_that_the_journal_has() {
+    let Some(world) = World::with_guests("a_client_that_reads_late_gets_every_byte") else { return };
+    let id = create(&world);
+    let script = "while :; do echo 0123456789012345678901234567890123456789012345678901234567890; done";
+    let mut command = world.pyro();
+    command.args(["task", "exec", &id, "--timeout-seconds", "1", "--", "sh", "-c", script]);
+    let mut client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // Nobody reads until the command is over and its time was up.
+    let entry = loop {
+        match logs(&world, &id).pop() {
+            Some(entry) if entry["status"] != "running" => break entry,
+            _ => std::thread::yield_now(),
+        }
+    };
+    assert_eq!((entry["status"].as_str(), entry["stdout_cut"].as_str()), (Some("timed_out"), None));
+    let passed_on = std::io::copy(client.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+    assert_eq!(passed_on, entry["stdout_bytes"].as_u64().unwrap());
+    assert_eq!(client.wait().unwrap().code(), Some(124));
+    world.run(&["task", "delete", &id]);
+}
+
+#[test]
+fn a_machine_that_was_killed_is_said_to_have_been_killed() {
+    let Some(world) = World::with_guests("a_machine_that_was_killed_is_said_to_have_been_killed") else { return };
+    let id = create(&world);
+    kill(world.processes_of(&format!("pyro-{id}"))[0]);
+    let lost = world.run(&["task", "exec", &id, "--json", "--", "sleep", "60"]).json();
+    assert!(["task_stopped", "command_lost"].contains(&lost["code"].as_str().unwrap()), "{lost}");
+    let status = world.run(&["task", "status", &id, "--json"]).json();
+    assert_eq!(status["state"], "stopped", "whoever heard of the end sees it");
+    let why = status["last_error"].as_str().unwrap();
+    assert!(why.starts_with("the machine ended: QEMU ended with signal: 9"), "{why}");
+    assert!(!why.contains("hub"), "{why}");
+    world.run(&["task", "delete", &id]);
+}

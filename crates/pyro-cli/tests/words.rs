@@ -5,6 +5,7 @@
 mod world;
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use world::World;
 
 #[test]
@@ -267,4 +268,57 @@ fn what_a_client_has_already_stays_and_a_broken_configuration_is_left_alone() {
     assert_eq!(refused.code, 1);
     assert!(refused.stderr.contains("nothing was changed"), "{}", refused.stderr);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{broken");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_never_a_panic() {
+    let world = World::empty();
+    let commands: &[&[&str]] = &[
+        &["--help"],
+        &["--version"],
+        &["env", "list"],
+        &["env", "list", "--json"],
+        &["task", "list", "--json"],
+        &["task", "status", "0123456789ab", "--json"],
+        &["doctor"],
+        &["completions", "bash"],
+    ];
+    for words in commands {
+        let full = || Stdio::from(std::fs::File::options().write(true).open("/dev/full").unwrap());
+        let unwritten = world.pyro().args(*words).stdout(full()).output().unwrap();
+        let said = String::from_utf8_lossy(&unwritten.stderr);
+        assert_eq!(unwritten.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("[error] the output could not be written: No space left"), "{words:?}: {said}");
+        let plain = world.run(words);
+        let unsaid = world.pyro().args(*words).stderr(full()).output().unwrap();
+        assert_eq!((unsaid.status.code(), &unsaid.stdout), (Some(plain.code), &plain.stdout), "{words:?}");
+        let neither = world.pyro().args(*words).stdout(full()).stderr(full()).output().unwrap();
+        assert_eq!(neither.status.code(), Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn a_program_that_may_open_too_few_files_says_so_and_does_nothing() {
+    let world = World::empty();
+    let json: &[&[&str]] = &[
+        &["env", "list", "--json"],
+        &["env", "prune", "--json"],
+        &["doctor", "--json"],
+        &["task", "list", "--json"],
+        &["run", "debian:12", "--json", "--", "true"],
+        &["task", "exec", "0123456789ab", "--json", "--", "true"],
+    ];
+    for words in json {
+        // Below four the system's loader cannot open a library.
+        for limit in [4, 5, 10, 13, 32, 48] {
+            let pyro = world.pyro();
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"]).arg(pyro.get_program()).args(*words);
+            command.env_clear().envs(pyro.get_envs().filter_map(|(key, value)| Some((key, value?))));
+            let ended = world::Ended::from(command.stdin(Stdio::null()).output().unwrap());
+            assert_eq!(ended.json()["code"], "out_of_descriptors", "{words:?} with {limit}: {}", ended.stderr);
+            assert_eq!(ended.code, if matches!(words[0], "run") || words[1] == "exec" { 125 } else { 1 });
+        }
+    }
+    assert!(!world.data().exists(), "nothing was made");
 }

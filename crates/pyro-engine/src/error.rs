@@ -102,9 +102,11 @@ pub struct Death {
 }
 
 impl Death {
-    /// One line: the last complaint, or else the last line of the console, or else the status.
+    /// One line: how the process ended, and the last thing it complained about.
     #[must_use]
-    pub fn summary(&self) -> &str {
-        self.complaints.last().or(self.console.last()).unwrap_or(&self.status)
+    pub fn summary(&self) -> String {
+        let parts = [Some(&self.status), self.complaints.last()].into_iter().flatten();
+        let parts: Vec<&str> = parts.map(String::as_str).filter(|part| !part.is_empty()).collect();
+        parts.join(": ")
     }
 }

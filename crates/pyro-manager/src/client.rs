@@ -1,10 +1,13 @@
 //! The way to a supervisor, and what to make of it when there is none.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 
 use crate::error::Unavailable;
 use crate::registry::{Kind, Known, Record, State};
@@ -12,6 +15,14 @@ use crate::supervisor::SOCKET;
 use crate::supervisor::wire::{Reply, Request, Talk};
 use crate::vm::{VmId, is_hex};
 use crate::{Error, Pyro};
+
+/// How long a supervisor that nobody can connect to may take to end. One that ends in an orderly way gives its
+/// guest ten seconds.
+const END_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may wait to be accepted while others are before it.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often another supervisor may take a machine over while one client looks for it.
+const MAX_TAKE_OVERS: usize = 8;
 
 /// Runs what waits for files or the registry on a thread of its own.
 pub(crate) async fn off_thread<T: Send + 'static>(
@@ -26,7 +37,39 @@ pub(crate) async fn off_thread<T: Send + 'static>(
 async fn connect(directory: &Path) -> std::io::Result<Talk> {
     let opened = File::open(directory)?;
     let path = format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd());
-    UnixStream::connect(path).await.map(Talk::new)
+    match UnixStream::connect(&path).await {
+        // Others wait to be accepted, and the queue is full.
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            let connecting = tokio::task::spawn_blocking(move || wait_and_connect(&path)).await;
+            let stream = connecting.map_err(std::io::Error::other)??;
+            drop(opened);
+            UnixStream::from_std(stream).map(Talk::new)
+        }
+        connected => connected.map(Talk::new),
+    }
+}
+
+/// Connects as soon as the queue has room. Blocks, and not for ever.
+fn wait_and_connect(path: &str) -> std::io::Result<std::os::unix::net::UnixStream> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(QUEUE_TIMEOUT))?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, None)?;
+    let stream = std::os::unix::net::UnixStream::from(socket);
+    stream.set_nonblocking(true)?;
+    Ok(stream)
+}
+
+/// Whether the error says that nobody has the other end of the socket: the supervisor is dead, or ending, or its
+/// directory is gone. Any other error says nothing about the supervisor.
+fn means_nobody_listens(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
+}
+
+fn does_not_listen(record: &Record) -> Error {
+    let (id, what) = (record.id.to_string(), "lives, and does not listen on its socket");
+    Unavailable::Supervisor { id, what, log: String::new() }.into()
 }
 
 impl Pyro {
@@ -95,17 +138,23 @@ impl Pyro {
 
     /// A conversation with the supervisor of a record; `None` when it is dead. One that is just
     /// ending is waited for.
+    ///
+    /// # Errors
+    /// When that cannot be told, or its owner lives and does not listen.
     pub(crate) async fn reach(&self, record: &Record) -> Result<Option<Talk>, Error> {
         let directory = self.machines().directory(&record.id);
-        loop {
-            if let Ok(talk) = connect(&directory).await {
-                return Ok(Some(talk));
+        for _ in 0..MAX_TAKE_OVERS {
+            match connect(&directory).await {
+                Ok(talk) => return Ok(Some(talk)),
+                Err(error) if means_nobody_listens(&error) => {}
+                Err(error) => return Err(crate::error::host("connect to the supervisor")(error)),
             }
             if self.wait_for_end(record).await? {
                 return Ok(None);
             }
             // Another supervisor has taken it over meanwhile.
         }
+        Err(does_not_listen(record))
     }
 
     /// Asks one thing that is answered once; `None` when there is no supervisor to answer.
@@ -129,10 +178,18 @@ impl Pyro {
     /// no other one has taken over.
     pub(crate) async fn wait_for_end(&self, record: &Record) -> Result<bool, Error> {
         let (machines, id) = (self.machines(), record.id.clone());
-        off_thread(move || {
+        let (ended, end) = oneshot::channel();
+        let waiting = (machines.clone(), id.clone());
+        // A thread of its own: one that waits in vain must keep nobody else from ending.
+        let thread = std::thread::Builder::new().name("wait for a supervisor".into()).spawn(move || {
+            let (machines, id) = waiting;
             machines.wait_for_end(&id);
-            machines.look_after(&id)
-        })
-        .await
+            let _ = ended.send(());
+        });
+        thread.map_err(crate::error::host("wait for the supervisor"))?;
+        if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
+            return Err(does_not_listen(record));
+        }
+        off_thread(move || machines.look_after(&id)).await
     }
 }

@@ -162,6 +162,7 @@ impl Error {
             Self::Remote { failure } => &failure.code,
             Self::Cancelled => "cancelled",
             Self::Host { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no_space",
+            Self::Host { source, .. } if is_out_of_descriptors(source) => "out_of_descriptors",
             Self::Host { .. } => "host_refused",
         }
     }
@@ -175,6 +176,9 @@ impl Error {
         let hint = match self.code() {
             "unknown_environment" => "`pyro env list` shows every environment",
             "not_installed" => "`pyro env pull` installs it",
+            "out_of_descriptors" => {
+                "raise the limit (`ulimit -n` shows it; 1024 is usual), or end programs that keep many files open"
+            }
             "no_space" => {
                 "free some space, or set PYRO_HOME and PYRO_ENVIRONMENT_CACHE_DIR to larger disks, and try again"
             }
@@ -237,8 +241,7 @@ impl Error {
 
     /// What a VM or task is told whose machine has ended.
     pub(crate) fn machine_gone(death: &Death) -> String {
-        let what = death.complaints.last().unwrap_or(&death.status);
-        format!("the machine ended: {what}{}", last_words(&death.console))
+        format!("the machine ended: {}{}", death.summary(), last_words(&death.console))
     }
 
     fn with_causes(&self) -> String {
@@ -254,6 +257,12 @@ impl Error {
         }
         text
     }
+}
+
+/// Whether this process, or the host, may open no more files.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn environment_code(error: &EnvironmentError) -> &str {

@@ -183,6 +183,8 @@ impl Pyro {
             let mut feeding = JoinSet::new();
             feeding.spawn(feed(mouth, stdin));
             if let Some(entry) = self.listen(record, ear, &mut seen, &listener, &cancel).await? {
+                let directory = self.machines().directory(&record.id);
+                self.pass_on_the_rest(&directory, &mut seen, &listener, &entry).await?;
                 return self.result(record, seen.over(entry));
             }
         }
@@ -277,8 +279,33 @@ impl Pyro {
                 }
             }
         };
-        self.catch_up(&directory, &mut seen, listener, u64::MAX, u64::MAX).await?;
+        self.pass_on_the_rest(&directory, &mut seen, listener, &entry).await?;
         self.result(record, seen.over(entry))
+    }
+
+    /// Passes on what the journal has of a command that is over and the caller has not: a caller that reads
+    /// slowly is left behind while the command runs. What is missing in the journal, too, is said.
+    async fn pass_on_the_rest(
+        &self,
+        directory: &Path,
+        seen: &mut Seen,
+        listener: &Listener,
+        entry: &Entry,
+    ) -> Result<(), Error> {
+        self.catch_up(directory, seen, listener, u64::MAX, u64::MAX).await?;
+        let Some(end) = &entry.end else { return Ok(()) };
+        for (stream, written) in [(Stream::Stdout, end.stdout.bytes), (Stream::Stderr, end.stderr.bytes)] {
+            let passed = seen.bytes(stream);
+            if passed < written {
+                let notice = format!(
+                    "{passed} of the {written} bytes of {} were passed on; the journal has no more of them (`pyro task logs` \
+                     shows what it has, and why)",
+                    stream.word()
+                );
+                listener.tell(RunEvent::Notice(notice)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes what the files have up to these lengths.

@@ -4,13 +4,17 @@ use pyro_manager::{Check, CheckStatus, Depth, DoctorReport};
 
 use crate::arguments::DoctorArguments;
 use crate::context;
-use crate::failure::{ERROR, Format, print_json};
+use crate::failure::{ERROR, Format, print_json, show};
 use crate::stdio::print;
 
 pub fn run(arguments: &DoctorArguments) -> i32 {
     let depth = if arguments.deep { Depth::Deep } else { Depth::Quick };
-    let report = context::runtime().block_on(context::pyro().doctor(depth));
-    match Format::from_flag(arguments.json) {
+    let format = Format::from_flag(arguments.json);
+    let report = match context::runtime() {
+        Ok(runtime) => runtime.block_on(context::pyro().doctor(depth)),
+        Err(error) => return show(&error, format, ERROR),
+    };
+    match format {
         Format::Json => drop(print_json(&report)),
         Format::Human => drop(print(&text(&report))),
     }

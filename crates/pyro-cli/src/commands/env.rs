@@ -5,6 +5,7 @@ use pyro_manager::{EnvironmentRecord, Error, Pyro};
 use crate::arguments::EnvCommand;
 use crate::failure::{ERROR, Format, print_json, show};
 use crate::progress::Display;
+use crate::stdio::note;
 use crate::stdio::print;
 use crate::{commands, context};
 
@@ -44,10 +45,10 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
 
 fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     pyro.inspect_environment(name)?;
-    eprintln!("[pull] phase=install environment={name}");
+    note!("[pull] phase=install environment={name}");
     let mut display = Display::default();
     let mut report = |progress| display.show("pull", &progress);
-    let pulled = context::runtime().block_on(async {
+    let pulled = context::runtime()?.block_on(async {
         tokio::select! {
             biased;
             pulled = pyro.pull_environment(name, &mut report) => Some(pulled),
@@ -56,11 +57,11 @@ fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     });
     display.clear();
     let Some(pulled) = pulled else {
-        eprintln!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
+        note!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
         return Ok(130);
     };
     let record = pulled?;
-    eprintln!("[pull] phase=ready environment={name}");
+    note!("[pull] phase=ready environment={name}");
     if format == Format::Json {
         print_json(&record);
     } else {
@@ -80,7 +81,7 @@ fn inspect(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
 }
 
 fn prune(pyro: &Pyro, format: Format) -> Result<i32, Error> {
-    let record = context::runtime().block_on(pyro.prune_environments())?;
+    let record = context::runtime()?.block_on(pyro.prune_environments())?;
     if format == Format::Json {
         print_json(&record);
         return Ok(0);

@@ -4,6 +4,7 @@ use clap::CommandFactory;
 
 use crate::arguments::{Arguments, CompletionsArguments, ManArguments};
 use crate::failure::ERROR;
+use crate::stdio::note;
 use crate::stdio::print;
 
 pub fn completions(arguments: &CompletionsArguments) -> i32 {
@@ -23,7 +24,7 @@ pub fn man(arguments: &ManArguments) -> i32 {
             0
         }
         Err(error) => {
-            eprintln!("[error] the manual pages could not be written into {}: {error}", directory.display());
+            note!("[error] the manual pages could not be written into {}: {error}", directory.display());
             ERROR
         }
     }

@@ -4,7 +4,8 @@ use pyro_mcp::HostAccess;
 
 use crate::arguments::{McpCommand, McpServeArguments};
 use crate::context;
-use crate::failure::ERROR;
+use crate::failure::{ERROR, Format, show};
+use crate::stdio::note;
 
 pub fn run(command: &McpCommand) -> i32 {
     match command {
@@ -18,13 +19,16 @@ fn serve(arguments: &McpServeArguments) -> i32 {
     let host = if arguments.allow_host_compat { HostAccess::Allowed } else { HostAccess::Refused };
     let pyro = context::pyro();
     let pyro = if arguments.no_standby { pyro } else { pyro.with_standby() };
-    let runtime = context::shared_runtime();
+    let runtime = match context::shared_runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return show(&error, Format::Human, ERROR),
+    };
     let served = runtime.block_on(pyro_mcp::serve_stdio(pyro, host));
     runtime.shutdown_background();
     match served {
         Ok(()) => 0,
         Err(problem) => {
-            eprintln!("[error] {problem}");
+            note!("[error] {problem}");
             ERROR
         }
     }

@@ -41,7 +41,7 @@ pub fn run(arguments: &OllamaArguments) -> i32 {
 
 /// Talks until the model calls no tool any more. The exit code is that of the last command it ran.
 fn converse(pyro: &Pyro, arguments: &OllamaArguments) -> Result<i32, String> {
-    let runtime = context::shared_runtime();
+    let runtime = context::shared_runtime().map_err(|error| error.failure().error)?;
     let tools = offered();
     let mut messages = vec![json!({"role": "user", "content": task()})];
     let mut last_exit_code = None;

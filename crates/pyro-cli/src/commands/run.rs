@@ -7,10 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::RunArguments;
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
+use crate::stdio::note;
 use crate::stdio::{self, Written};
-
-/// Exit code of a program that wrote to a closed pipe: 128 and SIGPIPE.
-pub const BROKEN_PIPE: i32 = 141;
 
 pub fn run(arguments: &RunArguments) -> i32 {
     let format = Format::from_flag(arguments.json);
@@ -29,7 +27,10 @@ pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
     let (events, writer) = stdio::write_events("run", format);
     let cancel = CancellationToken::new();
     let io = RunIo { events, stdin: stdio::read_input(), cancel: cancel.clone() };
-    let runtime = context::runtime();
+    let runtime = match context::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return show(&error, format, OWN_ERROR),
+    };
     let (result, interrupted) = runtime.block_on(async {
         let run = pyro.run(request, io);
         tokio::pin!(run);
@@ -43,30 +44,30 @@ pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
         }
     });
     runtime.shutdown_background();
-    let written = writer.join().unwrap_or(Written::Closed);
+    let written = writer.join();
     match (result, interrupted) {
         (Ok(record), _) => finish(&record, format, written),
         (Err(Error::Cancelled), Some(signal)) => {
-            eprintln!("[run] interrupted; the command was ended and its machine removed");
+            note!("[run] interrupted; the command was ended and its machine removed");
             128 + signal
         }
-        (Err(Error::Cancelled), None) if written == Written::Closed => BROKEN_PIPE,
+        (Err(Error::Cancelled), None) if written == Written::Closed => stdio::unwritten(OWN_ERROR),
         (Err(error), _) => show(&error, format, OWN_ERROR),
     }
 }
 
 fn finish(record: &RunRecord, format: Format, written: Written) -> i32 {
     if written == Written::Closed {
-        return BROKEN_PIPE;
+        return stdio::unwritten(OWN_ERROR);
     }
     if format == Format::Json {
-        return if print_json(record) { record.exit_code } else { BROKEN_PIPE };
+        return if print_json(record) { record.exit_code } else { stdio::unwritten(OWN_ERROR) };
     }
     if record.out_of_memory {
-        eprintln!("[run] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        note!("[run] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
     }
     let RunRecord { environment, execution_mode, exit_code, duration_ms, .. } = record;
-    eprintln!(
+    note!(
         "[run] environment={environment} execution_mode={execution_mode} exit_code={exit_code} duration_ms={duration_ms}"
     );
     *exit_code

@@ -6,6 +6,7 @@ use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
 use crate::context;
 use crate::failure::{ERROR, Format, print_json, show};
+use crate::stdio::note;
 use crate::stdio::{print, write_events};
 
 pub fn run(command: TaskCommand) -> i32 {
@@ -34,7 +35,7 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
         attempt_id: arguments.attempt_id.clone(),
     };
     let (events, writer) = write_events("task-create", format);
-    let created = context::runtime().block_on(async {
+    let created = context::runtime()?.block_on(async {
         let events = events;
         tokio::select! {
             created = pyro.create_task(request, &events) => Ok(created),
@@ -45,14 +46,14 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     match created {
         Ok(created) => Ok(print_task(&created?, format)),
         Err(signal) => {
-            eprintln!("[task-create] interrupted; nothing is left of the task");
+            note!("[task-create] interrupted; nothing is left of the task");
             Ok(128 + signal)
         }
     }
 }
 
 fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {
-    let record = context::runtime().block_on(async {
+    let record = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
         pyro.status_task(&id).await
     });
@@ -60,7 +61,7 @@ fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32,
 }
 
 fn extend(pyro: &Pyro, arguments: &TaskExtendArguments, format: Format) -> Result<i32, Error> {
-    let record = context::runtime().block_on(async {
+    let record = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
         pyro.extend_task(&id, arguments.ttl_seconds).await
     });
@@ -68,7 +69,7 @@ fn extend(pyro: &Pyro, arguments: &TaskExtendArguments, format: Format) -> Resul
 }
 
 fn cancel(pyro: &Pyro, arguments: &TaskCommandArguments, format: Format) -> Result<i32, Error> {
-    let entry = context::runtime().block_on(async {
+    let entry = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
         pyro.cancel_task(&id, arguments.sequence).await
     })?;
@@ -81,7 +82,7 @@ fn cancel(pyro: &Pyro, arguments: &TaskCommandArguments, format: Format) -> Resu
 }
 
 fn delete(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {
-    let deleted = context::runtime().block_on(async {
+    let deleted = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
         pyro.delete_task(&id).await
     })?;
@@ -94,7 +95,7 @@ fn delete(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32,
 }
 
 fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
-    let list = context::runtime().block_on(pyro.list_tasks())?;
+    let list = context::runtime()?.block_on(pyro.list_tasks())?;
     if format == Format::Json {
         print_json(&list);
         return Ok(0);

@@ -5,12 +5,16 @@ use std::future::Future;
 use pyro_manager::{Error, ExecRequest, Pyro, RunIo, TaskExecRecord};
 use tokio_util::sync::CancellationToken;
 
-use super::run::{BROKEN_PIPE, interrupted};
+use super::run::interrupted;
 use crate::arguments::{TaskCommandArguments, TaskExecArguments};
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
+use crate::stdio::note;
 use crate::stdio::{self, Written, print};
 
+/// What is said to one who leaves.
+const GOES_ON: &str = "the command goes on, and `pyro task logs` has its output";
+const NOT_ACCEPTED: &str = "the task had not taken the command yet; `pyro task logs` shows whether it runs";
 /// The signal of Ctrl-C.
 const INTERRUPT: i32 = 2;
 
@@ -62,7 +66,10 @@ fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
     let (events, writer) = stdio::write_events("task-exec", format);
     let cancel = CancellationToken::new();
     let io = RunIo { events, stdin: input(), cancel: cancel.clone() };
-    let runtime = context::runtime();
+    let runtime = match context::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return show(&error, format, OWN_ERROR),
+    };
     let (result, signal) = runtime.block_on(async {
         let work = work(io);
         tokio::pin!(work);
@@ -79,16 +86,17 @@ fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
         }
     });
     runtime.shutdown_background();
-    let written = writer.join().unwrap_or(Written::Closed);
+    let accepted = writer.was_accepted();
+    let written = writer.join();
     match (result, signal) {
         (None, signal) => {
-            eprintln!("[task-exec] left; the command goes on, and `pyro task logs` has its output");
+            note!("[task-exec] left; {}", if accepted { GOES_ON } else { NOT_ACCEPTED });
             128 + signal.unwrap_or(INTERRUPT)
         }
         (Some(Ok(record)), _) => finish(&record, format, written),
-        (Some(Err(Error::CallerGone { .. })), _) if written == Written::Closed => BROKEN_PIPE,
+        (Some(Err(Error::CallerGone { .. })), _) if written == Written::Closed => stdio::unwritten(OWN_ERROR),
         (Some(Err(error)), Some(signal)) if error.code() == "command_cancelled" => {
-            eprintln!("[task-exec] interrupted; the command was ended");
+            note!("[task-exec] interrupted; the command was ended");
             128 + signal
         }
         (Some(Err(error)), _) => show(&error, format, OWN_ERROR),
@@ -97,16 +105,16 @@ fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
 
 fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
     if written == Written::Closed {
-        return BROKEN_PIPE;
+        return stdio::unwritten(OWN_ERROR);
     }
     if format == Format::Json {
-        return if print_json(record) { record.exit_code } else { BROKEN_PIPE };
+        return if print_json(record) { record.exit_code } else { stdio::unwritten(OWN_ERROR) };
     }
     if record.out_of_memory {
-        eprintln!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        note!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
     }
     let TaskExecRecord { task_id, sequence, cwd, execution_mode, exit_code, duration_ms, .. } = record;
-    eprintln!(
+    note!(
         "[task-exec] task_id={task_id} sequence={sequence} cwd={cwd} execution_mode={execution_mode} \
          exit_code={exit_code} duration_ms={duration_ms}"
     );
@@ -114,9 +122,11 @@ fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
 }
 
 fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i32 {
-    let started = context::runtime().block_on(async {
-        let id = pyro.complete_task_id(task_id).await?;
-        pyro.start_task_command(&id, request).await
+    let started = context::runtime().and_then(|runtime| {
+        runtime.block_on(async {
+            let id = pyro.complete_task_id(task_id).await?;
+            pyro.start_task_command(&id, request).await
+        })
     });
     match started {
         Err(error) => show(&error, format, OWN_ERROR),
@@ -126,7 +136,7 @@ fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i
         }
         Ok(started) => {
             print(&format!("{}\n", started.sequence));
-            eprintln!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
+            note!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
             0
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::TaskLogsArguments;
 use crate::context;
 use crate::failure::{Format, print_json};
+use crate::stdio::note;
 use crate::stdio::print;
 
 /// Bytes that are read from the journal at once.
@@ -18,7 +19,7 @@ const IN_FLIGHT: usize = 16;
 
 pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result<i32, Error> {
     let request = LogsRequest { sequence: arguments.sequence, tail_bytes: arguments.tail_bytes, most_bytes: None };
-    let runtime = context::runtime();
+    let runtime = context::runtime()?;
     let result = runtime.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
         if arguments.follow {
@@ -63,7 +64,7 @@ async fn show(pyro: &Pyro, id: &str, entry: &LogEntry, tail_bytes: Option<usize>
             write(stream, b"\n"); // the next heading stands on a line of its own
         }
         if let Some(why) = cut {
-            eprintln!("[task-logs] {} of command {} is cut after {kept} bytes: {why}", stream.word(), entry.sequence);
+            note!("[task-logs] {} of command {} is cut after {kept} bytes: {why}", stream.word(), entry.sequence);
         }
     }
     Ok(())
@@ -122,9 +123,9 @@ async fn follow_command(pyro: &Pyro, id: &str, sequence: u64) -> Result<(), Erro
     let (came, ()) = tokio::join!(pyro.wait_task(id, sequence, io), write);
     match came {
         Ok(record) => {
-            eprintln!("[task-logs] #{sequence} exit_code={} duration_ms={}", record.exit_code, record.duration_ms)
+            note!("[task-logs] #{sequence} exit_code={} duration_ms={}", record.exit_code, record.duration_ms)
         }
-        Err(error) => eprintln!("[task-logs] #{sequence} {error}"),
+        Err(error) => note!("[task-logs] #{sequence} {error}"),
     }
     Ok(())
 }

@@ -55,7 +55,7 @@ pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, S
     for (number, disk) in spec.disks.iter().enumerate() {
         add_disk(&mut words, number, disk)?;
     }
-    words.json("-netdev", &network(spec.wire));
+    words.json("-netdev", &network());
     words.json("-device", &json!({"driver": "virtio-net-device", "netdev": NETWORK, "mac": crate::MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":")}));
     match start {
         Start::Boot { kernel, initramfs, parameters } => {
@@ -96,13 +96,10 @@ fn console_and_channels(words: &mut Words, spec: &MachineSpec) -> Result<(), Sta
     Ok(())
 }
 
-/// What is behind the network device: the wire, or a hub with nothing else at it.
-fn network(wire: bool) -> Value {
-    if wire {
-        let socket = json!({"type": "fd", "str": WIRE_DESCRIPTOR.to_string()});
-        return json!({"type": "stream", "id": NETWORK, "server": false, "addr": socket});
-    }
-    json!({"type": "hubport", "id": NETWORK, "hubid": 0})
+/// What is behind the network device: a socket, whose other end is closed where the machine has no network.
+fn network() -> Value {
+    let socket = json!({"type": "fd", "str": WIRE_DESCRIPTOR.to_string()});
+    json!({"type": "stream", "id": NETWORK, "server": false, "addr": socket})
 }
 
 fn add_disk(words: &mut Words, number: usize, disk: &Disk) -> Result<(), StartError> {

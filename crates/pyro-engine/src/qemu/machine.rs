@@ -60,12 +60,10 @@ impl QemuMachine {
         let (channel, their_channel) = stream_pair()?;
         let (qmp, their_qmp) = stream_pair()?;
         let mut inherited = vec![their_qmp, their_channel];
-        let mut wire = None;
-        if spec.wire {
-            let (ours, theirs) = stream_pair()?;
-            inherited.push(theirs);
-            wire = Some(ours);
-        }
+        let (ours, theirs) = stream_pair()?;
+        inherited.push(theirs);
+        // Without a network nobody has the other end, and the device leads nowhere.
+        let wire = spec.wire.then_some(ours);
         let words = arguments(spec, start)?;
         let process = confined(program, spec, start, words, inherited, walls)
             .map_err(|source| StartError::Host { attempt: "start QEMU", source })?;

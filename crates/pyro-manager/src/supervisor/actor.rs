@@ -108,7 +108,8 @@ impl Actor {
             Letter::Trouble { what } => {
                 let console = match &self.workspace {
                     Workspace::Guest(live) => live.machine.console_tail(),
-                    _ => return None,
+                    Workspace::Host => Vec::new(),
+                    Workspace::None => return None,
                 };
                 let death = Death { status: String::new(), complaints: vec![what], console };
                 self.machine_died(&death).await;
@@ -201,10 +202,11 @@ impl Actor {
         if !matches!(self.workspace, Workspace::None) {
             self.commands.cancel_all("its machine was stopped");
             self.workspace.shut_down(&self.record.id).await;
-            self.commands.ended().await;
             (self.record.state, self.record.addresses, self.record.last_error) = (State::Stopped, None, None);
             self.machines.leave_place(&self.record.id);
-            self.save().await?;
+            let saved = self.save().await;
+            self.commands.ended().await;
+            saved?;
         }
         Ok(self.record.clone())
     }
@@ -225,13 +227,13 @@ impl Actor {
     /// The machine is gone, or must go. What ran in it is lost.
     async fn machine_died(&mut self, death: &Death) {
         self.workspace.end(&self.record.id).await;
-        self.commands.ended().await;
         (self.record.state, self.record.addresses) = (State::Stopped, None);
         self.record.last_error = Some(Error::machine_gone(death));
         self.machines.leave_place(&self.record.id);
         self.step("died.before");
         let _ = self.save().await;
         self.step("died.after");
+        self.commands.ended().await;
     }
 
     async fn network_lost(&mut self, why: String) {
@@ -261,12 +263,12 @@ impl Actor {
             }
             End::StepDown => {
                 self.workspace.shut_down(&self.record.id).await;
-                self.commands.ended().await;
                 if self.record.state == State::Started {
                     (self.record.state, self.record.addresses) = (State::Stopped, None);
                     self.record.last_error = Some(format!("{why}, and the machine with it"));
                     let _ = self.save().await;
                 }
+                self.commands.ended().await;
             }
         }
         self.closing.cancel();

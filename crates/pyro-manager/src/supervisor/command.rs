@@ -107,6 +107,8 @@ pub struct Commands {
     attempts: HashMap<String, (u64, String)>,
     letters: mpsc::Sender<Letter>,
     drivers: JoinSet<()>,
+    /// How many machines' ends the record says.
+    machine_ends: watch::Sender<u64>,
 }
 
 impl Commands {
@@ -119,6 +121,7 @@ impl Commands {
             attempts: HashMap::new(),
             letters,
             drivers: JoinSet::new(),
+            machine_ends: watch::Sender::new(0),
         }
     }
 
@@ -188,6 +191,7 @@ impl Commands {
             live: request.attached.then_some(live),
             limit,
             last: request.then_delete,
+            machine_ends: self.machine_ends.subscribe(),
         };
         let mut feeding = JoinSet::new();
         execution.input().feed((request.attached && request.stdin).then_some(to_feed), &mut feeding);
@@ -208,8 +212,10 @@ impl Commands {
         }
     }
 
-    /// Waits until nothing runs any more. The machine is gone, so that is soon.
+    /// Waits until nothing runs any more. The machine is gone, and the record says so: that is soon. Whoever waits
+    /// for a command that its machine took with it hears of it only now.
     pub async fn ended(&mut self) {
+        self.machine_ends.send_modify(|ends| *ends += 1);
         while self.drivers.join_next().await.is_some() {}
     }
 
@@ -232,14 +238,29 @@ struct Driver {
     live: Option<mpsc::Sender<Piece>>,
     limit: Instant,
     last: bool,
+    machine_ends: watch::Receiver<u64>,
 }
 
 impl Driver {
     async fn drive(mut self, mut execution: Execution, feeding: JoinSet<()>) {
         let came = self.follow(&mut execution).await;
         drop((execution, feeding));
+        match &came {
+            Ok(_) | Err(GuestError::Refused(_)) => {}
+            Err(GuestError::Gone) => self.machine_end_is_recorded("the guest closed its channel".into()).await,
+            Err(error) => self.machine_end_is_recorded(nonsense(error)).await,
+        }
         let end = self.what_came(came);
         self.finish(end).await;
+    }
+
+    /// Waits until the record says that the machine ended: a client that hears of it may ask for the record next.
+    async fn machine_end_is_recorded(&mut self, what: String) {
+        // The owner knows already where the machine's process has ended, and ignores this.
+        let (letters, trouble) = (self.letters.clone(), Letter::Trouble { what });
+        tokio::spawn(async move { letters.send(trouble).await });
+        // An owner that is gone tells nobody anything any more.
+        let _ = self.machine_ends.changed().await;
     }
 
     /// To its end, or to the guest's.
@@ -326,11 +347,7 @@ impl Driver {
             }
             Err(_) if cancelled => End { status: Status::Cancelled, reason: why(), ..unknown },
             Err(GuestError::Gone) => End { reason: Some("the machine ended while it ran".into()), ..unknown },
-            Err(error) => {
-                let what = format!("the guest's answers make no sense ({error}), so its machine was ended");
-                let _ = self.letters.try_send(Letter::Trouble { what: what.clone() });
-                End { reason: Some(what), ..unknown }
-            }
+            Err(error) => End { reason: Some(nonsense(&error)), ..unknown },
         }
     }
 
@@ -368,6 +385,10 @@ impl Driver {
     fn step(&self, step: &'static str) {
         self.pyro.steps.reached(step);
     }
+}
+
+fn nonsense(error: &GuestError) -> String {
+    format!("the guest's answers make no sense ({error}), so its machine was ended")
 }
 
 fn note_cut(stream: &mut StreamEnd, note: &str) {

@@ -18,6 +18,12 @@ pub enum GuestError {
         /// What it sent.
         what: &'static str,
     },
+    /// A message that the guest would not take; it was not sent, and nothing goes on.
+    #[error("a message of {bytes} bytes is longer than a guest takes")]
+    TooLong {
+        /// Its length.
+        bytes: usize,
+    },
     /// The agent in the guest is of another generation.
     #[error("the guest's agent ({guest_version}) speaks generation {guest} of the protocol, this program {ours}", ours = pyro_protocol::GENERATION)]
     Generation {

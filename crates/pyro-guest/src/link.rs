@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use prost::Message;
-use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, StreamId, encode_parts};
-use pyro_protocol::message::{Event, Request, ToGuest, ToHost};
+use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId, encode_parts};
+use pyro_protocol::message::{Event, Refused, Request, ToGuest, ToHost};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -90,10 +90,24 @@ impl Link {
         Self { outgoing, room_for_messages, room_for_input, table, control, next: Arc::new(AtomicU32::new(1)) }
     }
 
-    /// Queues a message. When the guest is gone nobody takes it, and the reader's end says so.
+    /// Queues a message. When the guest is gone nobody takes it, and the reader's end says so. A message that is
+    /// longer than a frame is not sent: its command is refused, and without a command the conversation ends.
     pub fn send(&self, stream: StreamId, request: Request) {
         let body = ToGuest { request: Some(request) }.encode_to_vec();
-        self.queue(encoded(stream, Kind::Message, Continuation::More, &body));
+        if body.len() <= MAX_BODY {
+            self.queue(encoded(stream, Kind::Message, Continuation::More, &body));
+            return;
+        }
+        let mut table = lock(&self.table);
+        match table.streams.remove(&stream) {
+            Some(open) => {
+                open.stdin_credit.close();
+                let message = format!("the request has {} bytes; the guest takes {MAX_BODY}", body.len());
+                let refused = Refused { reason: "bad_request".into(), message };
+                let _ = open.arrivals.send(Arrival::Event(Event::Refused(refused)));
+            }
+            None => table.end(GuestError::TooLong { bytes: body.len() }),
+        }
     }
 
     /// Sends the end of stdin.

@@ -232,3 +232,15 @@ async fn a_guest_that_takes_no_messages_is_cut_off() {
     let error = running.next().await.unwrap_err();
     assert_eq!(error, GuestError::Nonsense { what: "nothing, and it does not listen either" });
 }
+
+#[tokio::test]
+async fn a_command_that_is_too_long_for_the_guest_is_refused_and_the_others_go_on() {
+    let (guest, mut script) = Script::pair();
+    let mut long = guest.command("true").env("A", vec![b'a'; 70_000]).spawn();
+    let error = long.next().await.unwrap_err();
+    assert!(matches!(&error, GuestError::Refused(refusal) if refusal.reason == "bad_request"), "{error:?}");
+    let mut running = guest.command("true").spawn();
+    let Request::Exec(_) = script.request().await else { panic!("not an exec") };
+    script.say(2, exited(0)).await;
+    assert!(matches!(running.next().await.unwrap(), OutputEvent::Exited(_)));
+}

@@ -213,6 +213,7 @@ impl Error {
                 "mend what the message names; a removed registry is made anew from the machines' directories"
             }
             "journal_unusable" => "delete the task, or look at the file it names",
+            "too_many_clients" => "try again when some of them are done",
             "supervisor_failed" => "`pyro doctor` says what is missing; the next command removes what is left",
             "passt_missing" => "install passt (on Debian and Ubuntu: apt-get install passt), or leave the network out",
             "no_route" => "connect this host, or leave the network out; `ip route` shows its routes",

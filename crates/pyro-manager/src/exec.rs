@@ -22,14 +22,12 @@ use crate::journal::{self, Entry, Status, Stream};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
 use crate::registry::Record;
-use crate::run::{Phase, RunEvent, RunIo, check_command, tell};
+use crate::run::{Phase, RunEvent, RunIo, tell};
 use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
 use crate::{Error, Pyro};
 
 /// Bytes of a journal's file that are read at once.
 const PIECE: usize = 256 * 1024;
-/// Bytes of environment entries and directory at most; a command has its own limit.
-const MOST_ENVIRONMENT: usize = 16 * 1024;
 
 /// A command for a VM or task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,34 +53,13 @@ impl ExecRequest {
         Self { command, timeout, cwd: WORKSPACE.into(), environment: Vec::new(), attempt_id: None }
     }
 
-    fn check(&self) -> Result<(), Error> {
-        check_command(&self.command)?;
-        let refuse = |problem: String| Err(Error::InvalidArgument { problem });
-        if let Some((key, _)) = self
-            .environment
-            .iter()
-            .find(|(key, value)| key.is_empty() || key.contains(['=', '\0']) || value.contains('\0'))
-        {
-            return refuse(format!("{key:?} cannot be the name of an environment entry (KEY=VALUE)"));
-        }
-        if self.cwd.contains('\0') {
-            return refuse("the directory has a zero byte in it".into());
-        }
-        let size = self.cwd.len() + self.environment.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>();
-        if size > MOST_ENVIRONMENT {
-            return refuse(format!("directory and environment have {size} bytes; {MOST_ENVIRONMENT} are allowed"));
-        }
-        Ok(())
-    }
-
     pub(crate) fn wire(&self, attached: bool, then_delete: bool) -> Result<WireExec, Error> {
-        self.check()?;
         let cwd = match self.cwd.as_str() {
             "" => WORKSPACE.to_owned(),
             absolute if absolute.starts_with('/') => absolute.to_owned(),
             below => format!("{WORKSPACE}/{below}"),
         };
-        Ok(WireExec {
+        let request = WireExec {
             command: self.command.clone(),
             cwd,
             environment: self.environment.clone(),
@@ -91,7 +68,9 @@ impl ExecRequest {
             attached,
             stdin: false,
             then_delete,
-        })
+        };
+        request.check()?;
+        Ok(request)
     }
 }
 
@@ -167,8 +146,9 @@ impl Pyro {
         let request = WireExec { stdin: io.stdin.is_some(), ..request.clone() };
         let sent = talk.send(&Request::Exec(request)).await;
         self.steps.reached("exec.sent");
-        // A supervisor that is dying may not even take the request: that is no answer, too.
-        let reply = if sent.is_ok() { talk.read::<Reply>().await? } else { None };
+        // A supervisor that takes no request may have said why before it hung up.
+        let reply = talk.read::<Reply>().await?;
+        let reply = if sent.is_err() { reply.filter(|reply| matches!(reply, Reply::Failed { .. })) } else { reply };
         let (sequence, joined) = match reply {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),

@@ -195,6 +195,12 @@ pub enum Unavailable {
         /// What it said last, on lines of its own.
         log: String,
     },
+    /// Its supervisor serves as many clients as it may.
+    #[error("its supervisor serves {limit} clients already, as many as it may")]
+    TooManyClients {
+        /// How many it may serve.
+        limit: usize,
+    },
 }
 
 impl Unavailable {
@@ -218,6 +224,7 @@ impl Unavailable {
             Self::CommandCancelled { .. } => "command_cancelled",
             Self::Unanswered { .. } => "supervisor_gone",
             Self::Supervisor { .. } => "supervisor_failed",
+            Self::TooManyClients { .. } => "too_many_clients",
         }
     }
 }

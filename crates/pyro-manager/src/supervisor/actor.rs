@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::command::{Commands, Joined};
+use super::files::Files;
 use super::start::{News, Workspace};
 use super::wire::ExecRequest;
 use crate::clock::{Timer, now};
@@ -52,6 +53,7 @@ pub struct Actor {
     pub(super) letters: mpsc::Receiver<Letter>,
     pub(super) sender: mpsc::Sender<Letter>,
     pub(super) timer: Timer,
+    pub(super) files: Files,
     pub(super) listener: Option<JoinHandle<()>>,
     pub(super) closing: tokio_util::sync::CancellationToken,
     /// The registry does not know the record as it is.
@@ -65,6 +67,8 @@ pub(super) enum End {
     Remove(Ended, Option<oneshot::Sender<Result<(), Error>>>),
     /// The process was asked to end; the directory stays.
     StepDown,
+    /// Somebody removed a file of its own; which one.
+    FileRemoved(String),
 }
 
 impl Actor {
@@ -76,6 +80,7 @@ impl Actor {
                 biased;
                 () = self.timer.rung() => return End::Remove(Ended::Expired, None),
                 _ = terminate.recv() => return End::StepDown,
+                missing = self.files.missing() => return End::FileRemoved(missing),
                 news = self.workspace.news() => match news {
                     News::Died(death) => self.machine_died(&death).await,
                     News::NetworkLost(why) => self.network_lost(why).await,
@@ -244,11 +249,12 @@ impl Actor {
     /// The last thing in its life.
     pub(super) async fn finish(mut self, end: End) {
         let why = match &end {
-            End::Remove(Ended::Expired, _) => "its time was up",
-            End::Remove(Ended::Deleted, _) => "it was deleted",
-            End::StepDown => "its supervisor was asked to end",
+            End::Remove(Ended::Expired, _) => "its time was up".to_owned(),
+            End::Remove(Ended::Deleted, _) => "it was deleted".to_owned(),
+            End::StepDown => "its supervisor was asked to end".to_owned(),
+            End::FileRemoved(what) => format!("{what} was removed"),
         };
-        self.commands.cancel_all(why);
+        self.commands.cancel_all(&why);
         self.step("end.before");
         match end {
             End::Remove(reason, answer) => {
@@ -261,7 +267,13 @@ impl Actor {
                     let _ = answer.send(buried);
                 }
             }
-            End::StepDown => {
+            End::FileRemoved(_) if !self.files.only_the_socket_is_missing() => {
+                // Nothing is written, so that a home that was removed as a whole is not made again. Whoever looks next
+                // finds a row without a directory, and takes it for deleted.
+                self.workspace.end(&self.record.id).await;
+                self.commands.ended().await;
+            }
+            End::StepDown | End::FileRemoved(_) => {
                 self.workspace.shut_down(&self.record.id).await;
                 if self.record.state == State::Started {
                     (self.record.state, self.record.addresses) = (State::Stopped, None);

@@ -13,9 +13,10 @@ use tokio::sync::mpsc;
 
 use super::actor::{Actor, timer};
 use super::command::Commands;
+use super::files::Files;
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
-use super::{SOCKET, serve};
+use super::{SOCKET, connections};
 use crate::error::host;
 use crate::journal::Journal;
 use crate::registry::{Kind, Record, State};
@@ -42,7 +43,8 @@ impl Actor {
         let timer = timer(&record)?;
         let closing = tokio_util::sync::CancellationToken::new();
         let listening = listen(&directory).map_err(host("listen on the machine's socket"))?;
-        let listener = serve::serve(listening, sender.clone(), commands.table(), closing.clone());
+        let files = Files::watch(&directory);
+        let listener = connections::serve(listening, sender.clone(), commands.table(), closing.clone());
         Ok(Self {
             pyro,
             machines,
@@ -53,6 +55,7 @@ impl Actor {
             letters,
             sender,
             timer,
+            files,
             listener: Some(tokio::spawn(listener)),
             closing,
             unsaved: false,

@@ -8,16 +8,22 @@
 //!
 //! it stays: serves its socket ──Delete──▶ gone        ──expiry──▶ gone (remembered as expired)
 //!              │ machine dies ──▶ stopped, journal readable, exec refused (a VM may start again)
+//!              │ socket removed ──▶ machine ended, stopped, directory stays
+//!              │ directory removed ──▶ machine ended, gone
 //!              │ SIGTERM ──▶ machine ended, stopped, directory stays
 //!              └ SIGKILL ──▶ the kernel kills the machine; whoever looks next settles the rest
 //! ```
 //!
 //! [`launch`] is the creator's side, [`birth`] the supervisor's, [`wire`] what is said, [`actor`] the
-//! one owner of record and machine, [`command`] the life of one command, [`serve`] the clients' connections.
+//! one owner of record and machine, [`command`] the life of one command, [`files`] the watch over its
+//! files, [`connections`] the clients,
+//! [`serve`] what each is answered.
 
 mod actor;
 mod birth;
 mod command;
+mod connections;
+mod files;
 pub mod launch;
 mod serve;
 mod start;

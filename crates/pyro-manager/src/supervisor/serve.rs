@@ -1,54 +1,25 @@
-//! Clients' connections: each asks one thing and hears the answers.
-
-use std::sync::Arc;
+//! What a client is answered: each connection asks one thing and hears the answers.
 
 use bytes::Bytes;
 use pyro_protocol::frame::Kind as FrameKind;
-use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::actor::Letter;
 use super::command::{Attached, Progress, Table};
 use super::wire::{Arrived, Ear, ExecRequest, Mouth, Reply, Request, Talk};
-use crate::Error;
 use crate::error::Unavailable;
 use crate::registry::{Ended, Record};
+use crate::{Error, limits};
 
-/// Takes connections until `closing`, and then lets those that are there end.
-pub async fn serve(
-    listener: UnixListener,
-    letters: mpsc::Sender<Letter>,
-    table: Arc<Table>,
-    closing: CancellationToken,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = closing.cancelled() => break,
-            accepted = listener.accept() => {
-                if let Ok((stream, _)) = accepted {
-                    let (letters, table) = (letters.clone(), table.clone());
-                    // A client that is gone needs no answer.
-                    connections.spawn(async move { drop(converse(Talk::new(stream), &letters, &table).await) });
-                }
-            }
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-        }
-    }
-    drop((listener, letters));
-    while connections.join_next().await.is_some() {}
-}
-
-async fn converse(mut talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table) -> Result<(), Error> {
-    let request = match talk.read::<Request>().await {
-        Ok(Some(request)) => request,
-        Ok(None) => return Ok(()),
-        Err(error) => return talk.send(&Reply::Failed { failure: error.failure() }).await,
-    };
+/// Answers a client's one request.
+pub async fn answer(talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table, request: Request) -> Result<(), Error> {
+    let mut talk = talk;
     match request.clone() {
-        Request::Exec(request) => exec(talk, letters, request).await,
+        Request::Exec(request) => match request.check() {
+            Ok(()) => exec(talk, letters, request).await,
+            Err(error) => talk.send(&Reply::Failed { failure: error.failure() }).await,
+        },
         Request::Watch { sequence } => match table.find(sequence) {
             Some(handle) => watch_command(talk, handle.progress).await,
             None => talk.send(&Reply::NotRunning).await,
@@ -63,7 +34,10 @@ async fn converse(mut talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table)
         Request::WatchTask => watch_task(talk, table.latest.subscribe()).await,
         Request::Start => change(talk, letters, |answer| Letter::Start { answer }).await,
         Request::Stop => change(talk, letters, |answer| Letter::Stop { answer }).await,
-        Request::Extend { ttl_seconds } => change(talk, letters, |answer| Letter::Extend { ttl_seconds, answer }).await,
+        Request::Extend { ttl_seconds } => match limits::ttl(i64::try_from(ttl_seconds).unwrap_or(i64::MAX)) {
+            Ok(_) => change(talk, letters, |answer| Letter::Extend { ttl_seconds, answer }).await,
+            Err(error) => talk.send(&Reply::Failed { failure: error.failure() }).await,
+        },
         Request::Delete | Request::Expire => {
             let reason = if request == Request::Delete { Ended::Deleted } else { Ended::Expired };
             let reply = match ask(letters, |answer| Letter::Remove { reason, answer }).await {

@@ -3,21 +3,36 @@
 //! Frames of `pyro-protocol`, all on one stream: messages are JSON, cut into frames of which the
 //! last carries END; output and input are raw. A connection is one request and its answers.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId, encode_parts};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::host;
 use crate::journal::Entry;
+use crate::limits;
 use crate::registry::Record;
+use crate::run::check_command;
 use crate::{Error, Failure};
 
 /// The longest message in bytes; commands and entries are far shorter.
 const MAX_MESSAGE: usize = 1 << 20;
+
+/// The longest request in bytes: a command with its environment, every character of it escaped.
+const MAX_REQUEST: usize = 512 * 1024;
+/// Bytes of a caller's name for an attempt.
+const MAX_ATTEMPT_ID: usize = 1024;
+/// Bytes of environment entries and directory; a command has its own bound. Together they fit into one frame.
+const MAX_ENVIRONMENT: usize = 16 * 1024;
+/// What an entry costs in a message besides its name and value.
+const ENTRY_OVERHEAD: usize = 6;
 
 /// What a client asks, once on each connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +72,39 @@ pub struct ExecRequest {
     pub stdin: bool,
     /// Whether everything is to be removed when the command is over.
     pub then_delete: bool,
+}
+
+impl ExecRequest {
+    /// Whether a guest can be asked for it: a supervisor looks when it arrives, a client before it is sent. Afterwards
+    /// it fits into one message to the guest, whatever is in it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`], [`Error::OutOfRange`].
+    pub fn check(&self) -> Result<(), Error> {
+        check_command(&self.command)?;
+        let refuse = |problem: String| Err(Error::InvalidArgument { problem });
+        let unfit =
+            |(key, value): &&(String, String)| key.is_empty() || key.contains(['=', '\0']) || value.contains('\0');
+        if let Some((key, _)) = self.environment.iter().find(unfit) {
+            return refuse(format!("{key:?} cannot be the name of an environment entry (KEY=VALUE)"));
+        }
+        if !self.cwd.starts_with('/') || self.cwd.contains('\0') {
+            return refuse("the directory must be an absolute path without zero bytes".into());
+        }
+        if self.attempt_id.as_ref().is_some_and(|id| id.len() > MAX_ATTEMPT_ID) {
+            return refuse(format!("the attempt id is longer than {MAX_ATTEMPT_ID} bytes"));
+        }
+        let entries = self.environment.iter().map(|(key, value)| key.len() + value.len() + ENTRY_OVERHEAD);
+        let environment = self.cwd.len() + entries.sum::<usize>();
+        if environment > MAX_ENVIRONMENT {
+            let problem = format!(
+                "directory and environment have {environment} bytes, {ENTRY_OVERHEAD} counted for each entry besides its own; \
+                 {MAX_ENVIRONMENT} are allowed"
+            );
+            return refuse(problem);
+        }
+        limits::timeout(Duration::from_micros(self.timeout_us).as_secs_f64()).map(drop)
+    }
 }
 
 /// What a supervisor answers.
@@ -111,6 +159,10 @@ pub struct Ear {
     stream: OwnedReadHalf,
     decoder: Decoder,
     message: Vec<u8>,
+    /// Bytes of a message at most.
+    limit: usize,
+    /// What several connections may hold together, and what this one holds of it.
+    budget: Option<(Arc<Semaphore>, Vec<OwnedSemaphorePermit>)>,
 }
 
 /// The speaking end.
@@ -121,7 +173,8 @@ pub struct Mouth {
 impl Talk {
     pub fn new(stream: UnixStream) -> Self {
         let (reading, writing) = stream.into_split();
-        let ear = Ear { stream: reading, decoder: Decoder::default(), message: Vec::new() };
+        let ear =
+            Ear { stream: reading, decoder: Decoder::default(), message: Vec::new(), limit: MAX_MESSAGE, budget: None };
         Self { ear, mouth: Mouth { stream: writing } }
     }
 
@@ -145,7 +198,7 @@ impl Ear {
                 match kind {
                     Kind::Message => {
                         self.message.extend_from_slice(&body);
-                        if self.message.len() > MAX_MESSAGE {
+                        if self.message.len() > self.limit {
                             return Err(broken());
                         }
                         if continuation == Continuation::End {
@@ -156,12 +209,40 @@ impl Ear {
                     kind => return Ok(Some(Arrived::Data(kind, body))),
                 }
             }
-            let mut buffer = [0; 16 * 1024];
-            match self.stream.read(&mut buffer).await {
-                Ok(0) | Err(_) => return Ok(None),
-                Ok(read) => self.decoder.push(&buffer[..read]),
+            if self.stream.readable().await.is_err() || !self.take_what_is_there() {
+                return Ok(None);
             }
         }
+    }
+
+    /// Reads once, into a buffer that is not kept while the connection is waited for. False at the end.
+    fn take_what_is_there(&mut self) -> bool {
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.try_read(&mut buffer) {
+            Ok(0) => false,
+            Ok(read) => {
+                self.has_room_for(read) && {
+                    self.decoder.push(&buffer[..read]);
+                    true
+                }
+            }
+            Err(error) => error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+
+    fn has_room_for(&mut self, bytes: usize) -> bool {
+        let Some((budget, held)) = &mut self.budget else { return true };
+        let room = budget.clone().try_acquire_many_owned(bytes as u32);
+        room.map(|room| held.push(room)).is_ok()
+    }
+
+    /// The first message, which may not be longer than [`MAX_REQUEST`]; all connections that read one share `budget`,
+    /// in bytes.
+    pub async fn read_request<T: DeserializeOwned>(&mut self, budget: Arc<Semaphore>) -> Result<Option<T>, Error> {
+        (self.limit, self.budget) = (MAX_REQUEST, Some((budget, Vec::new())));
+        let read = self.read().await;
+        (self.limit, self.budget) = (MAX_MESSAGE, None);
+        read
     }
 
     /// The next message; whatever else arrives is left out.
@@ -183,16 +264,21 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     })
 }
 
+/// A message's bytes on the socket.
+pub fn encoded(message: &impl Serialize) -> Vec<u8> {
+    let text = serde_json::to_vec(message).expect("messages have string keys, and paths that are UTF-8");
+    let mut bytes = Vec::with_capacity(text.len() + 16);
+    let mut pieces = text.chunks(MAX_BODY).peekable();
+    while let Some(piece) = pieces.next() {
+        let more = if pieces.peek().is_some() { Continuation::More } else { Continuation::End };
+        encode_parts(StreamId::CONTROL, Kind::Message, more, piece, &mut bytes);
+    }
+    bytes
+}
+
 impl Mouth {
     pub async fn send(&mut self, message: &impl Serialize) -> Result<(), Error> {
-        let text = serde_json::to_vec(message).expect("messages have string keys only");
-        let mut bytes = Vec::with_capacity(text.len() + 16);
-        let mut pieces = text.chunks(MAX_BODY).peekable();
-        while let Some(piece) = pieces.next() {
-            let more = if pieces.peek().is_some() { Continuation::More } else { Continuation::End };
-            encode_parts(StreamId::CONTROL, Kind::Message, more, piece, &mut bytes);
-        }
-        self.write(&bytes).await
+        self.write(&encoded(message)).await
     }
 
     /// Sends bytes of a stream.

@@ -4,7 +4,8 @@
 //! Exec ─▶ Accepted(sequence) ─▶ output ─▶ Ended(entry)
 //!             │ joined an earlier attempt, or read too slowly ─▶ follow: read the journal's files,
 //!             │                                                  told by the supervisor how far
-//!             └ supervisor gone ─▶ settle, read the journal: what it says is what came of it
+//!             └ supervisor gone ─▶ settle, read the journal: what it says is what came of it, also for an
+//!                                  attempt that is repeated then
 //! ```
 
 use std::path::Path;
@@ -16,13 +17,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::off_thread;
 use crate::error::Unavailable;
 use crate::journal::{self, Entry, Status, Stream};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
 use crate::registry::Record;
 use crate::run::{Phase, RunEvent, RunIo, check_command, tell};
+use crate::supervisor::digest;
 use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
 use crate::{Error, Pyro};
 
@@ -162,17 +163,28 @@ impl Pyro {
     /// Sends a command off and follows it to its end. The caller's cancellation ends the command;
     /// a caller that stops listening does not.
     pub(crate) async fn send(&self, record: &Record, request: &WireExec, io: RunIo) -> Result<Over, Error> {
-        let Some(mut talk) = self.reach(record).await? else { return Err(self.why_stopped(record).await) };
+        let Some(mut talk) = self.reach(record).await? else {
+            return match self.made_earlier(record, request).await? {
+                Some(entry) => self.join(record, entry.began.sequence, io).await,
+                None => Err(self.why_stopped(record).await),
+            };
+        };
         self.steps.reached("exec.before");
         let request = WireExec { stdin: io.stdin.is_some(), ..request.clone() };
-        let sent = talk.send(&Request::Exec(request)).await;
+        let sent = talk.send(&Request::Exec(request.clone())).await;
         self.steps.reached("exec.sent");
         // A supervisor that is dying may not even take the request: that is no answer, too.
         let reply = if sent.is_ok() { talk.read::<Reply>().await? } else { None };
         let (sequence, joined) = match reply {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
-            _ => return Err(self.unanswered(record).await),
+            _ => {
+                let unanswered = self.unanswered(record).await;
+                return match self.made_earlier(record, &request).await? {
+                    Some(entry) => self.join(record, entry.began.sequence, io).await,
+                    None => Err(unanswered),
+                };
+            }
         };
         let RunIo { events, stdin, cancel } = io;
         let listener = Listener { events, sequence };
@@ -189,11 +201,30 @@ impl Pyro {
         self.follow(record, seen, &listener, &cancel).await
     }
 
-    /// Sends a command off and returns its number.
-    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<u64, Error> {
-        match self.ask(record, &Request::Exec(request)).await? {
-            Some(Reply::Accepted { sequence, .. }) => Ok(sequence),
-            _ => Err(self.unanswered(record).await),
+    /// Sends a command off and returns its number, and what it is: one that was made before may be over.
+    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<(u64, Status), Error> {
+        match self.ask(record, &Request::Exec(request.clone())).await? {
+            Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
+            Some(Reply::Accepted { sequence, joined: true }) => {
+                Ok((sequence, self.entry(record, sequence).await?.status()))
+            }
+            _ => match self.made_earlier(record, &request).await? {
+                Some(entry) => Ok((entry.began.sequence, entry.status())),
+                None => Err(self.unanswered(record).await),
+            },
+        }
+    }
+
+    /// The command that this attempt has begun, where its supervisor is dead: the journal knows it.
+    async fn made_earlier(&self, record: &Record, request: &WireExec) -> Result<Option<Entry>, Error> {
+        let Some(attempt_id) = request.attempt_id.clone() else { return Ok(None) };
+        let record = self.record_of(record.kind, record.id.as_str()).await?;
+        let known = self.journal_of(&record).await?.entries;
+        match known.into_iter().find(|entry| entry.began.attempt_id.as_ref() == Some(&attempt_id)) {
+            Some(entry) if entry.began.request_digest != digest(request) => {
+                Err(Unavailable::AttemptConflict { attempt_id }.into())
+            }
+            known => Ok(known),
         }
     }
 
@@ -298,7 +329,10 @@ impl Pyro {
                     break;
                 }
                 // A directory that is gone was deleted, or expired; what was seen was all.
-                let piece = journal::read_output(directory, listener.sequence, stream, from, most).unwrap_or_default();
+                let piece = match journal::read_output(directory, listener.sequence, stream, from, most) {
+                    Err(Error::Host { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                    piece => piece?,
+                };
                 if piece.is_empty() {
                     break;
                 }
@@ -323,12 +357,9 @@ impl Pyro {
     /// A command's entry as the journal has it, after a look at whether its writer lives.
     pub(crate) async fn entry(&self, record: &Record, sequence: u64) -> Result<Entry, Error> {
         let record = self.record_of(record.kind, record.id.as_str()).await?;
-        let directory = self.machines().directory(&record.id);
-        let id = record.id.to_string();
-        off_thread(move || {
-            journal::entry(&directory, sequence)?.ok_or_else(|| Unavailable::UnknownSequence { id, sequence }.into())
-        })
-        .await
+        let entries = self.journal_of(&record).await?.entries;
+        let found = entries.into_iter().find(|entry| entry.began.sequence == sequence);
+        found.ok_or_else(|| Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into())
     }
 
     /// What the caller gets for what came of a command.

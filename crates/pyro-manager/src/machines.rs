@@ -6,13 +6,18 @@
 //! DATA/vms/ID/creating    there until its creator has taken it, and locked while he may
 //! DATA/vms/ID/idle        it takes no place of the capacity: no machine, or one that waits for a run
 //! DATA/vms/ID/record.json what a supervisor's directory is of; a run's has none
+//! DATA/vms/ID/one-shot    it is of one run: nothing of it is to stay
+//! DATA/vms/.new-ID        being made, under vms.lock; renamed when it has its record or its mark
 //! DATA/vms/.gone-WHY-ID   on its way out; WHY says what to remember of it
 //! ```
 //!
 //! A machine cannot outlive its owner (the kernel kills it), so a directory whose lock is free is
-//! all that can be left of the dead. [`fate`] says what becomes of it.
+//! all that can be left of the dead. [`fate`] says what becomes of it. Removed is only what is marked for that
+//! (by the file `one-shot`, or by its name), or what has a record that was read and says so; what cannot be
+//! read is kept (decision 0013). [`look`] answers without writing anything.
 
 mod fate;
+mod look;
 
 use std::fs::{self, File};
 use std::io;
@@ -23,16 +28,19 @@ use pyro_hostfs::lock::{self, Lock, TryError};
 
 use crate::Error;
 use crate::clock::now;
-use crate::error::{Unavailable, host};
+use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
 use crate::payload::HOST_COMPAT;
 use crate::registry::{Ended, Record, Registry, State};
 use crate::vm::VmId;
 use crate::{host_compat, journal};
-use fate::{Fate, fate};
+use fate::{Fate, Mark, fate};
+pub use look::{Found, Seen};
 
 const LOCK: &str = "lock";
 const IDLE: &str = "idle";
 const CREATING: &str = "creating";
+const ONE_SHOT: &str = "one-shot";
+const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
 /// What a task is told whose supervisor is gone.
 const SUPERVISOR_GONE: &str = "its supervisor ended unexpectedly, and the machine with it";
@@ -76,46 +84,63 @@ impl Machines {
         Registry::open(&self.data)
     }
 
+    /// The registry for those who only read.
+    pub fn registry_to_read(&self) -> Result<Registry, Error> {
+        Registry::read(&self.data)
+    }
+
     /// Whether the machine's owner lives.
-    pub fn is_alive(&self, id: &VmId) -> bool {
-        lock::is_held(&self.directory(id).join(LOCK)).unwrap_or(false)
+    pub fn is_alive(&self, id: &VmId) -> Result<bool, Error> {
+        lock::is_held(&self.directory(id).join(LOCK)).map_err(host("look at a machine's lock"))
     }
 
-    /// The record of a machine whose owner lives.
+    /// The record of a machine whose owner lives; `None` where a closer look is needed.
     pub fn of_the_living(&self, id: &VmId) -> Option<Record> {
-        if self.is_alive(id) { Record::read(&self.directory(id)) } else { None }
+        if self.is_alive(id).unwrap_or(false) { Record::read(&self.directory(id)).ok().flatten() } else { None }
     }
 
-    /// Makes the directory of a new machine, held by the caller, where there is room for one more.
-    /// `fill` is called while nobody else is admitted.
+    /// Makes the directory of a new machine, held by the caller, where there is room for one more. `fill` gives
+    /// it what it is to have before it gets its name, its record or its mark at least; `publish` is called
+    /// after that. Nobody else is admitted meanwhile.
     pub fn admit(
         &self,
         id: &VmId,
         admission: Admission,
         fill: impl FnOnce(&Path) -> Result<(), Error>,
+        publish: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(PathBuf, Lock), Error> {
         let held = self.hold()?;
         self.check_room(&held, admission)?;
-        let path = self.directory(id);
-        directory::private(&path).map_err(host(format!("make {}", path.display())))?;
-        let lock = lock::exclusive(&path.join(LOCK)).map_err(host("lock the machine's directory"))?;
-        match fill(&path) {
-            Ok(()) => Ok((path, lock)),
-            Err(error) => {
-                // The first error is the one to tell; the rest is swept later.
-                let _ = self.discard(id);
-                Err(error)
-            }
-        }
+        let (new, path) = (self.vms().join(format!("{NEW}{id}")), self.directory(id));
+        let make = || {
+            directory::private(&new).map_err(host(format!("make {}", new.display())))?;
+            let lock = lock::exclusive(&new.join(LOCK)).map_err(host("lock the machine's directory"))?;
+            fill(&new)?;
+            fs::rename(&new, &path).map_err(host(format!("make {}", path.display())))?;
+            publish()?;
+            Ok(lock)
+        };
+        make().map(|lock| (path.clone(), lock)).inspect_err(|_| {
+            // The first error is the one to tell; the rest is swept later.
+            let _ = directory::remove(&new);
+            let _ = self.discard(id);
+        })
+    }
+
+    /// Makes the directory of a machine of which nothing is to stay.
+    pub fn admit_one_shot(&self, id: &VmId, admission: Admission) -> Result<(PathBuf, Lock), Error> {
+        let mark = |path: &Path| File::create(path.join(ONE_SHOT)).map(drop).map_err(host("mark a directory"));
+        self.admit(id, admission, mark, || Ok(()))
     }
 
     /// Takes a place for a machine that is there and had none, as long as there is room.
     pub fn take_place(&self, id: &VmId, admission: Admission) -> Result<(), Error> {
         let held = self.hold()?;
-        if self.directory(id).join(IDLE).exists() {
+        let idle = self.directory(id).join(IDLE);
+        if exists(&idle)? {
             self.check_room(&held, admission)?;
         }
-        match fs::remove_file(self.directory(id).join(IDLE)) {
+        match fs::remove_file(idle) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(host("take a place")(error)),
             _ => Ok(()),
         }
@@ -166,11 +191,23 @@ impl Machines {
 
     /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
     /// otherwise.
-    pub fn sweep(&self) {
-        let anything = fs::read_dir(self.vms()).is_ok_and(|mut entries| entries.next().is_some());
-        // Whoever holds the lock just now sweeps, too.
-        if anything && let Ok(lock) = lock::try_exclusive(&self.data.join("vms.lock")) {
-            let _ = self.sweep_and_count(&Held { _lock: lock });
+    ///
+    /// # Errors
+    /// What kept it from settling one of them. A registry of a newer release is refused before anything is
+    /// touched.
+    pub fn sweep(&self) -> Result<(), Error> {
+        let mut entries = match fs::read_dir(self.vms()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(host("read the machines' directory"))?,
+        };
+        if entries.next().is_none() {
+            return Ok(());
+        }
+        match lock::try_exclusive(&self.data.join("vms.lock")) {
+            Ok(lock) => self.sweep_and_count(&Held { _lock: lock })?.1,
+            // Whoever holds the lock just now sweeps, too.
+            Err(TryError::Held) => Ok(()),
+            Err(TryError::Io(error)) => Err(host("lock the machines' directory")(error)),
         }
     }
 
@@ -196,7 +233,8 @@ impl Machines {
     fn on_their_way_out(&self, id: &VmId) -> Vec<PathBuf> {
         let whys = ["undone", Ended::Deleted.word(), Ended::Expired.word()];
         let names = whys.map(|why| self.vms().join(format!("{GONE}{why}-{id}")));
-        names.into_iter().filter(|path| path.exists()).collect()
+        // One that cannot be looked at may be there.
+        names.into_iter().filter(|path| path.try_exists().unwrap_or(true)).collect()
     }
 
     /// Waits until a machine that is being created is taken, or its makers are dead. Blocks.
@@ -204,9 +242,41 @@ impl Machines {
         let _ = lock::wait_until_free(&self.directory(id).join(CREATING));
     }
 
-    /// Locks a new machine as not taken by its creator yet.
-    pub fn lock_creating(&self, id: &VmId) -> Result<Lock, Error> {
-        lock::exclusive(&self.directory(id).join(CREATING)).map_err(host("lock a new machine"))
+    /// Locks a new machine, whose directory is still being made, as not taken by its creator yet.
+    pub fn lock_creating(new: &Path) -> Result<Lock, Error> {
+        lock::exclusive(&new.join(CREATING)).map_err(host("lock a new machine"))
+    }
+
+    /// Does something to the directory of a machine whose owner is dead, while nobody else may.
+    ///
+    /// # Errors
+    /// What `work` says; or that it lives.
+    pub fn while_dead(&self, id: &VmId, work: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let _held = self.hold()?;
+        Registry::refuse_newer(&self.data).or_else(|error| match error {
+            Error::Registry(RegistryProblem::Sql { .. }) => Ok(()), // it is damaged, and is not needed for this
+            error => Err(error),
+        })?;
+        let path = self.directory(id);
+        let lives = || Error::InvalidArgument { problem: format!("{id} lives, and is its owner's alone to change") };
+        let _lock = lock_of_the_dead(&path.join(LOCK))?.ok_or_else(lives)?;
+        work(&path)
+    }
+
+    /// Whether it is of one run: nothing of it is to stay.
+    pub fn is_one_shot(&self, id: &VmId) -> Result<bool, Error> {
+        exists(&self.directory(id).join(ONE_SHOT))
+    }
+
+    /// Puts a damaged registry aside and makes another from the directories.
+    pub fn make_registry_anew(&self) -> Result<(), Error> {
+        let _held = self.hold()?;
+        Registry::make_anew(&self.data).map(drop)
+    }
+
+    /// The registry's file.
+    pub fn registry_path(&self) -> PathBuf {
+        crate::registry::path(&self.data)
     }
 
     /// Takes a new machine: from here on it stays when its creator dies.
@@ -215,8 +285,8 @@ impl Machines {
     }
 
     /// Whether its creator has taken it.
-    pub fn is_taken(&self, id: &VmId) -> bool {
-        !self.directory(id).join(CREATING).exists()
+    pub fn is_taken(&self, id: &VmId) -> Result<bool, Error> {
+        Ok(!exists(&self.directory(id).join(CREATING))?)
     }
 
     /// Takes a dead machine over: the caller is its owner from now on. `None` when it lives, or is
@@ -225,8 +295,23 @@ impl Machines {
         let _held = self.hold()?;
         self.settle(id)?;
         let path = self.directory(id);
-        let Some(record) = Record::read(&path) else { return Ok(None) };
+        let Some(record) = Record::read(&path)? else { return Ok(None) };
         Ok(lock_of_the_dead(&path.join(LOCK))?.map(|lock| (record, lock)))
+    }
+
+    /// The same for one that is to be removed because somebody said so: whether its record can be read makes
+    /// no difference, unless a newer release wrote it.
+    pub fn take_over_to_remove(&self, id: &VmId) -> Result<Option<Lock>, Error> {
+        let _held = self.hold()?;
+        self.settle(id)?;
+        let path = self.directory(id);
+        if !exists(&path)? {
+            return Ok(None);
+        }
+        if let Err(problem @ RecordProblem::Newer { .. }) = Record::read(&path) {
+            return Err(problem.into());
+        }
+        lock_of_the_dead(&path.join(LOCK))
     }
 
     fn hold(&self) -> Result<Held, Error> {
@@ -237,7 +322,8 @@ impl Machines {
     }
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
-        let live = self.sweep_and_count(held);
+        // What could not be settled is reported by those who list.
+        let (live, _) = self.sweep_and_count(held)?;
         let limit = match admission {
             Admission::Always => return Ok(()),
             Admission::Limit(limit) => limit,
@@ -246,40 +332,46 @@ impl Machines {
         if live < limit { Ok(()) } else { Err(Unavailable::Capacity { limit, live }.into()) }
     }
 
-    /// Settles the dead, and counts the living that have a machine.
-    fn sweep_and_count(&self, _held: &Held) -> usize {
-        let Ok(entries) = fs::read_dir(self.vms()) else { return 0 };
-        let mut live = 0;
-        for entry in entries.flatten() {
+    /// Settles the dead, and counts the living that have a machine. Says, too, what kept it from settling one;
+    /// one that could not be looked at counts as living.
+    fn sweep_and_count(&self, _held: &Held) -> Result<(usize, Result<(), Error>), Error> {
+        let read = host("read the machines' directory");
+        let names: Result<Vec<_>, _> = fs::read_dir(self.vms()).and_then(Iterator::collect).map_err(read);
+        let (mut live, mut settled) = (0, Ok(()));
+        for entry in names? {
             let name = entry.file_name().to_string_lossy().into_owned();
-            match VmId::parse(&name) {
+            let result = match VmId::parse(&name) {
                 // A failure leaves it to the next sweep.
-                None => drop(self.finish_removal(&entry.path())),
-                Some(id) => {
-                    if !self.settle(&id).unwrap_or(true) && !entry.path().join(IDLE).exists() {
-                        live += 1;
-                    }
-                }
-            }
+                None => self.finish_removal(&entry.path()).map(|()| true),
+                Some(id) => self.settle(&id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
+            };
+            live += usize::from(VmId::parse(&name).is_some() && !matches!(result, Ok(true)));
+            settled = settled.and(result.map(drop));
         }
-        live
+        Ok((live, settled))
     }
 
     fn finish_removal(&self, path: &Path) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let remove = || directory::remove(path).map_err(host("remove what is gone"));
+        if name.strip_prefix(NEW).is_some_and(|id| VmId::parse(id).is_some()) {
+            // Its maker held the lock that the caller holds now, and is dead.
+            return remove();
+        }
         let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
         let Some(id) = VmId::parse(id) else { return Ok(()) };
+        Registry::refuse_newer(&self.data)?;
         if let Some(reason) = Ended::parse(why) {
             self.registry()?.bury(&id, reason, now())?;
         }
-        directory::remove(path).map_err(host("remove what is gone"))
+        remove()
     }
 
     /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
-    /// `vms.lock`, so nobody is making it just now.
+    /// `vms.lock`, so nobody is making it just now. What cannot be read is left as it is.
     fn settle(&self, id: &VmId) -> Result<bool, Error> {
         let path = self.directory(id);
-        if !path.exists() {
+        if !exists(&path)? {
             for gone in self.on_their_way_out(id) {
                 self.finish_removal(&gone)?;
             }
@@ -287,37 +379,51 @@ impl Machines {
             return Ok(true);
         }
         let Some(_lock) = lock_of_the_dead(&path.join(LOCK))? else { return Ok(false) };
-        let record = Record::read(&path);
+        let record = match Record::read(&path) {
+            Ok(record) => record,
+            Err(problem @ RecordProblem::Unread { .. }) => return Err(problem.into()),
+            Err(_) => return Ok(true), // kept; those who list report it
+        };
+        let fate = fate(record.as_ref(), self.mark(id)?, now());
+        if fate == Fate::Keep {
+            return Ok(true);
+        }
+        Registry::refuse_newer(&self.data)?;
         if record.as_ref().is_some_and(|record| record.execution_mode == HOST_COMPAT) {
             host_compat::end_all(id); // the kernel ended the first process only
         }
-        match fate(record.as_ref(), self.is_taken(id), now()) {
-            Fate::Remove => match record {
-                Some(_) => self.undo(id)?,
-                None => self.discard(id)?,
-            },
-            Fate::Bury(reason) => self.bury(id, reason)?,
-            Fate::Keep => {}
-            Fate::Stop => {
-                let mut record = record.expect("only a record is stopped");
+        match (fate, record) {
+            (Fate::Remove, Some(_)) => self.undo(id)?,
+            (Fate::Remove, None) => self.discard(id)?,
+            (Fate::Bury(reason), _) => self.bury(id, reason)?,
+            (Fate::Stop, Some(record)) => {
                 journal::recover(&path)?;
-                record.state = State::Stopped;
-                record.addresses = None;
-                record.last_error = Some(SUPERVISOR_GONE.into());
+                let record = stopped(record);
                 record.write(&path)?;
                 self.registry()?.put(&record)?;
             }
+            (Fate::Stop, None) | (Fate::Keep, _) => {}
         }
         Ok(true)
+    }
+
+    /// What the directory was marked as when it was made.
+    fn mark(&self, id: &VmId) -> Result<Mark, Error> {
+        Ok(if self.is_one_shot(id)? {
+            Mark::OneShot
+        } else if !self.is_taken(id)? {
+            Mark::NotTaken
+        } else {
+            Mark::Unmarked
+        })
     }
 
     /// A row whose directory is gone: its owner died between the two.
     fn forget_without_directory(&self, id: &VmId) -> Result<(), Error> {
         use crate::registry::Known;
-        let mut registry = self.registry()?;
-        if let Known::Here(record) = registry.find(id)? {
+        if let Known::Here(record) = self.registry_to_read()?.find(id)? {
             let reason = if record.is_expired(now()) { Ended::Expired } else { Ended::Deleted };
-            registry.bury(id, reason, now())?;
+            self.registry()?.bury(id, reason, now())?;
         }
         Ok(())
     }
@@ -325,6 +431,17 @@ impl Machines {
     fn vms(&self) -> PathBuf {
         self.data.join("vms")
     }
+}
+
+/// What its dead owner would have written down.
+fn stopped(record: Record) -> Record {
+    let last_error = Some(SUPERVISOR_GONE.into());
+    Record { state: State::Stopped, addresses: None, last_error, ..record }
+}
+
+/// Whether it is there. What cannot be looked at is not taken for absent.
+fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists().map_err(host(format!("look at {}", path.display())))
 }
 
 /// The lock, when its owner is dead. Others may be asking the same at this moment.

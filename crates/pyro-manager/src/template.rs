@@ -10,15 +10,17 @@
 //! only missing. Files whose stamp has changed since they were made are looked at again.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_engine::qemu::overlay;
 use pyro_engine::{
     Accelerator, BootSpec, Disk, DiskLayer, Layering, Machine, MachineSpec, MemoryFile, MemoryMode, RestoreSpec,
 };
-use pyro_environment::Installed;
+use pyro_environment::{EnvironmentError, Installed};
 use pyro_guest::{Guest, GuestError, Identity, OutputEvent};
 use pyro_hostfs::lock::{self, Lock, Mode, TryError};
+use pyro_hostfs::seal::{self, Seal};
 use pyro_hostfs::{digest, directory, stamp};
 use serde::{Deserialize, Serialize};
 
@@ -127,11 +129,11 @@ impl Pyro {
         let root = templates(installed);
         let lock = locked(&root, key, Mode::Shared).await?;
         let directory = root.join(key.digest());
-        if !directory.join(RECORD).exists() {
-            return Ok(Lookup::Missing);
-        }
-        if let Err(problem) = verify(&directory) {
-            return Ok(Lookup::Damaged(problem));
+        match verify(&directory) {
+            Ok(Verdict::Whole) => {}
+            Ok(Verdict::Missing) => return Ok(Lookup::Missing),
+            Ok(Verdict::Damaged(problem)) => return Ok(Lookup::Damaged(problem)),
+            Err(error) => return Err(error),
         }
         Ok(Lookup::Found(Template { directory, rootfs: installed.rootfs.clone(), key: key.clone(), _lock: lock }))
     }
@@ -150,7 +152,8 @@ impl Pyro {
         let target = root.join(key.digest());
         let partial = root.join(format!("{PARTIAL}{}", key.digest()));
         directory::remove(&partial).map_err(host("remove what an interrupted run left"))?;
-        if target.join(RECORD).exists() && verify(&target).is_ok() {
+        // One that could not be read, or is of a newer release, is neither whole nor damaged: it stays.
+        if verify(&target)? == Verdict::Whole {
             return Ok(());
         }
         directory::remove(&target).map_err(host("remove a damaged template"))?;
@@ -184,19 +187,23 @@ impl Pyro {
             mem_mib: key.size.memory_mib(),
             files: [MEMORY, STATE, DISK].into_iter().map(|name| describe(partial, name)).collect::<Result<_, _>>()?,
         };
-        let text = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
-        pyro_hostfs::write::atomically(&partial.join(RECORD), &text).map_err(host("write the template's record"))
+        record.write(partial).map_err(host("write the template's record"))
     }
 
     /// Removes templates that no machine of this release on this host would use.
     pub(crate) fn prune_templates(&self, installed: &Installed) -> Result<Vec<String>, Error> {
         let root = templates(installed);
-        let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
+        let read = || host("read the templates' directory");
+        let entries = match fs::read_dir(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(read())?,
+        };
         let mut removed = Vec::new();
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry.map_err(read())?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let key = name.strip_prefix(PARTIAL).unwrap_or(&name);
-            if name.starts_with(LOCK) || (!name.starts_with(PARTIAL) && self.is_current(&entry.path(), installed)) {
+            if name.starts_with(LOCK) || (!name.starts_with(PARTIAL) && self.is_current(&entry.path(), installed)?) {
                 continue;
             }
             // One that is being made or restored from is left alone.
@@ -211,11 +218,18 @@ impl Pyro {
         Ok(removed)
     }
 
-    fn is_current(&self, directory: &Path, installed: &Installed) -> bool {
-        let Ok(record) = read_record(directory) else { return false };
-        let fingerprints =
-            [Accelerator::Kvm, Accelerator::Tcg].map(|accelerator| self.engine.fingerprint(accelerator).ok());
-        record.environment == installed.digest && fingerprints.contains(&Some(record.fingerprint))
+    /// Whether a machine of this release, or of a newer one, may use it.
+    fn is_current(&self, directory: &Path, installed: &Installed) -> Result<bool, Error> {
+        let record = match read_record(directory)? {
+            Read::Record(record) => record,
+            Read::Missing | Read::Damaged(_) | Read::Older(_) => return Ok(false),
+            Read::Newer(_) => return Ok(true),
+        };
+        let mut is_made_here = false;
+        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
+            is_made_here |= record.fingerprint == self.engine.fingerprint(accelerator)?;
+        }
+        Ok(is_made_here && record.environment == installed.digest)
     }
 }
 
@@ -249,7 +263,7 @@ pub fn boot_again_spec(id: &VmId, vm: &Path, key: &TemplateKey, installed: &Inst
 /// The same file under another name, or a copy where names cannot be shared.
 fn link_or_copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
     match fs::hard_link(from, to) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(_) => fs::copy(from, to).map(drop),
         linked => linked,
     }
@@ -336,34 +350,91 @@ fn describe(directory: &Path, name: &str) -> Result<FileRecord, Error> {
     describe().map_err(host(format!("take the digest of the template's {name}")))
 }
 
-fn read_record(directory: &Path) -> Result<Record, String> {
-    let text = fs::read(directory.join(RECORD)).map_err(|error| format!("{RECORD}: {error}"))?;
-    let record: Record = serde_json::from_slice(&text).map_err(|error| format!("{RECORD}: {error}"))?;
-    if record.format == FORMAT { Ok(record) } else { Err(format!("{RECORD} has format {}", record.format)) }
+/// What a template's record says of itself.
+enum Read {
+    Record(Record),
+    Missing,
+    Damaged(String),
+    Older(u64),
+    Newer(u64),
 }
 
-/// Says what is wrong with a template. Costs three stats where nothing has changed.
-pub fn verify(directory: &Path) -> Result<(), String> {
-    let mut record = read_record(directory)?;
+fn read_record(directory: &Path) -> Result<Read, Error> {
+    let text = match fs::read(directory.join(RECORD)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Missing),
+        text => text.map_err(host("read a template's record"))?,
+    };
+    let value: serde_json::Value = match serde_json::from_slice(&text) {
+        Ok(value) => value,
+        Err(error) => return Ok(Read::Damaged(format!("{RECORD}: {error}"))),
+    };
+    let format = value["format"].as_u64();
+    Ok(match (format, serde_json::from_value(value)) {
+        (Some(format), _) if format > u64::from(FORMAT) => Read::Newer(format),
+        _ if seal::check(&text) == Seal::Broken => Read::Damaged(format!("{RECORD}: its checksum does not hold")),
+        (Some(format), _) if format < u64::from(FORMAT) => Read::Older(format),
+        (_, Ok(record)) => Read::Record(record),
+        (_, Err(error)) => Read::Damaged(format!("{RECORD}: {error}")),
+    })
+}
+
+/// What a look at a template has shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is what was saved.
+    Whole,
+    /// There is none.
+    Missing,
+    /// It is not what was saved: what is wrong.
+    Damaged(String),
+}
+
+/// Looks at a template. Costs three stats where nothing has changed.
+///
+/// # Errors
+/// When it could not be read, or a newer release made it. That says nothing against it.
+pub fn verify(directory: &Path) -> Result<Verdict, Error> {
+    let mut record = match read_record(directory)? {
+        Read::Record(record) => record,
+        Read::Missing => return Ok(Verdict::Missing),
+        Read::Damaged(problem) => return Ok(Verdict::Damaged(problem)),
+        Read::Older(format) => return Ok(Verdict::Damaged(format!("{RECORD} has format {format}"))),
+        Read::Newer(found) => {
+            let path = directory.join(RECORD);
+            return Err(EnvironmentError::Newer { path, found, ours: FORMAT }.into());
+        }
+    };
     let mut moved = false;
     for file in &mut record.files {
         let path = directory.join(&file.name);
-        let now = stamp::of(&path).map_err(|error| format!("{}: {error}", file.name))?.to_string();
+        let now = match stamp::of(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Verdict::Damaged(format!("{}: {error}", file.name)));
+            }
+            now => now.map_err(host("look at a template's file"))?.to_string(),
+        };
         if now == file.stamp {
             continue;
         }
-        let digest = digest::of_sparse_file(&path).map_err(|error| format!("{}: {error}", file.name))?;
+        let digest = digest::of_sparse_file(&path).map_err(host("read a template's file"))?;
         if digest != file.digest {
-            return Err(format!("{} is not what was saved (its digest differs)", file.name));
+            return Ok(Verdict::Damaged(format!("{} is not what was saved (its digest differs)", file.name)));
         }
         file.stamp = now;
         moved = true;
     }
     if moved {
-        let text = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
-        pyro_hostfs::write::atomically(&directory.join(RECORD), &text).map_err(|error| error.to_string())?;
+        // A stamp that cannot be written down costs the next one the same look again.
+        let _ = record.write(directory);
     }
-    Ok(())
+    Ok(Verdict::Whole)
+}
+
+impl Record {
+    fn write(&self, directory: &Path) -> io::Result<()> {
+        let text = seal::seal(&serde_json::to_string_pretty(self).expect("a record has string keys only"));
+        pyro_hostfs::write::atomically(&directory.join(RECORD), text.as_bytes())
+    }
 }
 
 /// Takes a lock, on a thread of its own where it must be waited for.
@@ -375,7 +446,7 @@ async fn locked(root: &Path, key: &TemplateKey, mode: Mode) -> Result<Lock, Erro
         Err(TryError::Io(error)) => Err(error),
         Err(TryError::Held) => tokio::task::spawn_blocking(move || lock::acquire(&path, mode))
             .await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            .unwrap_or_else(|error| Err(io::Error::other(error))),
     };
     taken.map_err(host("lock a template"))
 }

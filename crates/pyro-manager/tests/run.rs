@@ -340,6 +340,10 @@ async fn what_a_killed_run_left_is_swept_by_the_next() {
     std::fs::write(dead.join("lock"), "").unwrap();
     std::fs::write(dead.join("disk.qcow2"), "x").unwrap();
     world.run("hello").await.unwrap();
+    assert!(dead.exists(), "nothing says that it was a run's");
+    std::fs::write(dead.join("one-shot"), "").unwrap();
+    std::fs::create_dir_all(world.base.path().join("data/vms/.new-00000001dead")).unwrap();
+    world.run("hello").await.unwrap();
     world.assert_nothing_is_left();
 }
 

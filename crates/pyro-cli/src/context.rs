@@ -21,6 +21,11 @@ pub fn pyro() -> Pyro {
     pyro
 }
 
+/// The same, before anything is done.
+pub fn unswept() -> Pyro {
+    Pyro::new(config())
+}
+
 /// A runtime on this thread: machines live as long as the thread that started them.
 pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("the kernel gives a process its epoll")

@@ -611,3 +611,31 @@ impl World {
         }
     }
 }
+
+#[tokio::test]
+async fn a_template_of_a_newer_release_is_refused_and_left_alone() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    let mut templates = Vec::new();
+    for environment in std::fs::read_dir(world.base.path().join("cache")).unwrap() {
+        let Ok(entries) = std::fs::read_dir(environment.unwrap().path().join("templates")) else { continue };
+        templates.extend(entries.map(|entry| entry.unwrap().path().join("template.json")).filter(|path| path.exists()));
+    }
+    let [template] = &templates[..] else { panic!("{templates:?}") };
+    let text = std::fs::read_to_string(template).unwrap();
+    let newer = text.replacen("\"format\": ", "\"format\": 9", 1);
+    assert_ne!(newer, text);
+    std::fs::write(template, &newer).unwrap();
+    let boots = world.engine.boots();
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "newer_environment");
+    world.pyro.prune_environments().await.unwrap();
+    assert_eq!(std::fs::read_to_string(template).unwrap(), newer);
+    // The host does not let it be read: neither is that damage.
+    std::fs::remove_file(template).unwrap();
+    std::fs::create_dir(template).unwrap();
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "host_refused");
+    assert_eq!(world.engine.boots(), boots, "none is made again");
+    std::fs::remove_dir(template).unwrap();
+    std::fs::write(template, text).unwrap();
+    world.run("hello").await.unwrap();
+}

@@ -361,3 +361,70 @@ async fn repair_removes_only_what_is_named_and_nothing_that_lives() {
     let applied = repair(&world.pyro, RepairMode::Apply, &[&newer, &nameless]).await;
     assert_eq!((actions(&applied), world.vms()), (vec![("delete", true); 2], vec![living]));
 }
+
+/// Every file of a stopped task, the registry, the environment and its template, one bit at a time.
+#[tokio::test]
+async fn a_flipped_bit_loses_nothing_and_is_said() {
+    let world = World::new();
+    let id = stopped(&world).await;
+    world.pyro.sweep();
+    let installed = world.config.cache.join(
+        std::fs::read_dir(&world.config.cache)
+            .unwrap()
+            .find_map(|entry| {
+                let name = entry.unwrap().file_name();
+                name.to_str().unwrap().starts_with("debian_12-").then_some(name)
+            })
+            .unwrap(),
+    );
+    let template = std::fs::read_dir(installed.join("templates"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("template.json"));
+    let template = template.into_iter().find(|path| path.exists()).unwrap();
+    // A stamp that has moved makes it write the manifest itself, with a checksum.
+    let disk = std::fs::File::options().write(true).open(installed.join("rootfs.ext4")).unwrap();
+    disk.set_modified(std::time::UNIX_EPOCH).unwrap();
+    assert!(world.pyro.inspect_environment("debian:12").unwrap().installed);
+    let record = world.directory(&id).join("record.json");
+    let journal = world.directory(&id).join("journal.log");
+    let there = |path: &std::path::Path| assert!(path.exists(), "{}", path.display());
+    for path in [&record, &journal, &installed.join("environment.json"), &template] {
+        let whole = std::fs::read(path).unwrap();
+        for bit in (0..whole.len() * 8).step_by(whole.len() * 8 / 61) {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(path, &bytes).unwrap();
+            let list = list(&world.pyro).await;
+            let said = problems(&list);
+            let place = format!("bit {bit} of {}: {said:?}", path.display());
+            if path == &record || path == &journal {
+                let is_as_before = path == &record && said.is_empty() && is_same_object(&whole, &bytes);
+                assert!(is_as_before || said.len() == 1, "{place}");
+                assert!(list["count"] == 1 || said == ["newer_record"], "{place}");
+            }
+            if path == &journal {
+                let task = &list["tasks"][0];
+                assert!(task["command_count"] == 2 || said == ["newer_journal"], "{place}");
+            }
+            if path == &template || path.ends_with("environment.json") {
+                let environment = serde_json::to_value(world.pyro.inspect_environment("debian:12").unwrap()).unwrap();
+                let is_said = environment["problem"].is_string() || is_same_object(&whole, &bytes);
+                assert!(path == &template || is_said, "{place}");
+                there(&installed.join("rootfs.ext4"));
+            }
+            [&record, &journal, &template].into_iter().for_each(|path| there(path));
+            assert_eq!(std::fs::read(path).unwrap(), bytes, "{place}");
+            std::fs::write(path, &whole).unwrap();
+        }
+    }
+    assert_eq!(problems(&list(&world.pyro).await), [] as [&str; 0]);
+    assert_eq!(world.pyro.status_task(&id).await.unwrap().command_count, 2);
+}
+
+/// Whether every field but the checksum is as it was.
+fn is_same_object(whole: &[u8], bytes: &[u8]) -> bool {
+    let mut known: serde_json::Map<String, Value> = serde_json::from_slice(whole).unwrap();
+    known.remove("crc32");
+    let object: Option<Value> = serde_json::from_slice(bytes).ok();
+    object.is_some_and(|object| known.iter().all(|(key, value)| object.get(key) == Some(value)))
+}

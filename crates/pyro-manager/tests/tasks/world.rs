@@ -287,10 +287,11 @@ async fn client() -> Result<(), Error> {
         ["exec", id, text] => exec(&pyro, id, text).await.map(drop),
         ["delete", id] => pyro.delete_task(id).await.map(drop),
         ["look", id] => {
+            use std::io::Write;
             pyro.sweep();
             let told = |name: &str, told: Result<serde_json::Value, Error>| {
                 let told = told.unwrap_or_else(|error| serde_json::json!({"error": error.failure()}));
-                println!("\n{name} {told}");
+                writeln!(std::io::stdout(), "\n{name} {told}").unwrap();
             };
             told("list", pyro.list_tasks().await.map(|list| serde_json::to_value(list).unwrap()));
             told("status", pyro.status_task(id).await.map(|task| serde_json::to_value(task).unwrap()));

@@ -8,6 +8,8 @@
 //!                                  attempt that is repeated then
 //! ```
 
+mod earlier;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -23,7 +25,6 @@ use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
 use crate::registry::Record;
 use crate::run::{Phase, RunEvent, RunIo, check_command, tell};
-use crate::supervisor::digest;
 use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
 use crate::{Error, Pyro};
 
@@ -199,33 +200,6 @@ impl Pyro {
             }
         }
         self.follow(record, seen, &listener, &cancel).await
-    }
-
-    /// Sends a command off and returns its number, and what it is: one that was made before may be over.
-    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<(u64, Status), Error> {
-        match self.ask(record, &Request::Exec(request.clone())).await? {
-            Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
-            Some(Reply::Accepted { sequence, joined: true }) => {
-                Ok((sequence, self.entry(record, sequence).await?.status()))
-            }
-            _ => match self.made_earlier(record, &request).await? {
-                Some(entry) => Ok((entry.began.sequence, entry.status())),
-                None => Err(self.unanswered(record).await),
-            },
-        }
-    }
-
-    /// The command that this attempt has begun, where its supervisor is dead: the journal knows it.
-    async fn made_earlier(&self, record: &Record, request: &WireExec) -> Result<Option<Entry>, Error> {
-        let Some(attempt_id) = request.attempt_id.clone() else { return Ok(None) };
-        let record = self.record_of(record.kind, record.id.as_str()).await?;
-        let known = self.journal_of(&record).await?.entries;
-        match known.into_iter().find(|entry| entry.began.attempt_id.as_ref() == Some(&attempt_id)) {
-            Some(entry) if entry.began.request_digest != digest(request) => {
-                Err(Unavailable::AttemptConflict { attempt_id }.into())
-            }
-            known => Ok(known),
-        }
     }
 
     /// Follows a command that was sent before, from its first byte.

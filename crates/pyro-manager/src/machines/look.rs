@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 
-use super::{Fate, Machines, exists, fate, stopped};
+use super::fate::{Fate, Mark, fate};
+use super::sweep::stopped;
+use super::{Machines, exists};
 use crate::Error;
 use crate::clock::now;
 use crate::error::{RecordProblem, RegistryProblem, host};
@@ -126,7 +128,7 @@ impl Machines {
         let directory = self.directory(id);
         let (mut seen, mark) = match (Record::read(&directory), self.mark(id)?) {
             (Ok(Some(record)), mark) => (Seen::from(record), mark),
-            (Ok(None), super::Mark::OneShot) => return Ok(Found::Nothing),
+            (Ok(None), Mark::OneShot) => return Ok(Found::Nothing),
             (Ok(None), mark) => (from_row(id, RecordProblem::Missing { directory }, row)?, mark),
             (Err(problem @ RecordProblem::Damaged { .. }), mark) => (from_row(id, problem, row)?, mark),
             (Err(problem), _) => return Err(problem.into()),

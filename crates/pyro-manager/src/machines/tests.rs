@@ -1,6 +1,7 @@
 use super::*;
 use crate::VmOptions;
-use crate::registry::{Kind, Known};
+use crate::journal;
+use crate::registry::{Kind, Known, State};
 
 fn machines() -> (tempfile::TempDir, Machines) {
     let base = tempfile::tempdir().unwrap();

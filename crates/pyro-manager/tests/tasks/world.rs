@@ -291,7 +291,8 @@ async fn client() -> Result<(), Error> {
             pyro.sweep();
             let told = |name: &str, told: Result<serde_json::Value, Error>| {
                 let told = told.unwrap_or_else(|error| serde_json::json!({"error": error.failure()}));
-                writeln!(std::io::stdout(), "\n{name} {told}").unwrap();
+                let line = format!("\n{name} {told}\n");
+                std::io::stdout().write_all(line.as_bytes()).unwrap();
             };
             told("list", pyro.list_tasks().await.map(|list| serde_json::to_value(list).unwrap()));
             told("status", pyro.status_task(id).await.map(|task| serde_json::to_value(task).unwrap()));

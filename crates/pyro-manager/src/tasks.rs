@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -21,6 +22,9 @@ use crate::registry::{Kind, Record, State};
 use crate::run::{RunEvent, RunIo};
 use crate::supervisor::wire::{Reply, Request};
 use crate::{Error, Pyro, limits};
+
+/// How long a supervisor may take to say whether a command runs.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Which entries of a journal, and how much of their output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -286,10 +290,14 @@ impl Pyro {
         .await
     }
 
+    /// Whether its supervisor says so. One that does not answer in time is not contradicted.
     async fn is_running(&self, record: &Record, sequence: u64) -> Result<bool, Error> {
-        let Some(mut talk) = self.reach(record).await? else { return Ok(false) };
-        let _ = talk.send(&Request::Watch { sequence }).await;
-        Ok(matches!(talk.read::<Reply>().await?, Some(Reply::Grown { .. })))
+        let ask = async {
+            let Some(mut talk) = self.reach(record).await? else { return Ok(false) };
+            let _ = talk.send(&Request::Watch { sequence }).await;
+            Ok(matches!(talk.read::<Reply>().await?, Some(Reply::Grown { .. })))
+        };
+        tokio::time::timeout(ANSWER, ask).await.unwrap_or(Ok(true))
     }
 }
 

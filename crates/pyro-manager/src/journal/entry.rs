@@ -169,7 +169,7 @@ impl Contents {
     ///
     /// A writer numbers its commands from 1 and leaves none out but those whose beginning it could not write.
     /// Other numbers are not a journal, unless damage explains them.
-    pub fn assemble(log: LogContents, outputs: &BTreeSet<u64>) -> Result<Self, serde_json::Error> {
+    pub fn assemble(log: &LogContents, outputs: &BTreeSet<u64>) -> Result<Self, serde_json::Error> {
         let LogContents { records, gaps } = log;
         let damaged: u64 = gaps.iter().map(|gap| gap.bytes).sum();
         let may_be_missing = damaged / LEAST_RECORD + outputs.len() as u64;
@@ -207,7 +207,7 @@ impl Contents {
             }
         }
         let highest = entries.keys().chain(outputs).max().copied().unwrap_or(0);
-        Ok(Self { entries: entries.into_values().collect(), gaps, doubtful, highest })
+        Ok(Self { entries: entries.into_values().collect(), gaps: gaps.clone(), doubtful, highest })
     }
 
     /// Commands that have no end here and do not run any more are lost; returns which. `runs` says which still

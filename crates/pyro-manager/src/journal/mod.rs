@@ -78,7 +78,7 @@ impl Journal {
         let before = log::read(&path).map_err(|source| unreadable(&path, source))?;
         // What makes no sense as a whole is left alone.
         let broken = |source| JournalProblem::Record { path: path.clone(), source };
-        let mut contents = Contents::assemble(before, &outputs).map_err(broken)?;
+        let mut contents = Contents::assemble(&before, &outputs).map_err(broken)?;
         keep_aside(directory, &contents.gaps).map_err(host("keep the damaged journal aside"))?;
         let (log, _) = AppendLog::open(&path).map_err(|source| unreadable(&path, source))?;
         let lost = contents.settle(now(), |_| false, |sequence| kept(directory, sequence))?;

@@ -137,7 +137,7 @@ fn deletions(machines: &Machines, ids: &[String]) -> Result<Vec<VmId>, Error> {
         .map(|text| {
             let unknown = || Unavailable::Unknown { kind: Kind::Task, id: text.clone() };
             let id = VmId::parse(text).ok_or_else(unknown)?;
-            if !machines.ids()?.contains(&id) {
+            if !machines.ids()?.contains(&id) && !has_broken_row(machines, &id)? {
                 return Err(unknown().into());
             }
             if machines.is_alive(&id)? {
@@ -147,6 +147,10 @@ fn deletions(machines: &Machines, ids: &[String]) -> Result<Vec<VmId>, Error> {
             Ok(id)
         })
         .collect()
+}
+
+fn has_broken_row(machines: &Machines, id: &VmId) -> Result<bool, Error> {
+    Ok(machines.registry_to_read()?.rows()?.broken.iter().any(|(broken, _)| broken == id.as_str()))
 }
 
 type Diagnosis = (Option<VmId>, Problem, Cure);
@@ -174,7 +178,8 @@ fn diagnose(machines: &Machines, but: &[VmId]) -> Result<Vec<Diagnosis>, Error> 
     for id in ids.iter().filter(|id| !but.contains(id)) {
         diagnose_one(machines, id, &rows, rows_are_known, &mut found)?;
     }
-    for (id, error) in rows.broken.iter().filter(|(id, _)| !ids.iter().any(|there| there.as_str() == id)) {
+    let is_named = |id: &str| ids.iter().chain(but).any(|named| named.as_str() == id);
+    for (id, error) in rows.broken.iter().filter(|(id, _)| !is_named(id)) {
         found.push((None, Problem::of(Some(id.clone()), error), Cure::Nothing));
     }
     // Records first: the registry is made of them.
@@ -256,6 +261,9 @@ fn apply(machines: &Machines, id: Option<&VmId>, cure: &Cure) -> Result<Option<(
 }
 
 fn delete(machines: &Machines, id: &VmId) -> Result<(), Error> {
+    if !machines.ids()?.contains(id) {
+        return machines.registry()?.forget(id); // a row is all that is left of it
+    }
     machines.while_dead(id, |_| machines.bury(id, Ended::Deleted))
 }
 

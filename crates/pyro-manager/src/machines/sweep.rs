@@ -54,7 +54,12 @@ impl Machines {
                 None => self.finish_removal(&entry.path()).map(|()| true),
                 Some(id) => self.settle(&id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
             };
-            live += usize::from(VmId::parse(&name).is_some() && !matches!(result, Ok(true)));
+            live += usize::from(match (VmId::parse(&name), &result) {
+                (None, _) => false,
+                (Some(_), Ok(idle)) => !idle,
+                // A dead one that could not be settled takes no place.
+                (Some(id), Err(_)) => self.is_alive(&id).unwrap_or(true),
+            });
             settled = settled.and(result.map(drop));
         }
         Ok((live, settled))
@@ -64,6 +69,7 @@ impl Machines {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let remove = || directory::remove(path).map_err(host("remove what is gone"));
         if name.strip_prefix(NEW).is_some_and(|id| VmId::parse(id).is_some()) {
+            Registry::refuse_newer(&self.data)?;
             // Its maker held the lock that the caller holds now, and is dead.
             return remove();
         }

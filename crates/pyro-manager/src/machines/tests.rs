@@ -86,3 +86,16 @@ fn a_removal_that_was_cut_short_is_finished_and_remembered() {
     assert!(matches!(known, Known::Gone { reason: Ended::Deleted, .. }), "{known:?}");
     assert_eq!(fs::read_dir(machines.vms()).unwrap().count(), 0);
 }
+
+#[test]
+fn a_dead_task_that_cannot_be_settled_is_kept_and_takes_no_place() {
+    let (_base, machines) = machines();
+    let id = dead(&machines, State::Started, now());
+    let journal = machines.directory(&id).join(journal::LOG);
+    fs::write(&journal, b"pyrolog2 of a later release").unwrap();
+    assert_eq!(machines.sweep().unwrap_err().code(), "newer_journal");
+    let _only = admit(&machines, 1).expect("the dead take no place");
+    assert_eq!(fs::read(journal).unwrap(), b"pyrolog2 of a later release");
+    let Found::Here(seen) = machines.look(&id).unwrap() else { panic!("it is there") };
+    assert_eq!((seen.record.state, seen.problems[0].code.as_str()), (State::Stopped, "newer_journal"));
+}

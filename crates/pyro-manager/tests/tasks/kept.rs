@@ -356,6 +356,12 @@ async fn repair_removes_only_what_is_named_and_nothing_that_lives() {
     assert!(refused.unwrap_err().to_string().contains("lives"));
     let unknown = world.pyro.repair(RepairRequest { mode: RepairMode::Apply, delete: vec!["00".into()] }).await;
     assert_eq!(unknown.unwrap_err().code(), "unknown_task");
+    let row = "INSERT INTO machines VALUES ('00000000dead', 'task', 1.0, NULL, 'x')";
+    registry(&world).execute(row, []).unwrap();
+    assert_eq!(repair(&world.pyro, RepairMode::Look, &[]).await.count, 3);
+    let removed = repair(&world.pyro, RepairMode::Apply, &["00000000dead"]).await;
+    assert_eq!(actions(&removed), [("keep", false), ("keep", false), ("delete", true)]);
+    assert_eq!(repair(&world.pyro, RepairMode::Look, &[]).await.count, 2);
     let looked = repair(&world.pyro, RepairMode::Look, &[&newer, &nameless]).await;
     assert_eq!((actions(&looked), world.vms().len()), (vec![("delete", false); 2], 3));
     let applied = repair(&world.pyro, RepairMode::Apply, &[&newer, &nameless]).await;

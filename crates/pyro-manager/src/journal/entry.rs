@@ -198,7 +198,10 @@ impl Contents {
         }
         if damaged > 0 {
             for sequence in outputs.iter().filter(|sequence| **sequence > 0) {
-                entries.entry(*sequence).or_insert_with(|| Entry::all_damaged(*sequence));
+                entries.entry(*sequence).or_insert_with(|| {
+                    doubtful.insert(*sequence);
+                    Entry { began: Began::unknown(*sequence, 0.0), end: None }
+                });
             }
         }
         for (sequence, at) in began_at {
@@ -227,7 +230,7 @@ impl Contents {
             let (stdout, stderr) = kept(sequence)?;
             let mut end = End::lost(now, stdout, stderr);
             if self.doubtful.contains(&sequence) {
-                end.reason = Some(END_DAMAGED.into());
+                end.reason = Some(if entry.began.is_known() { END_DAMAGED } else { ALL_DAMAGED }.into());
             }
             entry.end = Some(end);
             lost.push(sequence);
@@ -256,14 +259,12 @@ impl Contents {
 impl Entry {
     /// The end is as it was written; the beginning cannot be read.
     fn without_beginning(sequence: u64, mut end: End) -> Self {
-        let why = end.reason.take().map(|reason| format!("{reason}; {BEGINNING_DAMAGED}"));
-        end.reason = Some(why.unwrap_or_else(|| BEGINNING_DAMAGED.into()));
+        end.reason = Some(match end.reason.take() {
+            Some(reason) if reason == ALL_DAMAGED => reason,
+            Some(reason) => format!("{reason}; {BEGINNING_DAMAGED}"),
+            None => BEGINNING_DAMAGED.into(),
+        });
         Self { began: Began::unknown(sequence, end.finished_at), end: Some(end) }
-    }
-
-    fn all_damaged(sequence: u64) -> Self {
-        let end = End { reason: Some(ALL_DAMAGED.into()), ..End::lost(0.0, 0, 0) };
-        Self { began: Began::unknown(sequence, 0.0), end: Some(end) }
     }
 }
 
@@ -278,5 +279,10 @@ impl Began {
             started_at,
             execution_mode: "unknown".into(),
         }
+    }
+
+    /// Whether it could be read; every one that was written has a digest.
+    fn is_known(&self) -> bool {
+        !self.request_digest.is_empty()
     }
 }

@@ -166,6 +166,23 @@ fn a_damaged_beginning_or_end_is_said_and_no_exit_code_is_invented() {
 }
 
 #[test]
+fn a_command_of_which_nothing_can_be_read_is_lost_and_keeps_its_number() {
+    let base = tempfile::tempdir().unwrap();
+    let (_, places) = three(base.path());
+    for record in [2, 3] {
+        flip(&base.path().join(LOG), (places[record].start + 9) * 8);
+    }
+    for _ in 0..2 {
+        recover(base.path()).unwrap();
+        let all = entries(base.path()).unwrap();
+        let statuses: Vec<_> = all.iter().map(|entry| (entry.began.sequence, entry.status())).collect();
+        assert_eq!(statuses, [(1, Status::Finished), (2, Status::Lost), (3, Status::Finished)]);
+        let reason = all[1].end.as_ref().unwrap().reason.as_deref();
+        assert_eq!(reason, Some("the journal is damaged here: what was run, and what came of it, is unknown"));
+    }
+}
+
+#[test]
 fn a_number_is_never_used_twice_whatever_of_the_log_is_gone() {
     let base = tempfile::tempdir().unwrap();
     let (_, places) = three(base.path());

@@ -261,6 +261,12 @@ async fn a_damaged_end_is_no_running_command_and_a_running_one_is() {
     let logs = world.pyro.logs_task(&id, LogsRequest::default()).await.unwrap();
     let statuses: Vec<_> = logs.entries.iter().map(|entry| (entry.status, entry.exit_code)).collect();
     assert_eq!(statuses, [("finished", Some(0)), ("lost", None), ("running", None), ("lost", None)]);
+    // Its beginning, too: that it runs is what its supervisor says.
+    let at = bytes.windows(6).rposition(|word| word == b"\"hang\"").unwrap();
+    bytes[at + 2] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let logs = world.pyro.logs_task(&id, LogsRequest::default()).await.unwrap();
+    assert_eq!((logs.entries[2].sequence, logs.entries[2].status, logs.count), (3, "running", 4));
     world.pyro.cancel_task(&id, hanging.sequence).await.unwrap();
 }
 

@@ -165,8 +165,8 @@ impl Pyro {
     /// a caller that stops listening does not.
     pub(crate) async fn send(&self, record: &Record, request: &WireExec, io: RunIo) -> Result<Over, Error> {
         let Some(mut talk) = self.reach(record).await? else {
-            return match self.made_earlier(record, request).await? {
-                Some(entry) => self.join(record, entry.began.sequence, io).await,
+            return match Box::pin(self.made_earlier(record, request)).await? {
+                Some(entry) => Box::pin(self.join(record, entry.began.sequence, io)).await,
                 None => Err(self.why_stopped(record).await),
             };
         };
@@ -180,9 +180,9 @@ impl Pyro {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
             _ => {
-                let unanswered = self.unanswered(record).await;
-                return match self.made_earlier(record, &request).await? {
-                    Some(entry) => self.join(record, entry.began.sequence, io).await,
+                let unanswered = Box::pin(self.unanswered(record)).await;
+                return match Box::pin(self.made_earlier(record, &request)).await? {
+                    Some(entry) => Box::pin(self.join(record, entry.began.sequence, io)).await,
                     None => Err(unanswered),
                 };
             }
@@ -199,13 +199,13 @@ impl Pyro {
                 return self.result(record, seen.over(entry));
             }
         }
-        self.follow(record, seen, &listener, &cancel).await
+        Box::pin(self.follow(record, seen, &listener, &cancel)).await
     }
 
     /// Follows a command that was sent before, from its first byte.
     pub(crate) async fn join(&self, record: &Record, sequence: u64, io: RunIo) -> Result<Over, Error> {
         let listener = Listener { events: io.events, sequence };
-        self.follow(record, Seen::default(), &listener, &io.cancel).await
+        Box::pin(self.follow(record, Seen::default(), &listener, &io.cancel)).await
     }
 
     /// Hears the output as it comes; `None` when the rest is to be read from the journal.
@@ -274,11 +274,11 @@ impl Pyro {
                     self.catch_up(&directory, &mut seen, listener, stdout, stderr).await?;
                 }
                 Some(Reply::Ended { entry }) => break entry,
-                Some(_) => break self.entry(record, sequence).await?,
+                Some(_) => break Box::pin(self.entry(record, sequence)).await?,
                 None => {
                     // It is dead, or dying: what it still holds tells nothing any more.
                     self.wait_for_end(record).await?;
-                    break self.entry(record, sequence).await?;
+                    break Box::pin(self.entry(record, sequence)).await?;
                 }
             }
         };
@@ -331,7 +331,7 @@ impl Pyro {
     /// A command's entry as the journal has it, after a look at whether its writer lives.
     pub(crate) async fn entry(&self, record: &Record, sequence: u64) -> Result<Entry, Error> {
         let record = self.record_of(record.kind, record.id.as_str()).await?;
-        let entries = self.journal_of(&record).await?.entries;
+        let entries = Box::pin(self.journal_of(&record)).await?.entries;
         let found = entries.into_iter().find(|entry| entry.began.sequence == sequence);
         found.ok_or_else(|| Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into())
     }

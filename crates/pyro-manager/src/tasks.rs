@@ -138,7 +138,7 @@ impl Pyro {
     pub async fn logs_task(&self, task_id: &str, request: LogsRequest) -> Result<TaskLogs, Error> {
         let record = self.record_of(Kind::Task, task_id).await?;
         let directory = self.machines().directory(&record.id);
-        let journal = self.journal_of(&record).await?;
+        let journal = Box::pin(self.journal_of(&record)).await?;
         off_thread(move || {
             let problem = journal.problem().map(|problem| Problem::journal(record.id.to_string(), problem));
             let mut entries = journal.entries;
@@ -259,7 +259,7 @@ impl Pyro {
     async fn task_record(&self, seen: Seen) -> Result<TaskRecord, Error> {
         let Seen { record, mut problems } = seen;
         let id = record.id.to_string();
-        let journal = self.journal_of(&record).await.unwrap_or_else(|error| {
+        let journal = Box::pin(self.journal_of(&record)).await.unwrap_or_else(|error| {
             problems.push(Problem::of(Some(id.clone()), &error));
             Contents::default()
         });
@@ -276,7 +276,7 @@ impl Pyro {
         if !stopped {
             // Its end may stand in the damaged part: only its supervisor knows.
             for sequence in journal.doubtful() {
-                if self.is_running(record, sequence).await? {
+                if Box::pin(self.is_running(record, sequence)).await? {
                     running.insert(sequence);
                 }
             }

@@ -13,11 +13,11 @@ impl Pyro {
         match self.ask(record, &Request::Exec(request.clone())).await? {
             Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
             Some(Reply::Accepted { sequence, joined: true }) => {
-                Ok((sequence, self.entry(record, sequence).await?.status()))
+                Ok((sequence, Box::pin(self.entry(record, sequence)).await?.status()))
             }
-            _ => match self.made_earlier(record, &request).await? {
+            _ => match Box::pin(self.made_earlier(record, &request)).await? {
                 Some(entry) => Ok((entry.began.sequence, entry.status())),
-                None => Err(self.unanswered(record).await),
+                None => Err(Box::pin(self.unanswered(record)).await),
             },
         }
     }
@@ -26,7 +26,7 @@ impl Pyro {
     pub(super) async fn made_earlier(&self, record: &Record, request: &WireExec) -> Result<Option<Entry>, Error> {
         let Some(attempt_id) = request.attempt_id.clone() else { return Ok(None) };
         let record = self.record_of(record.kind, record.id.as_str()).await?;
-        let known = self.journal_of(&record).await?.entries;
+        let known = Box::pin(self.journal_of(&record)).await?.entries;
         match known.into_iter().find(|entry| entry.began.attempt_id.as_ref() == Some(&attempt_id)) {
             Some(entry) if entry.began.request_digest != digest(request) => {
                 Err(Unavailable::AttemptConflict { attempt_id }.into())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
@@ -150,6 +150,10 @@ class AsyncPyro:
     async def reap_expired(self) -> Payload:
         """See `Pyro.reap_expired`."""
         return await self._do("reap_expired")
+
+    async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
+        """See `Pyro.repair`."""
+        return await self._do("repair", apply=apply, delete=list(delete))
 
     async def create_task(
         self,

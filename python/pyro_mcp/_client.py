@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._config import config
@@ -148,6 +148,11 @@ class Pyro:
     def reap_expired(self) -> Payload:
         """Removes VMs and tasks whose time is up. They go by themselves, too."""
         return self._do("reap_expired")
+
+    def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
+        """Says what is damaged in pyro's own files; with `apply` restores what can be restored. Removes
+        nothing but what `delete` names by its whole id."""
+        return self._do("repair", apply=apply, delete=list(delete))
 
     def create_task(
         self,

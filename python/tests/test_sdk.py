@@ -53,6 +53,7 @@ def test_the_life_of_a_vm(pyro: Pyro, world: World) -> None:
     other = pyro.create_vm(environment="debian:12")["vm_id"]
     assert pyro.delete_vm(other)["deleted"] is True
     assert pyro.reap_expired()["count"] == 0 and world.machines() == []
+    assert pyro.repair() == {"applied": False, "count": 0, "findings": []}
 
 
 def test_a_vm_with_the_network(pyro: Pyro, world: World) -> None:

@@ -50,6 +50,14 @@ Examples:
     /// Say what this host can do, what is missing, and what to do about it
     #[command(after_help = "Exits 1 when something needed is missing.\n\nExample:\n  pyro doctor --deep")]
     Doctor(DoctorArguments),
+    /// Say what is damaged in pyro's own files, and restore what can be restored
+    #[command(after_help = "\
+Changes nothing without --apply, and removes nothing but what --delete names. What it replaces is kept
+beside the new file under another name.
+
+Example:
+  pyro repair --apply")]
+    Repair(RepairArguments),
     /// Run `git --version` in debian:12 and show the whole result as JSON
     #[command(args_conflicts_with_subcommands = true, after_help = "Example:\n  pyro demo")]
     Demo(DemoArguments),
@@ -124,6 +132,19 @@ pub struct DoctorArguments {
     /// Boot a guest, too, and let it try KVM anew
     #[arg(long)]
     pub deep: bool,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RepairArguments {
+    /// Do what is proposed; otherwise it is only shown
+    #[arg(long)]
+    pub apply: bool,
+    /// With --apply, remove this VM, task or left-over directory for good (its whole id; may be repeated)
+    #[arg(long, value_name = "ID")]
+    pub delete: Vec<String>,
     /// Print one JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -47,6 +47,11 @@ pub fn prepare_descriptors() -> Result<(), Error> {
     })
 }
 
+/// The same, before anything is done.
+pub fn unswept() -> Pyro {
+    Pyro::new(config())
+}
+
 /// A runtime on this thread: machines live as long as the thread that started them.
 ///
 /// # Errors

@@ -34,6 +34,7 @@ fn run() -> i32 {
         Command::Env { command } => commands::env::run(command),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
+        Command::Repair(arguments) => commands::repair::run(&arguments),
         Command::Task { command } => commands::task::run(command),
         Command::Mcp { command } => commands::mcp::run(&command),
         Command::Completions(arguments) => commands::manual::completions(&arguments),

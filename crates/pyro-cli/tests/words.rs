@@ -36,6 +36,7 @@ fn every_help_text_is_what_it_was_and_ends_in_an_example() {
         &["completions", "--help"],
         &["man", "--help"],
         &["doctor", "--help"],
+        &["repair", "--help"],
         &["demo", "--help"],
     ];
     let mut all = String::new();
@@ -321,4 +322,31 @@ fn a_program_that_may_open_too_few_files_says_so_and_does_nothing() {
         }
     }
     assert!(!world.data().exists(), "nothing was made");
+}
+
+#[test]
+fn what_cannot_be_read_is_listed_as_a_problem_and_kept() {
+    let world = World::empty();
+    let directory = world.data().join("vms/0123456789ab");
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("record.json"), "{\"format\": 2}").unwrap();
+    std::fs::write(directory.join("lock"), "").unwrap();
+    let ended = world.run(&["task", "list"]);
+    assert_eq!((ended.code, ended.out()), (0, String::new()));
+    let said = ended.stderr.replace(&world.data().display().to_string(), "DATA");
+    assert_eq!(
+        said,
+        "[task-list] warning: 0123456789ab: DATA/vms/0123456789ab/record.json was written by a newer release of \
+         pyro: it has format 2, this release knows 1\n[hint] use the newer pyro, or another PYRO_HOME\n"
+    );
+    let list = world.run(&["task", "list", "--json"]).json();
+    assert_eq!((&list["count"], &list["problems"][0]["code"]), (&0.into(), &"newer_record".into()));
+    let repair = world.run(&["repair"]);
+    assert!(repair.code == 0 && repair.out().contains("kept as it is"), "{}", repair.out());
+    assert_eq!(world.run(&["task", "status", "0123"]).code, 1);
+    assert!(directory.join("record.json").exists());
+    let deleted = world.run(&["repair", "--apply", "--delete", "0123456789ab", "--json"]).json();
+    assert_eq!((&deleted["findings"][0]["action"], &deleted["findings"][0]["done"]), (&"delete".into(), &true.into()));
+    assert!(!directory.exists());
+    assert_eq!(world.run(&["repair"]).out(), "Nothing is damaged.\n");
 }

@@ -75,6 +75,16 @@ pub enum EnvironmentError {
         /// What is wrong.
         problem: String,
     },
+    /// A newer release installed it. It is left alone.
+    #[error("{} was written by a newer release of pyro: it has format {found}, this release knows {ours}", path.display())]
+    Newer {
+        /// Its manifest.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format this release knows.
+        ours: u32,
+    },
     /// The host's file system refused something.
     #[error("could not {attempt}")]
     Host {

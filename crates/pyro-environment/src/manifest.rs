@@ -1,9 +1,10 @@
 //! `environment.json`: what was installed, out of what, with which digests.
 
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
+use pyro_hostfs::seal::{self, Seal};
 use serde::{Deserialize, Serialize};
 
 use crate::EnvironmentError;
@@ -112,14 +113,29 @@ fn parse_status(status: &str) -> Vec<Package> {
 }
 
 /// Reads the manifest of an installed environment.
+///
+/// # Errors
+/// `Damaged` for a manifest that is not there or makes no sense, `Newer` for one of a later form, `Host` where
+/// it could not be read: only the first says anything about what is installed.
 pub fn read(directory: &Path, name: &str) -> Result<Manifest, EnvironmentError> {
     let damaged = |problem: String| EnvironmentError::Damaged { name: name.into(), problem };
-    let text = fs::read(directory.join(FILE_NAME)).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))?;
+    let path = directory.join(FILE_NAME);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(damaged(format!("{FILE_NAME} is not there")));
+        }
+        text => text.map_err(host(format!("read {}", path.display())))?,
+    };
     let value: serde_json::Value =
         serde_json::from_slice(&text).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))?;
     match value["format"].as_u64() {
-        Some(format) if format <= u64::from(FORMAT) => {}
-        Some(format) => return Err(damaged(format!("{FILE_NAME} has format {format}, made by a newer pyro"))),
+        Some(found) if found > u64::from(FORMAT) => {
+            return Err(EnvironmentError::Newer { path, found, ours: FORMAT });
+        }
+        _ if seal::check(&text) == Seal::Broken => {
+            return Err(damaged(format!("{FILE_NAME}: its checksum does not hold")));
+        }
+        Some(_) => {}
         None => return Err(damaged(format!("{FILE_NAME} names no format"))),
     }
     serde_json::from_value(value).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))
@@ -127,8 +143,9 @@ pub fn read(directory: &Path, name: &str) -> Result<Manifest, EnvironmentError> 
 
 /// Writes the manifest.
 pub fn write(directory: &Path, manifest: &Manifest) -> Result<(), EnvironmentError> {
-    let text = serde_json::to_vec_pretty(manifest).expect("a manifest has string keys only");
-    pyro_hostfs::write::atomically(&directory.join(FILE_NAME), &text).map_err(host(format!("write {FILE_NAME}")))
+    let text = seal::seal(&serde_json::to_string_pretty(manifest).expect("a manifest has string keys only"));
+    pyro_hostfs::write::atomically(&directory.join(FILE_NAME), text.as_bytes())
+        .map_err(host(format!("write {FILE_NAME}")))
 }
 
 #[cfg(test)]
@@ -144,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_or_newer_manifest_is_damage_and_not_a_guess() {
+    fn a_broken_manifest_is_damage_a_newer_one_is_refused_and_one_that_cannot_be_read_is_neither() {
         let directory = tempfile::tempdir().unwrap();
         let problem = |text: &str| {
             fs::write(directory.path().join(FILE_NAME), text).unwrap();
@@ -152,7 +169,12 @@ mod tests {
         };
         assert!(problem("{").starts_with("environment debian:12 is damaged: environment.json: EOF"));
         assert!(problem("{}").ends_with("names no format"));
-        assert!(problem(r#"{"format": 99}"#).ends_with("format 99, made by a newer pyro"));
+        assert!(problem(r#"{"format": 99}"#).ends_with("it has format 99, this release knows 1"));
         assert!(problem(r#"{"format": 1}"#).contains("missing field"));
+        assert!(problem(&seal::seal(r#"{"format": 1}"#).replace("1,", "1 ,")).ends_with("its checksum does not hold"));
+        fs::remove_file(directory.path().join(FILE_NAME)).unwrap();
+        assert!(matches!(read(directory.path(), "x"), Err(EnvironmentError::Damaged { .. })));
+        fs::create_dir(directory.path().join(FILE_NAME)).unwrap();
+        assert!(matches!(read(directory.path(), "x"), Err(EnvironmentError::Host { .. })));
     }
 }

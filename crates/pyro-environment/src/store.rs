@@ -6,8 +6,10 @@
 //! CACHE/NAME-VERSION/         installed: environment.json, vmlinux, rootfs.ext4, modules/, …
 //! ```
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::lock::{self, Lock, TryError};
@@ -24,6 +26,8 @@ use crate::progress::{Progress, Step};
 const PARTIAL: &str = ".partial-";
 /// Holds, inside a partial directory, the path of the scratch directory that goes with it.
 const SCRATCH_NOTE: &str = "scratch";
+/// How a scratch directory's name begins; 16 hex digits follow.
+const SCRATCH: &str = "pyro-";
 
 /// The cache.
 #[derive(Clone, Debug)]
@@ -99,7 +103,7 @@ impl Store {
     pub fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
         let entry = self.entry(name)?;
         let directory = self.install_directory(entry);
-        if !directory.exists() {
+        if !exists(&directory)? {
             return Err(EnvironmentError::NotInstalled { name: name.into() });
         }
         let mut manifest = manifest::read(&directory, name)?;
@@ -126,21 +130,31 @@ impl Store {
         let files = [&mut manifest.kernel.image, &mut manifest.rootfs];
         for record in files.into_iter().chain(&mut manifest.modules) {
             let path = directory.join(&record.name);
-            let now = stamp::of(&path).map_err(|error| damaged(format!("{}: {error}", record.name)))?.to_string();
+            // Only what was read, or is not there, says anything; what could not be read does not.
+            let unread = |error: io::Error| match error.kind() {
+                io::ErrorKind::NotFound => damaged(format!("{}: {error}", record.name)),
+                _ => host(format!("read {}", path.display()))(error),
+            };
+            let now = stamp::of(&path).map_err(unread)?.to_string();
             if now == record.stamp {
                 continue;
             }
-            let digest = digest_of(&path).map_err(|error| damaged(format!("{}: {error}", record.name)))?;
+            let digest = digest_of(&path).map_err(unread)?;
             if digest != record.digest {
                 return Err(damaged(format!("{} is not what was installed (its digest differs)", record.name)));
             }
             record.stamp = now;
             moved = true;
         }
-        if moved { manifest::write(directory, manifest) } else { Ok(()) }
+        if moved {
+            // A stamp that cannot be written down costs the next one the same look again.
+            let _ = manifest::write(directory, manifest);
+        }
+        Ok(())
     }
 
-    /// Installs the environment, or finds it installed. A damaged one is removed and made again.
+    /// Installs the environment, or finds it installed. A damaged one is removed and made again; one that could
+    /// not be read, or that a newer release installed, is left alone.
     ///
     /// # Errors
     /// As [`EnvironmentError`]; afterwards the environment is as it was before, or not installed.
@@ -161,7 +175,7 @@ impl Store {
             Err(error) => return Err(error),
         }
         self.check_space(entry)?;
-        let partial = Abandoned(self.partial(entry));
+        let partial = Abandoned(self.partial(entry), self);
         let result = self.install(entry, &partial.0, unpacker, progress).await;
         // Most programs and guests do not say plainly that the disk is full.
         let result = result.map_err(|error| self.full_disk(entry).unwrap_or(error));
@@ -199,13 +213,16 @@ impl Store {
     }
 
     /// Removes what no environment of this release uses: other versions, and what interrupted
-    /// pulls left behind. Installed environments of this release stay.
+    /// pulls left behind. Installed environments of this release and of newer ones stay.
     ///
     /// # Errors
     /// What the file system says.
     pub async fn prune(&self) -> Result<Pruned, EnvironmentError> {
         let mut pruned = Pruned::default();
-        let Ok(entries) = fs::read_dir(&self.cache) else { return Ok(pruned) };
+        let entries = match fs::read_dir(&self.cache) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(pruned),
+            entries => entries.map_err(host("read the cache"))?,
+        };
         let known: Vec<String> = CATALOG.iter().map(CatalogEntry::directory_name).collect();
         for entry in entries {
             let entry = entry.map_err(host("read the cache"))?;
@@ -217,6 +234,11 @@ impl Store {
                     pruned.deleted.push(name);
                 }
             } else if !name.starts_with('.') && entry.path().is_dir() && !known.contains(&name) {
+                match manifest::read(&entry.path(), &name) {
+                    Ok(_) | Err(EnvironmentError::Damaged { .. }) => {}
+                    // A newer release's, or nobody can say whose.
+                    Err(_) => continue,
+                }
                 directory::remove(&entry.path()).map_err(host(format!("remove {name}")))?;
                 pruned.deleted.push(name);
             }
@@ -282,15 +304,29 @@ impl Store {
         use std::os::unix::fs::DirBuilderExt;
         let mut random = [0u8; 8];
         let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-        let name = random.iter().fold(String::from("pyro-"), |name, byte| format!("{name}{byte:02x}"));
+        let name = random.iter().fold(String::from(SCRATCH), |name, byte| format!("{name}{byte:02x}"));
         let scratch = self.tools.scratch.join(name);
-        fs::write(partial.join(SCRATCH_NOTE), scratch.as_os_str().as_encoded_bytes()).map_err(host("write a note"))?;
+        let note = scratch.as_os_str().as_encoded_bytes();
+        pyro_hostfs::write::atomically(&partial.join(SCRATCH_NOTE), note).map_err(host("write a note"))?;
         fs::DirBuilder::new().mode(0o755).create(&scratch).map_err(host("make a scratch directory"))?;
         Ok(scratch)
     }
 
+    /// The scratch directory that a note names. A note that names anything else is damaged, and nothing is
+    /// removed for it.
+    fn noted_scratch(&self, note: &Path) -> Result<Option<PathBuf>, EnvironmentError> {
+        let text = match fs::read(note) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(host("read a note"))?,
+        };
+        let scratch = PathBuf::from(OsString::from_vec(text));
+        let name = scratch.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(SCRATCH));
+        let is_one = name.is_some_and(|name| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        Ok((is_one && scratch.parent() == Some(&self.tools.scratch)).then_some(scratch))
+    }
+
     async fn remove_partial(&self, partial: &Path) -> Result<(), EnvironmentError> {
-        if !partial.exists() {
+        if !exists(partial)? {
             return Ok(());
         }
         self.remove_scratch(partial).await?;
@@ -299,8 +335,7 @@ impl Store {
 
     async fn remove_scratch(&self, partial: &Path) -> Result<(), EnvironmentError> {
         let note = partial.join(SCRATCH_NOTE);
-        let Ok(scratch) = fs::read_to_string(&note) else { return Ok(()) };
-        let scratch = PathBuf::from(scratch);
+        let Some(scratch) = self.noted_scratch(&note)? else { return Ok(()) };
         if directory::remove(&scratch).is_err() {
             // Files of a user namespace's other ids: only from inside such a one can they be removed.
             if let Ok(mut command) = self.tools.command("mmdebstrap") {
@@ -308,7 +343,7 @@ impl Store {
                 let _ = crate::fetch::run_to_end("mmdebstrap", command, |_| {}).await;
             }
         }
-        if scratch.exists() {
+        if exists(&scratch)? {
             let error = std::io::Error::other("files of other users are left in it");
             return Err(host(format!("remove {}", scratch.display()))(error));
         }
@@ -318,17 +353,22 @@ impl Store {
 
 /// A partial directory, removed as far as that goes when the pull is given up half way. What it
 /// cannot remove the next pull does.
-struct Abandoned(PathBuf);
+struct Abandoned<'a>(PathBuf, &'a Store);
 
-impl Drop for Abandoned {
+impl Drop for Abandoned<'_> {
     fn drop(&mut self) {
-        if let Ok(scratch) = fs::read_to_string(self.0.join(SCRATCH_NOTE))
-            && directory::remove(Path::new(&scratch)).is_err()
-        {
-            return; // the note stays, for the next pull
+        match self.1.noted_scratch(&self.0.join(SCRATCH_NOTE)) {
+            Ok(Some(scratch)) if directory::remove(&scratch).is_err() => return, // the note stays, for the next pull
+            Err(_) => return,
+            Ok(_) => {}
         }
         let _ = directory::remove(&self.0);
     }
+}
+
+/// Whether it is there. What cannot be looked at is not taken for absent.
+fn exists(path: &Path) -> Result<bool, EnvironmentError> {
+    path.try_exists().map_err(host(format!("look at {}", path.display())))
 }
 
 #[cfg(test)]

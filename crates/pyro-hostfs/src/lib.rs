@@ -1,5 +1,5 @@
 //! Files done right: private directories, writes that are whole or not at all, locks that tell who
-//! is alive, append-only logs, digests that do not read holes, programs found, turns taken.
+//! is alive, append-only logs, texts that carry their checksum, digests that do not read holes, programs found, turns taken.
 //!
 //! It does not know what is stored.
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ pub mod directory;
 pub mod lock;
 pub mod log;
 pub mod program;
+pub mod seal;
 pub mod stamp;
 pub mod turn;
 pub mod write;

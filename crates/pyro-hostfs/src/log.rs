@@ -9,8 +9,13 @@
 //!      8     n  record
 //! ```
 //!
-//! A writer that dies in the middle of a record leaves a torn tail. Readers stop in front of it;
-//! the next writer cuts it off.
+//! A writer that dies in the middle of a record leaves a torn tail: a last record that is shorter than its
+//! length says. Readers leave it out, and the next writer cuts it off. Everything else that is not a whole
+//! record is damage: a gap. Readers go on behind it, at the next offset where length and checksum hold, and
+//! say where it is and how long; a writer leaves it as it is and appends behind it.
+//!
+//! The number of a later format must differ from this one's in two bits at least (2, 4, 7 or 8), so that one
+//! flipped bit in the magic is not taken for a later format.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -36,11 +41,31 @@ pub enum LogError {
     Io(#[from] io::Error),
 }
 
+/// What a log holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Every whole record, in order.
+    pub records: Vec<Vec<u8>>,
+    /// What is damaged, in order.
+    pub gaps: Vec<Gap>,
+}
+
+/// Bytes that are no whole record, and no torn tail either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Gap {
+    /// Where it begins in the file.
+    pub offset: u64,
+    /// How long it is.
+    pub bytes: u64,
+    /// Whole records before it.
+    pub records_before: usize,
+}
+
 /// The writing end of a log.
 #[derive(Debug)]
 pub struct AppendLog {
     file: File,
-    /// Bytes of whole records, magic included.
+    /// Where the next record goes.
     length: u64,
 }
 
@@ -55,16 +80,17 @@ impl AppendLog {
         Ok(Self { file, length: MAGIC.len() as u64 })
     }
 
-    /// Opens a log to go on writing, cuts a torn tail off, and returns every whole record.
+    /// Opens a log to go on writing, cuts a torn tail off, and returns what it holds. Damage stays where it
+    /// is.
     ///
     /// # Errors
     /// [`LogError`]; then nothing was changed.
-    pub fn open(path: &Path) -> Result<(Self, Vec<Vec<u8>>), LogError> {
+    pub fn open(path: &Path) -> Result<(Self, Contents), LogError> {
         let mut file = File::options().read(true).write(true).open(path)?;
-        let (records, length) = parse(&mut file)?;
+        let (contents, length) = parse(&mut file)?;
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;
-        Ok((Self { file, length }, records))
+        Ok((Self { file, length }, contents))
     }
 
     /// Sets room aside, so that records of `bytes` bytes in all can be appended on a full disk.
@@ -111,26 +137,62 @@ impl AppendLog {
     }
 }
 
-/// Every whole record of a log that somebody may be writing to.
+/// What a log holds that somebody may be writing to.
 ///
 /// # Errors
 /// [`LogError`].
-pub fn read(path: &Path) -> Result<Vec<Vec<u8>>, LogError> {
+pub fn read(path: &Path) -> Result<Contents, LogError> {
     Ok(parse(&mut File::open(path)?)?.0)
 }
 
-/// The whole records, and where they end.
-fn parse(file: &mut File) -> Result<(Vec<Vec<u8>>, u64), LogError> {
+/// What is there, and where a torn tail begins: the end of the file when there is none.
+fn parse(file: &mut File) -> Result<(Contents, u64), LogError> {
     let mut bytes = Vec::new();
     file.seek(SeekFrom::Start(0))?;
     file.read_to_end(&mut bytes)?;
-    let mut rest = bytes.strip_prefix(MAGIC).ok_or(LogError::Format)?;
-    let mut records = Vec::new();
-    while let Some((record, after)) = whole_record(rest) {
-        records.push(record.to_vec());
-        rest = after;
+    let mut contents = Contents::default();
+    let mut gap = |from: usize, to: usize, records: usize| {
+        contents.gaps.push(Gap { offset: from as u64, bytes: (to - from) as u64, records_before: records });
+    };
+    if !bytes.starts_with(MAGIC) {
+        if !is_damaged_magic(&bytes) {
+            return Err(LogError::Format);
+        }
+        gap(0, MAGIC.len(), 0);
     }
-    Ok((records, (bytes.len() - rest.len()) as u64))
+    let mut at = MAGIC.len();
+    while at < bytes.len() {
+        if let Some((record, after)) = whole_record(&bytes[at..]) {
+            contents.records.push(record.to_vec());
+            at = bytes.len() - after.len();
+            continue;
+        }
+        let next = (at + 1..bytes.len()).find(|next| whole_record(&bytes[*next..]).is_some());
+        if next.is_none() && is_torn(&bytes[at..]) {
+            return Ok((contents, at as u64));
+        }
+        let end = next.unwrap_or(bytes.len());
+        gap(at, end, contents.records.len());
+        at = end;
+    }
+    Ok((contents, bytes.len() as u64))
+}
+
+/// Whether the file begins with this format's magic but for one bit, and goes on like a log of it.
+fn is_damaged_magic(bytes: &[u8]) -> bool {
+    let Some((magic, rest)) = bytes.split_first_chunk::<{ MAGIC.len() }>() else { return false };
+    let flipped: u32 = magic.iter().zip(MAGIC).map(|(is, was)| (is ^ was).count_ones()).sum();
+    flipped == 1 && whole_record(rest).is_some()
+}
+
+/// Whether these last bytes are the beginning of a record whose end was never written. One that is whole but
+/// for its length is not.
+fn is_torn(bytes: &[u8]) -> bool {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return true };
+    let Some((sum, record)) = rest.split_first_chunk::<4>() else { return true };
+    let wanted = u32::from_le_bytes(*length) as usize;
+    let real = (record.len() as u32).to_le_bytes();
+    wanted <= MAX_RECORD && wanted > record.len() && checksum(real, record) != u32::from_le_bytes(*sum)
 }
 
 fn whole_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -183,7 +245,7 @@ mod tests {
         let mut log = AppendLog::create(&path).unwrap();
         log.reserve(4096).unwrap();
         for count in 0..5u8 {
-            assert_eq!(read(&path).unwrap().len(), usize::from(count));
+            assert_eq!(read(&path).unwrap().records.len(), usize::from(count));
             log.append(&[count; 40]).unwrap();
         }
     }
@@ -205,24 +267,45 @@ mod tests {
                 Some(*end)
             }));
             let whole = ends.iter().filter(|end| **end <= left).count() - 1;
+            prop_assert_eq!(&read(&path).unwrap().records[..], &records[..whole]);
             let (mut log, found) = AppendLog::open(&path).unwrap();
-            prop_assert_eq!(&found[..], &records[..whole]);
+            prop_assert_eq!(&found, &Contents { records: records[..whole].to_vec(), gaps: vec![] });
             log.append(b"next").unwrap();
             let mut expected = records[..whole].to_vec();
             expected.push(b"next".to_vec());
-            prop_assert_eq!(read(&path).unwrap(), expected);
+            prop_assert_eq!(read(&path).unwrap().records, expected);
         }
 
         #[test]
-        fn a_flipped_bit_ends_the_log_there(at in 8usize..100, bit in 0u8..8) {
-            let records = vec![vec![7u8; 30]; 4];
+        fn a_flipped_bit_costs_the_record_it_hits_and_no_other(
+            records in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 1..8),
+            at in 0usize..600,
+            bit in 0u8..8,
+        ) {
             let (_directory, path) = written(&records);
             let mut bytes = std::fs::read(&path).unwrap();
-            let at = at.min(bytes.len() - 1);
+            let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             std::fs::write(&path, &bytes).unwrap();
-            let hit = (at - MAGIC.len()) / (HEADER + 30);
-            prop_assert_eq!(read(&path).unwrap().len(), hit);
+            let mut end = MAGIC.len();
+            let left: Vec<_> = records
+                .iter()
+                .filter(|record| {
+                    let hit = (end..end + HEADER + record.len()).contains(&at);
+                    end += HEADER + record.len();
+                    !hit
+                })
+                .cloned()
+                .collect();
+            prop_assert_eq!(&read(&path).unwrap().records, &left);
+            let (mut log, found) = AppendLog::open(&path).unwrap();
+            prop_assert_eq!(&found.records, &left);
+            prop_assert!(!found.gaps.is_empty());
+            log.append(b"next").unwrap();
+            prop_assert_eq!(&std::fs::read(&path).unwrap()[..bytes.len()], &bytes[..], "nothing is cut or changed");
+            let mut expected = left;
+            expected.push(b"next".to_vec());
+            prop_assert_eq!(read(&path).unwrap().records, expected);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The way to a supervisor, and what to make of it when there is none.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
@@ -10,7 +11,9 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::error::Unavailable;
-use crate::registry::{Kind, Known, Record, State};
+use crate::machines::{Found, Seen};
+use crate::payload::Problem;
+use crate::registry::{Kind, Record, State};
 use crate::supervisor::SOCKET;
 use crate::supervisor::wire::{Reply, Request, Talk};
 use crate::vm::{VmId, is_hex};
@@ -75,6 +78,11 @@ fn does_not_listen(record: &Record) -> Error {
 impl Pyro {
     /// What is known of a VM or task, after a look at whether its supervisor lives.
     pub(crate) async fn record_of(&self, kind: Kind, id: &str) -> Result<Record, Error> {
+        self.seen(kind, id).await.map(|seen| seen.record)
+    }
+
+    /// The same, with what is wrong with its files.
+    pub(crate) async fn seen(&self, kind: Kind, id: &str) -> Result<Seen, Error> {
         let (machines, text) = (self.machines(), id.to_owned());
         let unknown = move || Unavailable::Unknown { kind, id: text.clone() };
         let Some(id) = VmId::parse(id) else { return Err(unknown().into()) };
@@ -83,41 +91,25 @@ impl Pyro {
             && record.kind == kind
             && record.state != State::Creating
         {
-            return Ok(record);
+            return Ok(record.into());
         }
-        off_thread(move || {
-            let mut known = machines.registry()?.find(&id)?;
-            if let Known::Here(record) = &known
-                && record.state != State::Creating
-                && !machines.is_alive(&id)
-            {
-                machines.look_after(&id)?;
-                known = machines.registry()?.find(&id)?;
+        off_thread(move || match machines.look(&id)? {
+            Found::Here(seen) if seen.record.kind == kind && seen.record.state != State::Creating => Ok(*seen),
+            Found::Gone { kind: was, reason } if was == kind => {
+                Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into())
             }
-            match known {
-                Known::Here(record) if record.kind == kind && record.state != State::Creating => Ok(*record),
-                Known::Gone { kind: was, reason, .. } if was == kind => {
-                    Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into())
-                }
-                _ => Err(unknown().into()),
-            }
+            _ => Err(unknown().into()),
         })
         .await
     }
 
-    /// Every VM or task whose id begins so, oldest first.
-    pub(crate) async fn find_all(&self, kind: Kind, prefix: &str) -> Result<Vec<Record>, Error> {
+    /// Every VM or task whose id begins so, oldest first, and what could not be read.
+    pub(crate) async fn find_all(&self, kind: Kind, prefix: &str) -> Result<(Vec<Seen>, Vec<Problem>), Error> {
         let (machines, prefix) = (self.machines(), prefix.to_owned());
         off_thread(move || {
-            machines.sweep();
-            let mut records = machines.registry()?.list(kind, &prefix)?;
-            for record in &records {
-                if !machines.directory(&record.id).exists() {
-                    machines.look_after(&record.id)?; // somebody removed it by hand
-                }
-            }
-            records.retain(|record| record.state != State::Creating && machines.directory(&record.id).exists());
-            Ok(records)
+            let (mut seen, problems) = machines.look_at_all(kind, &prefix)?;
+            seen.retain(|seen| seen.record.state != State::Creating);
+            Ok((seen, problems))
         })
         .await
     }
@@ -127,8 +119,11 @@ impl Pyro {
         if VmId::parse(prefix).is_some() || prefix.is_empty() || !is_hex(prefix) {
             return Ok(prefix.to_owned());
         }
-        let mut ids: Vec<String> =
-            self.find_all(kind, prefix).await?.into_iter().map(|record| record.id.to_string()).collect();
+        let (seen, problems) = self.find_all(kind, prefix).await?;
+        let mut ids: BTreeSet<String> = seen.into_iter().map(|seen| seen.record.id.to_string()).collect();
+        // One that cannot be read is there, too.
+        ids.extend(problems.into_iter().filter_map(|problem| problem.id).filter(|id| id.starts_with(prefix)));
+        let mut ids: Vec<String> = ids.into_iter().collect();
         match ids.len() {
             1 => Ok(ids.remove(0)),
             0 => Err(Unavailable::Unknown { kind, id: prefix.to_owned() }.into()),

@@ -5,6 +5,7 @@
 //!        ─▶ supervisor ─▶ ready ─▶ taken (the file `creating` is removed: from here on it stays)
 //! ```
 
+use std::path::Path;
 use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
@@ -14,6 +15,7 @@ use crate::client::off_thread;
 use crate::clock::now;
 use crate::error::Unavailable;
 use crate::limits::HostCompat;
+use crate::machines::Machines;
 use crate::registry::{Kind, Known, Record, State};
 use crate::run::{RunEvent, millis};
 use crate::supervisor::launch::launch;
@@ -103,9 +105,9 @@ impl Pyro {
                     Known::Here(record) if record.request_digest != digest => {
                         return Err(Unavailable::AttemptConflict { attempt_id }.into());
                     }
-                    Known::Here(record) if record.state == State::Creating || !machines.is_taken(&record.id) => {
+                    Known::Here(record) if record.state == State::Creating || !machines.is_taken(&record.id)? => {
                         machines.wait_until_taken(&record.id);
-                        if !machines.is_alive(&record.id) {
+                        if !machines.is_alive(&record.id)? {
                             machines.look_after(&record.id)?;
                         }
                     }
@@ -123,20 +125,22 @@ impl Pyro {
         off_thread(move || {
             let (mut known, mut creating) = (false, None);
             steps.reached("admit.before");
-            let admitted = machines.admit(&record.id, admission, |path| {
-                let mut registry = machines.registry()?;
+            let fill = |path: &Path| {
                 if let Some(attempt_id) = &record.attempt_id {
-                    known = registry.find_attempt(attempt_id)? != Known::Nothing;
+                    known = machines.registry()?.find_attempt(attempt_id)? != Known::Nothing;
                     if known {
                         return Err(Error::Cancelled); // it is told apart below
                     }
                 }
-                creating = Some(machines.lock_creating(&record.id)?);
+                creating = Some(Machines::lock_creating(path)?);
                 steps.reached("admit.record");
-                record.write(path)?;
+                record.write(path)
+            };
+            let publish = || {
                 steps.reached("admit.row");
-                registry.put(&record)
-            });
+                machines.registry()?.put(&record)
+            };
+            let admitted = machines.admit(&record.id, admission, fill, publish);
             steps.reached("admit.after");
             if known {
                 return Ok(Admitted::Known);

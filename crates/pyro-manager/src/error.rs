@@ -4,7 +4,7 @@
 
 mod problems;
 
-pub use problems::{JournalProblem, RegistryProblem, Unavailable};
+pub use problems::{JournalProblem, RecordProblem, RegistryProblem, Unavailable};
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -89,6 +89,9 @@ pub enum Error {
     /// The registry cannot be used.
     #[error(transparent)]
     Registry(#[from] RegistryProblem),
+    /// A record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordProblem),
     /// A journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalProblem),
@@ -156,6 +159,7 @@ impl Error {
             Self::Save(_) => "template_not_saved",
             Self::HostCompatRefused => "host_compat_refused",
             Self::Registry(problem) => problem.code(),
+            Self::Record(problem) => problem.code(),
             Self::Journal(problem) => problem.code(),
             Self::Unavailable(reason) => reason.code(),
             Self::CallerGone { .. } => "caller_gone",
@@ -207,13 +211,17 @@ impl Error {
             "unknown_sequence" => "`pyro task logs` shows every command with its number",
             "command_lost" => "`pyro task logs` has the output it had; run it again if doing it twice does no harm",
             "supervisor_gone" => "`pyro task logs` shows every command that was sent, and what came of it",
-            "newer_registry" | "newer_journal" => "use the newer pyro, or another PYRO_HOME",
+            "newer_registry" | "newer_journal" | "newer_record" => "use the newer pyro, or another PYRO_HOME",
+            "newer_environment" => "use the newer pyro, or set PYRO_ENVIRONMENT_CACHE_DIR to another directory",
+            "record_damaged" => "nothing of it was removed; `pyro repair` says what can be restored",
+            "record_missing" => "nothing of it was removed; `pyro repair` says what can be done",
+            "record_unreadable" => "nothing of it was removed; mend what the message names, and try again",
             "network_file_system" => "set PYRO_HOME to a directory on a local disk",
             "registry_unusable" => {
-                "mend what the message names; a removed registry is made anew from the machines' directories"
+                "nothing was removed; `pyro repair` says what is damaged, and makes the registry anew from the machines' directories"
             }
-            "journal_unusable" => "delete the task, or look at the file it names",
             "too_many_clients" => "try again when some of them are done",
+            "journal_unusable" => "nothing was removed; look at the file it names, or delete the task",
             "supervisor_failed" => "`pyro doctor` says what is missing; the next command removes what is left",
             "passt_missing" => "install passt (on Debian and Ubuntu: apt-get install passt), or leave the network out",
             "no_route" => "connect this host, or leave the network out; `ip route` shows its routes",
@@ -273,6 +281,7 @@ fn environment_code(error: &EnvironmentError) -> &str {
         EnvironmentError::NotInstalled { .. } => "not_installed",
         EnvironmentError::MissingTool { .. } => "tool_missing",
         EnvironmentError::Damaged { .. } => "environment_damaged",
+        EnvironmentError::Newer { .. } => "newer_environment",
         EnvironmentError::Unpack { source, .. } => source.downcast_ref::<Error>().map_or("pull_failed", Error::code),
         EnvironmentError::Tool { .. } | EnvironmentError::Kernel { .. } => "pull_failed",
         EnvironmentError::NoSpace { .. } => "no_space",

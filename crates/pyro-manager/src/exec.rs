@@ -4,8 +4,11 @@
 //! Exec ─▶ Accepted(sequence) ─▶ output ─▶ Ended(entry)
 //!             │ joined an earlier attempt, or read too slowly ─▶ follow: read the journal's files,
 //!             │                                                  told by the supervisor how far
-//!             └ supervisor gone ─▶ settle, read the journal: what it says is what came of it
+//!             └ supervisor gone ─▶ settle, read the journal: what it says is what came of it, also for an
+//!                                  attempt that is repeated then
 //! ```
+
+mod earlier;
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +19,6 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::off_thread;
 use crate::error::Unavailable;
 use crate::journal::{self, Entry, Status, Stream};
 use crate::output::{Capture, Captured};
@@ -141,10 +143,15 @@ impl Pyro {
     /// Sends a command off and follows it to its end. The caller's cancellation ends the command;
     /// a caller that stops listening does not.
     pub(crate) async fn send(&self, record: &Record, request: &WireExec, io: RunIo) -> Result<Over, Error> {
-        let Some(mut talk) = self.reach(record).await? else { return Err(self.why_stopped(record).await) };
+        let Some(mut talk) = self.reach(record).await? else {
+            return match Box::pin(self.made_earlier(record, request)).await? {
+                Some(entry) => Box::pin(self.join(record, entry.began.sequence, io)).await,
+                None => Err(self.why_stopped(record).await),
+            };
+        };
         self.steps.reached("exec.before");
         let request = WireExec { stdin: io.stdin.is_some(), ..request.clone() };
-        let sent = talk.send(&Request::Exec(request)).await;
+        let sent = talk.send(&Request::Exec(request.clone())).await;
         self.steps.reached("exec.sent");
         // A supervisor that takes no request may have said why before it hung up.
         let reply = talk.read::<Reply>().await?;
@@ -152,7 +159,13 @@ impl Pyro {
         let (sequence, joined) = match reply {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
-            _ => return Err(self.unanswered(record).await),
+            _ => {
+                let unanswered = Box::pin(self.unanswered(record)).await;
+                return match Box::pin(self.made_earlier(record, &request)).await? {
+                    Some(entry) => Box::pin(self.join(record, entry.began.sequence, io)).await,
+                    None => Err(unanswered),
+                };
+            }
         };
         let RunIo { events, stdin, cancel } = io;
         let listener = Listener { events, sequence };
@@ -168,21 +181,13 @@ impl Pyro {
                 return self.result(record, seen.over(entry));
             }
         }
-        self.follow(record, seen, &listener, &cancel).await
-    }
-
-    /// Sends a command off and returns its number.
-    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<u64, Error> {
-        match self.ask(record, &Request::Exec(request)).await? {
-            Some(Reply::Accepted { sequence, .. }) => Ok(sequence),
-            _ => Err(self.unanswered(record).await),
-        }
+        Box::pin(self.follow(record, seen, &listener, &cancel)).await
     }
 
     /// Follows a command that was sent before, from its first byte.
     pub(crate) async fn join(&self, record: &Record, sequence: u64, io: RunIo) -> Result<Over, Error> {
         let listener = Listener { events: io.events, sequence };
-        self.follow(record, Seen::default(), &listener, &io.cancel).await
+        Box::pin(self.follow(record, Seen::default(), &listener, &io.cancel)).await
     }
 
     /// Hears the output as it comes; `None` when the rest is to be read from the journal.
@@ -251,11 +256,11 @@ impl Pyro {
                     self.catch_up(&directory, &mut seen, listener, stdout, stderr).await?;
                 }
                 Some(Reply::Ended { entry }) => break entry,
-                Some(_) => break self.entry(record, sequence).await?,
+                Some(_) => break Box::pin(self.entry(record, sequence)).await?,
                 None => {
                     // It is dead, or dying: what it still holds tells nothing any more.
                     self.wait_for_end(record).await?;
-                    break self.entry(record, sequence).await?;
+                    break Box::pin(self.entry(record, sequence)).await?;
                 }
             }
         };
@@ -305,7 +310,10 @@ impl Pyro {
                     break;
                 }
                 // A directory that is gone was deleted, or expired; what was seen was all.
-                let piece = journal::read_output(directory, listener.sequence, stream, from, most).unwrap_or_default();
+                let piece = match journal::read_output(directory, listener.sequence, stream, from, most) {
+                    Err(Error::Host { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+                    piece => piece?,
+                };
                 if piece.is_empty() {
                     break;
                 }
@@ -330,12 +338,9 @@ impl Pyro {
     /// A command's entry as the journal has it, after a look at whether its writer lives.
     pub(crate) async fn entry(&self, record: &Record, sequence: u64) -> Result<Entry, Error> {
         let record = self.record_of(record.kind, record.id.as_str()).await?;
-        let directory = self.machines().directory(&record.id);
-        let id = record.id.to_string();
-        off_thread(move || {
-            journal::entry(&directory, sequence)?.ok_or_else(|| Unavailable::UnknownSequence { id, sequence }.into())
-        })
-        .await
+        let entries = Box::pin(self.journal_of(&record)).await?.entries;
+        let found = entries.into_iter().find(|entry| entry.began.sequence == sequence);
+        found.ok_or_else(|| Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into())
     }
 
     /// What the caller gets for what came of a command.

@@ -48,14 +48,14 @@ pub fn journal(bytes: &[u8]) {
     let mut whole = fs::read(&path).expect("the log");
     whole.extend(tail);
     fs::write(&path, whole).expect("the log");
-    let Ok(before) = journal::entries(directory.path()) else {
+    let Ok(before) = journal::read(directory.path()).map(|contents| contents.entries) else {
         assert!(journal::recover(directory.path()).is_err(), "what cannot be read is left alone");
         return;
     };
     if journal::recover(directory.path()).is_err() {
         return;
     }
-    let after = journal::entries(directory.path()).expect("what was recovered can be read");
+    let after = journal::read(directory.path()).expect("what was recovered can be read").entries;
     assert_eq!(before.len(), after.len(), "no command is lost");
     for (before, after) in before.iter().zip(&after) {
         assert!(after.status() != Status::Running);
@@ -72,10 +72,10 @@ pub fn records(bytes: &[u8]) {
     for name in [crate::registry::record::RECORD, crate::template::RECORD] {
         fs::write(directory.path().join(name), bytes).expect("a file");
     }
-    if let Some(record) = crate::registry::record::Record::read(directory.path()) {
+    if let Ok(Some(record)) = crate::registry::record::Record::read(directory.path()) {
         record.write(directory.path()).expect("it can be written");
         let again = crate::registry::record::Record::read(directory.path());
-        assert!(again.is_some_and(|again| again.id == record.id));
+        assert!(again.is_ok_and(|again| again.is_some_and(|again| again.id == record.id)));
     }
     let _ = crate::template::verify(directory.path());
 }

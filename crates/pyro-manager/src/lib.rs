@@ -31,6 +31,7 @@ mod network;
 mod output;
 mod payload;
 mod registry;
+mod repair;
 mod run;
 mod session;
 mod shell;
@@ -57,11 +58,12 @@ pub use network::Addresses;
 pub use output::PAYLOAD_CAP;
 pub use payload::{
     CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand, LifeRecord,
-    LogEntry, NetworkInfo, OutputPiece, PruneRecord, PullRecord, Reaped, RunRecord, StartMode, TaskDeleted,
+    LogEntry, NetworkInfo, OutputPiece, Problem, PruneRecord, PullRecord, Reaped, RunRecord, StartMode, TaskDeleted,
     TaskExecRecord, TaskList, TaskLogs, TaskRecord, Timings, VmDeleted, VmRecord, WORKSPACE,
 };
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
+pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::{Phase, RunEvent, RunIo, RunRequest};
 pub use session::Session;
 pub use shell::join as shell_join;
@@ -118,7 +120,8 @@ impl Pyro {
     /// Removes what killed processes left behind. Faces do this once when they start; it costs
     /// nothing where nothing was left.
     pub fn sweep(&self) {
-        self.machines().sweep();
+        // What is in the way is told by whoever lists, or does something with it.
+        let _ = self.machines().sweep();
     }
 
     fn machines(&self) -> Machines {

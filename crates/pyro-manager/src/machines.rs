@@ -6,13 +6,19 @@
 //! DATA/vms/ID/creating    there until its creator has taken it, and locked while he may
 //! DATA/vms/ID/idle        it takes no place of the capacity: no machine, or one that waits for a run
 //! DATA/vms/ID/record.json what a supervisor's directory is of; a run's has none
+//! DATA/vms/ID/one-shot    it is of one run: nothing of it is to stay
+//! DATA/vms/.new-ID        being made, under vms.lock; renamed when it has its record or its mark
 //! DATA/vms/.gone-WHY-ID   on its way out; WHY says what to remember of it
 //! ```
 //!
 //! A machine cannot outlive its owner (the kernel kills it), so a directory whose lock is free is
-//! all that can be left of the dead. [`fate`] says what becomes of it.
+//! all that can be left of the dead. [`fate`] says what becomes of it. Removed is only what is marked for that
+//! (by the file `one-shot`, or by its name), or what has a record that was read and says so; what cannot be
+//! read is kept (decision 0013). [`look`] answers without writing anything.
 
 mod fate;
+mod look;
+mod sweep;
 
 use std::fs::{self, File};
 use std::io;
@@ -23,16 +29,16 @@ use pyro_hostfs::lock::{self, Lock, TryError};
 
 use crate::Error;
 use crate::clock::now;
-use crate::error::{Unavailable, host};
-use crate::payload::HOST_COMPAT;
-use crate::registry::{Ended, Record, Registry, State};
+use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
+use crate::registry::{Ended, Record, Registry};
 use crate::vm::VmId;
-use crate::{host_compat, journal};
-use fate::{Fate, fate};
+pub use look::{Found, Seen};
 
 const LOCK: &str = "lock";
 const IDLE: &str = "idle";
 const CREATING: &str = "creating";
+const ONE_SHOT: &str = "one-shot";
+const NEW: &str = ".new-";
 const GONE: &str = ".gone-";
 /// What a task is told whose supervisor is gone.
 const SUPERVISOR_GONE: &str = "its supervisor ended unexpectedly, and the machine with it";
@@ -76,46 +82,63 @@ impl Machines {
         Registry::open(&self.data)
     }
 
+    /// The registry for those who only read.
+    pub fn registry_to_read(&self) -> Result<Registry, Error> {
+        Registry::read(&self.data)
+    }
+
     /// Whether the machine's owner lives.
-    pub fn is_alive(&self, id: &VmId) -> bool {
-        lock::is_held(&self.directory(id).join(LOCK)).unwrap_or(false)
+    pub fn is_alive(&self, id: &VmId) -> Result<bool, Error> {
+        lock::is_held(&self.directory(id).join(LOCK)).map_err(host("look at a machine's lock"))
     }
 
-    /// The record of a machine whose owner lives.
+    /// The record of a machine whose owner lives; `None` where a closer look is needed.
     pub fn of_the_living(&self, id: &VmId) -> Option<Record> {
-        if self.is_alive(id) { Record::read(&self.directory(id)) } else { None }
+        if self.is_alive(id).unwrap_or(false) { Record::read(&self.directory(id)).ok().flatten() } else { None }
     }
 
-    /// Makes the directory of a new machine, held by the caller, where there is room for one more.
-    /// `fill` is called while nobody else is admitted.
+    /// Makes the directory of a new machine, held by the caller, where there is room for one more. `fill` gives
+    /// it what it is to have before it gets its name, its record or its mark at least; `publish` is called
+    /// after that. Nobody else is admitted meanwhile.
     pub fn admit(
         &self,
         id: &VmId,
         admission: Admission,
         fill: impl FnOnce(&Path) -> Result<(), Error>,
+        publish: impl FnOnce() -> Result<(), Error>,
     ) -> Result<(PathBuf, Lock), Error> {
         let held = self.hold()?;
         self.check_room(&held, admission)?;
-        let path = self.directory(id);
-        directory::private(&path).map_err(host(format!("make {}", path.display())))?;
-        let lock = lock::exclusive(&path.join(LOCK)).map_err(host("lock the machine's directory"))?;
-        match fill(&path) {
-            Ok(()) => Ok((path, lock)),
-            Err(error) => {
-                // The first error is the one to tell; the rest is swept later.
-                let _ = self.discard(id);
-                Err(error)
-            }
-        }
+        let (new, path) = (self.vms().join(format!("{NEW}{id}")), self.directory(id));
+        let make = || {
+            directory::private(&new).map_err(host(format!("make {}", new.display())))?;
+            let lock = lock::exclusive(&new.join(LOCK)).map_err(host("lock the machine's directory"))?;
+            fill(&new)?;
+            fs::rename(&new, &path).map_err(host(format!("make {}", path.display())))?;
+            publish()?;
+            Ok(lock)
+        };
+        make().map(|lock| (path.clone(), lock)).inspect_err(|_| {
+            // The first error is the one to tell; the rest is swept later.
+            let _ = directory::remove(&new);
+            let _ = self.discard(id);
+        })
+    }
+
+    /// Makes the directory of a machine of which nothing is to stay.
+    pub fn admit_one_shot(&self, id: &VmId, admission: Admission) -> Result<(PathBuf, Lock), Error> {
+        let mark = |path: &Path| File::create(path.join(ONE_SHOT)).map(drop).map_err(host("mark a directory"));
+        self.admit(id, admission, mark, || Ok(()))
     }
 
     /// Takes a place for a machine that is there and had none, as long as there is room.
     pub fn take_place(&self, id: &VmId, admission: Admission) -> Result<(), Error> {
         let held = self.hold()?;
-        if self.directory(id).join(IDLE).exists() {
+        let idle = self.directory(id).join(IDLE);
+        if exists(&idle)? {
             self.check_room(&held, admission)?;
         }
-        match fs::remove_file(self.directory(id).join(IDLE)) {
+        match fs::remove_file(idle) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(host("take a place")(error)),
             _ => Ok(()),
         }
@@ -164,16 +187,6 @@ impl Machines {
         Ok(gone)
     }
 
-    /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
-    /// otherwise.
-    pub fn sweep(&self) {
-        let anything = fs::read_dir(self.vms()).is_ok_and(|mut entries| entries.next().is_some());
-        // Whoever holds the lock just now sweeps, too.
-        if anything && let Ok(lock) = lock::try_exclusive(&self.data.join("vms.lock")) {
-            let _ = self.sweep_and_count(&Held { _lock: lock });
-        }
-    }
-
     /// Looks at one machine whose owner seems to be dead, and says whether it is.
     ///
     /// # Errors
@@ -196,7 +209,8 @@ impl Machines {
     fn on_their_way_out(&self, id: &VmId) -> Vec<PathBuf> {
         let whys = ["undone", Ended::Deleted.word(), Ended::Expired.word()];
         let names = whys.map(|why| self.vms().join(format!("{GONE}{why}-{id}")));
-        names.into_iter().filter(|path| path.exists()).collect()
+        // One that cannot be looked at may be there.
+        names.into_iter().filter(|path| path.try_exists().unwrap_or(true)).collect()
     }
 
     /// Waits until a machine that is being created is taken, or its makers are dead. Blocks.
@@ -204,9 +218,41 @@ impl Machines {
         let _ = lock::wait_until_free(&self.directory(id).join(CREATING));
     }
 
-    /// Locks a new machine as not taken by its creator yet.
-    pub fn lock_creating(&self, id: &VmId) -> Result<Lock, Error> {
-        lock::exclusive(&self.directory(id).join(CREATING)).map_err(host("lock a new machine"))
+    /// Locks a new machine, whose directory is still being made, as not taken by its creator yet.
+    pub fn lock_creating(new: &Path) -> Result<Lock, Error> {
+        lock::exclusive(&new.join(CREATING)).map_err(host("lock a new machine"))
+    }
+
+    /// Does something to the directory of a machine whose owner is dead, while nobody else may.
+    ///
+    /// # Errors
+    /// What `work` says; or that it lives.
+    pub fn while_dead(&self, id: &VmId, work: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
+        let _held = self.hold()?;
+        Registry::refuse_newer(&self.data).or_else(|error| match error {
+            Error::Registry(RegistryProblem::Sql { .. }) => Ok(()), // it is damaged, and is not needed for this
+            error => Err(error),
+        })?;
+        let path = self.directory(id);
+        let lives = || Error::InvalidArgument { problem: format!("{id} lives, and is its owner's alone to change") };
+        let _lock = lock_of_the_dead(&path.join(LOCK))?.ok_or_else(lives)?;
+        work(&path)
+    }
+
+    /// Whether it is of one run: nothing of it is to stay.
+    pub fn is_one_shot(&self, id: &VmId) -> Result<bool, Error> {
+        exists(&self.directory(id).join(ONE_SHOT))
+    }
+
+    /// Puts a damaged registry aside and makes another from the directories.
+    pub fn make_registry_anew(&self) -> Result<(), Error> {
+        let _held = self.hold()?;
+        Registry::make_anew(&self.data).map(drop)
+    }
+
+    /// The registry's file.
+    pub fn registry_path(&self) -> PathBuf {
+        crate::registry::path(&self.data)
     }
 
     /// Takes a new machine: from here on it stays when its creator dies.
@@ -215,8 +261,8 @@ impl Machines {
     }
 
     /// Whether its creator has taken it.
-    pub fn is_taken(&self, id: &VmId) -> bool {
-        !self.directory(id).join(CREATING).exists()
+    pub fn is_taken(&self, id: &VmId) -> Result<bool, Error> {
+        Ok(!exists(&self.directory(id).join(CREATING))?)
     }
 
     /// Takes a dead machine over: the caller is its owner from now on. `None` when it lives, or is
@@ -225,8 +271,23 @@ impl Machines {
         let _held = self.hold()?;
         self.settle(id)?;
         let path = self.directory(id);
-        let Some(record) = Record::read(&path) else { return Ok(None) };
+        let Some(record) = Record::read(&path)? else { return Ok(None) };
         Ok(lock_of_the_dead(&path.join(LOCK))?.map(|lock| (record, lock)))
+    }
+
+    /// The same for one that is to be removed because somebody said so: whether its record can be read makes
+    /// no difference, unless a newer release wrote it.
+    pub fn take_over_to_remove(&self, id: &VmId) -> Result<Option<Lock>, Error> {
+        let _held = self.hold()?;
+        self.settle(id)?;
+        let path = self.directory(id);
+        if !exists(&path)? {
+            return Ok(None);
+        }
+        if let Err(problem @ RecordProblem::Newer { .. }) = Record::read(&path) {
+            return Err(problem.into());
+        }
+        lock_of_the_dead(&path.join(LOCK))
     }
 
     fn hold(&self) -> Result<Held, Error> {
@@ -237,7 +298,8 @@ impl Machines {
     }
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
-        let live = self.sweep_and_count(held);
+        // What could not be settled is reported by those who list.
+        let (live, _) = self.sweep_and_count(held)?;
         let limit = match admission {
             Admission::Always => return Ok(()),
             Admission::Limit(limit) => limit,
@@ -246,85 +308,14 @@ impl Machines {
         if live < limit { Ok(()) } else { Err(Unavailable::Capacity { limit, live }.into()) }
     }
 
-    /// Settles the dead, and counts the living that have a machine.
-    fn sweep_and_count(&self, _held: &Held) -> usize {
-        let Ok(entries) = fs::read_dir(self.vms()) else { return 0 };
-        let mut live = 0;
-        for entry in entries.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            match VmId::parse(&name) {
-                // A failure leaves it to the next sweep.
-                None => drop(self.finish_removal(&entry.path())),
-                Some(id) => {
-                    if !self.settle(&id).unwrap_or(true) && !entry.path().join(IDLE).exists() {
-                        live += 1;
-                    }
-                }
-            }
-        }
-        live
-    }
-
-    fn finish_removal(&self, path: &Path) -> Result<(), Error> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
-        let Some(id) = VmId::parse(id) else { return Ok(()) };
-        if let Some(reason) = Ended::parse(why) {
-            self.registry()?.bury(&id, reason, now())?;
-        }
-        directory::remove(path).map_err(host("remove what is gone"))
-    }
-
-    /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
-    /// `vms.lock`, so nobody is making it just now.
-    fn settle(&self, id: &VmId) -> Result<bool, Error> {
-        let path = self.directory(id);
-        if !path.exists() {
-            for gone in self.on_their_way_out(id) {
-                self.finish_removal(&gone)?;
-            }
-            self.forget_without_directory(id)?;
-            return Ok(true);
-        }
-        let Some(_lock) = lock_of_the_dead(&path.join(LOCK))? else { return Ok(false) };
-        let record = Record::read(&path);
-        if record.as_ref().is_some_and(|record| record.execution_mode == HOST_COMPAT) {
-            host_compat::end_all(id); // the kernel ended the first process only
-        }
-        match fate(record.as_ref(), self.is_taken(id), now()) {
-            Fate::Remove => match record {
-                Some(_) => self.undo(id)?,
-                None => self.discard(id)?,
-            },
-            Fate::Bury(reason) => self.bury(id, reason)?,
-            Fate::Keep => {}
-            Fate::Stop => {
-                let mut record = record.expect("only a record is stopped");
-                journal::recover(&path)?;
-                record.state = State::Stopped;
-                record.addresses = None;
-                record.last_error = Some(SUPERVISOR_GONE.into());
-                record.write(&path)?;
-                self.registry()?.put(&record)?;
-            }
-        }
-        Ok(true)
-    }
-
-    /// A row whose directory is gone: its owner died between the two.
-    fn forget_without_directory(&self, id: &VmId) -> Result<(), Error> {
-        use crate::registry::Known;
-        let mut registry = self.registry()?;
-        if let Known::Here(record) = registry.find(id)? {
-            let reason = if record.is_expired(now()) { Ended::Expired } else { Ended::Deleted };
-            registry.bury(id, reason, now())?;
-        }
-        Ok(())
-    }
-
     fn vms(&self) -> PathBuf {
         self.data.join("vms")
     }
+}
+
+/// Whether it is there. What cannot be looked at is not taken for absent.
+fn exists(path: &Path) -> Result<bool, Error> {
+    path.try_exists().map_err(host(format!("look at {}", path.display())))
 }
 
 /// The lock, when its owner is dead. Others may be asking the same at this moment.

@@ -1,6 +1,7 @@
 //! The payloads of the public contract (section 4): the form on the wire, and nothing else.
 
 mod life;
+mod problem;
 
 use std::path::PathBuf;
 
@@ -11,6 +12,7 @@ pub use life::{
     DetachedRecord, LastCommand, LifeRecord, LogEntry, NetworkInfo, OutputPiece, Reaped, TaskDeleted, TaskExecRecord,
     TaskList, TaskLogs, TaskRecord, VmDeleted, VmRecord,
 };
+pub use problem::Problem;
 pub use pyro_environment::CATALOG_VERSION;
 
 /// Where the commands of a machine run.

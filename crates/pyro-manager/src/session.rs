@@ -11,7 +11,7 @@ use std::future::Future;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec};
+use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec, StartError};
 use pyro_environment::{EnvironmentError, Installed};
 use pyro_guest::{Guest, Identity};
 use pyro_hostfs::turn::Turn;
@@ -177,6 +177,10 @@ impl Pyro {
                     match self.restore(spec, place.id, place.connection).await {
                         Ok(live) => return Ok((Live { turn, ..live }, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
+                        // What the host refused says nothing against the template.
+                        Err(error @ Error::Start(StartError::Host { .. } | StartError::Program(_))) => {
+                            return Err(error);
+                        }
                         Err(error @ (Error::Start(_) | Error::DiedEarly { .. } | Error::GuestNotUp { .. })) => {
                             let failure = error.failure().error;
                             Some(failure.lines().next().unwrap_or_default().to_owned())

@@ -1,22 +1,30 @@
 //! Tasks: a machine that stays, its workspace, and the journal of its commands.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
 use crate::client::off_thread;
+use crate::clock::now;
 use crate::create::CreateRequest;
 use crate::error::Unavailable;
 use crate::exec::{ExecRequest, Over};
-use crate::journal::{self, Entry, Status, Stream};
+use crate::journal::{self, Contents, Entry, Status, Stream};
+use crate::machines::Seen;
 use crate::output::{PAYLOAD_CAP, fair_share, keep_ends};
 use crate::payload::{
-    DetachedRecord, LastCommand, LogEntry, OutputPiece, TaskDeleted, TaskExecRecord, TaskList, TaskLogs, TaskRecord,
+    DetachedRecord, LastCommand, LogEntry, OutputPiece, Problem, TaskDeleted, TaskExecRecord, TaskList, TaskLogs,
+    TaskRecord,
 };
-use crate::registry::{Kind, Record};
+use crate::registry::{Kind, Record, State};
 use crate::run::{RunEvent, RunIo};
 use crate::supervisor::wire::{Reply, Request};
 use crate::{Error, Pyro, limits};
+
+/// How long a supervisor may take to say whether a command runs.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// Which entries of a journal, and how much of their output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +48,7 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<TaskRecord, Error> {
         let record = self.create(Kind::Task, request, events).await?;
-        self.task_record(record).await
+        self.task_record(record.into()).await
     }
 
     /// What there is to know of it.
@@ -48,7 +56,7 @@ impl Pyro {
     /// # Errors
     /// [`Error`], when there is no such task.
     pub async fn status_task(&self, task_id: &str) -> Result<TaskRecord, Error> {
-        self.task_record(self.record_of(Kind::Task, task_id).await?).await
+        self.task_record(self.seen(Kind::Task, task_id).await?).await
     }
 
     /// Every task, oldest first.
@@ -56,11 +64,16 @@ impl Pyro {
     /// # Errors
     /// [`Error`], when the registry cannot be read.
     pub async fn list_tasks(&self) -> Result<TaskList, Error> {
+        let (seen, mut problems) = self.find_all(Kind::Task, "").await?;
         let mut tasks = Vec::new();
-        for record in self.find_all(Kind::Task, "").await? {
-            tasks.push(self.task_record(record).await?);
+        for seen in seen {
+            let known = seen.problems.len();
+            let task = self.task_record(seen).await?;
+            // Those of its journal were seen only now.
+            problems.extend(task.problems[known..].iter().cloned());
+            tasks.push(task);
         }
-        Ok(TaskList { count: tasks.len(), tasks })
+        Ok(TaskList { count: tasks.len(), tasks, problems })
     }
 
     /// The whole id of the task of which `prefix` is the beginning.
@@ -89,8 +102,8 @@ impl Pyro {
     pub async fn start_task_command(&self, task_id: &str, request: ExecRequest) -> Result<DetachedRecord, Error> {
         let wire = request.wire(false, false)?;
         let record = self.record_of(Kind::Task, task_id).await?;
-        let sequence = self.send_detached(&record, wire).await?;
-        Ok(DetachedRecord { task_id: record.id.to_string(), sequence, status: Status::Running.word() })
+        let (sequence, status) = self.send_detached(&record, wire).await?;
+        Ok(DetachedRecord { task_id: record.id.to_string(), sequence, status: status.word() })
     }
 
     /// Waits for the end of a command that was started before. Its output is told from its first
@@ -125,8 +138,10 @@ impl Pyro {
     pub async fn logs_task(&self, task_id: &str, request: LogsRequest) -> Result<TaskLogs, Error> {
         let record = self.record_of(Kind::Task, task_id).await?;
         let directory = self.machines().directory(&record.id);
+        let journal = Box::pin(self.journal_of(&record)).await?;
         off_thread(move || {
-            let mut entries = journal::entries(&directory)?;
+            let problem = journal.problem().map(|problem| Problem::journal(record.id.to_string(), problem));
+            let mut entries = journal.entries;
             if let Some(sequence) = request.sequence {
                 entries.retain(|entry| entry.began.sequence == sequence);
                 if entries.is_empty() {
@@ -136,15 +151,20 @@ impl Pyro {
             let most = request.most_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
             let share = |stream| {
                 let length = |entry: &Entry| journal::output_length(&directory, entry.began.sequence, stream);
-                let lengths: Vec<u64> = entries.iter().map(length).collect();
-                fair_share(&lengths, most as u64)
+                let lengths = entries.iter().map(length).collect::<Result<Vec<u64>, Error>>()?;
+                Ok::<_, Error>(fair_share(&lengths, most as u64))
             };
-            let (stdout, stderr) = (share(Stream::Stdout), share(Stream::Stderr));
+            let (stdout, stderr) = (share(Stream::Stdout)?, share(Stream::Stderr)?);
             let entries = entries
                 .iter()
                 .map(|entry| log_entry(&directory, entry, request.tail_bytes, stdout, stderr))
                 .collect::<Result<Vec<_>, _>>()?;
-            Ok(TaskLogs { task_id: record.id.to_string(), count: entries.len(), entries })
+            Ok(TaskLogs {
+                task_id: record.id.to_string(),
+                count: entries.len(),
+                entries,
+                problems: problem.into_iter().collect(),
+            })
         })
         .await
     }
@@ -212,7 +232,7 @@ impl Pyro {
                     None => Ok(false),
                     Some((mut record, _lock)) => {
                         record.ttl_seconds = ttl_seconds;
-                        record.expires_at = crate::clock::now() + ttl_seconds as f64;
+                        record.expires_at = now() + ttl_seconds as f64;
                         record.write(&machines.directory(&id))?;
                         machines.registry()?.put(&record)?;
                         Ok(true)
@@ -222,7 +242,7 @@ impl Pyro {
                 self.record_of(Kind::Task, record.id.as_str()).await?
             }
         };
-        self.task_record(record).await
+        self.task_record(record.into()).await
     }
 
     /// Deletes it with its workspace and its journal. What runs in it is ended.
@@ -235,13 +255,49 @@ impl Pyro {
         Ok(TaskDeleted { task_id: record.id.to_string(), deleted: true, reason: "explicit_delete" })
     }
 
-    async fn task_record(&self, record: Record) -> Result<TaskRecord, Error> {
-        let directory = self.machines().directory(&record.id);
+    /// A journal that cannot be read keeps nobody from the rest.
+    async fn task_record(&self, seen: Seen) -> Result<TaskRecord, Error> {
+        let Seen { record, mut problems } = seen;
+        let id = record.id.to_string();
+        let journal = Box::pin(self.journal_of(&record)).await.unwrap_or_else(|error| {
+            problems.push(Problem::of(Some(id.clone()), &error));
+            Contents::default()
+        });
+        problems.extend(journal.problem().map(|problem| Problem::journal(id, problem)));
+        let entries = &journal.entries;
+        Ok(TaskRecord::new(&record, entries.len() as u64, entries.last().map(last_command), problems))
+    }
+
+    /// A task's journal, in which nothing runs that does not run any more.
+    pub(crate) async fn journal_of(&self, record: &Record) -> Result<Contents, Error> {
+        let (directory, stopped) = (self.machines().directory(&record.id), record.state == State::Stopped);
+        let (mut journal, directory) = off_thread(move || Ok((journal::read(&directory)?, directory))).await?;
+        let mut running = BTreeSet::new();
+        if !stopped {
+            // Its end may stand in the damaged part: only its supervisor knows.
+            for sequence in journal.doubtful() {
+                if Box::pin(self.is_running(record, sequence)).await? {
+                    running.insert(sequence);
+                }
+            }
+        }
         off_thread(move || {
-            let entries = journal::entries(&directory)?;
-            Ok(TaskRecord::new(&record, entries.len() as u64, entries.last().map(last_command)))
+            let doubtful: BTreeSet<u64> = journal.doubtful().collect();
+            let runs = |sequence| !stopped && (!doubtful.contains(&sequence) || running.contains(&sequence));
+            journal.settle(now(), runs, |sequence| journal::kept(&directory, sequence))?;
+            Ok(journal)
         })
         .await
+    }
+
+    /// Whether its supervisor says so. One that does not answer in time is not contradicted.
+    async fn is_running(&self, record: &Record, sequence: u64) -> Result<bool, Error> {
+        let ask = async {
+            let Some(mut talk) = self.reach(record).await? else { return Ok(false) };
+            let _ = talk.send(&Request::Watch { sequence }).await;
+            Ok(matches!(talk.read::<Reply>().await?, Some(Reply::Grown { .. })))
+        };
+        tokio::time::timeout(ANSWER, ask).await.unwrap_or(Ok(true))
     }
 }
 
@@ -294,7 +350,7 @@ fn log_entry(
     let Entry { began, end } = entry;
     let sequence = began.sequence;
     let read = |stream, share: u64, bytes: Option<u64>| {
-        let length = journal::output_length(directory, sequence, stream);
+        let length = journal::output_length(directory, sequence, stream)?;
         let text = match tail_bytes {
             Some(tail) => {
                 let most = tail.min(usize::try_from(share).unwrap_or(usize::MAX));

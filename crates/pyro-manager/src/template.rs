@@ -9,7 +9,12 @@
 //! The key is a digest of everything the frozen machine depends on, so a template is never wrong,
 //! only missing. Files whose stamp has changed since they were made are looked at again.
 
+mod verify;
+
+pub use verify::{Verdict, verify};
+
 use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_engine::qemu::overlay;
@@ -29,6 +34,7 @@ use crate::session::identity;
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
+use verify::{Read, read_record};
 
 /// Changes with what is kept, and with what was run before.
 const FORMAT: u32 = 2;
@@ -127,11 +133,11 @@ impl Pyro {
         let root = templates(installed);
         let lock = locked(&root, key, Mode::Shared).await?;
         let directory = root.join(key.digest());
-        if !directory.join(RECORD).exists() {
-            return Ok(Lookup::Missing);
-        }
-        if let Err(problem) = verify(&directory) {
-            return Ok(Lookup::Damaged(problem));
+        match verify(&directory) {
+            Ok(Verdict::Whole) => {}
+            Ok(Verdict::Missing) => return Ok(Lookup::Missing),
+            Ok(Verdict::Damaged(problem)) => return Ok(Lookup::Damaged(problem)),
+            Err(error) => return Err(error),
         }
         Ok(Lookup::Found(Template { directory, rootfs: installed.rootfs.clone(), key: key.clone(), _lock: lock }))
     }
@@ -150,7 +156,8 @@ impl Pyro {
         let target = root.join(key.digest());
         let partial = root.join(format!("{PARTIAL}{}", key.digest()));
         directory::remove(&partial).map_err(host("remove what an interrupted run left"))?;
-        if target.join(RECORD).exists() && verify(&target).is_ok() {
+        // One that could not be read, or is of a newer release, is neither whole nor damaged: it stays.
+        if verify(&target)? == Verdict::Whole {
             return Ok(());
         }
         directory::remove(&target).map_err(host("remove a damaged template"))?;
@@ -184,19 +191,23 @@ impl Pyro {
             mem_mib: key.size.memory_mib(),
             files: [MEMORY, STATE, DISK].into_iter().map(|name| describe(partial, name)).collect::<Result<_, _>>()?,
         };
-        let text = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
-        pyro_hostfs::write::atomically(&partial.join(RECORD), &text).map_err(host("write the template's record"))
+        record.write(partial).map_err(host("write the template's record"))
     }
 
     /// Removes templates that no machine of this release on this host would use.
     pub(crate) fn prune_templates(&self, installed: &Installed) -> Result<Vec<String>, Error> {
         let root = templates(installed);
-        let Ok(entries) = fs::read_dir(&root) else { return Ok(Vec::new()) };
+        let read = || host("read the templates' directory");
+        let entries = match fs::read_dir(&root) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(read())?,
+        };
         let mut removed = Vec::new();
-        for entry in entries.flatten() {
+        for entry in entries {
+            let entry = entry.map_err(read())?;
             let name = entry.file_name().to_string_lossy().into_owned();
             let key = name.strip_prefix(PARTIAL).unwrap_or(&name);
-            if name.starts_with(LOCK) || (!name.starts_with(PARTIAL) && self.is_current(&entry.path(), installed)) {
+            if name.starts_with(LOCK) || (!name.starts_with(PARTIAL) && self.is_current(&entry.path(), installed)?) {
                 continue;
             }
             // One that is being made or restored from is left alone.
@@ -211,11 +222,18 @@ impl Pyro {
         Ok(removed)
     }
 
-    fn is_current(&self, directory: &Path, installed: &Installed) -> bool {
-        let Ok(record) = read_record(directory) else { return false };
-        let fingerprints =
-            [Accelerator::Kvm, Accelerator::Tcg].map(|accelerator| self.engine.fingerprint(accelerator).ok());
-        record.environment == installed.digest && fingerprints.contains(&Some(record.fingerprint))
+    /// Whether a machine of this release, or of a newer one, may use it.
+    fn is_current(&self, directory: &Path, installed: &Installed) -> Result<bool, Error> {
+        let record = match read_record(directory)? {
+            Read::Record(record) => record,
+            Read::Missing | Read::Damaged(_) | Read::Older(_) => return Ok(false),
+            Read::Newer(_) => return Ok(true),
+        };
+        let mut is_made_here = false;
+        for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
+            is_made_here |= record.fingerprint == self.engine.fingerprint(accelerator)?;
+        }
+        Ok(is_made_here && record.environment == installed.digest)
     }
 }
 
@@ -249,7 +267,7 @@ pub fn boot_again_spec(id: &VmId, vm: &Path, key: &TemplateKey, installed: &Inst
 /// The same file under another name, or a copy where names cannot be shared.
 fn link_or_copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
     match fs::hard_link(from, to) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(_) => fs::copy(from, to).map(drop),
         linked => linked,
     }
@@ -336,36 +354,6 @@ fn describe(directory: &Path, name: &str) -> Result<FileRecord, Error> {
     describe().map_err(host(format!("take the digest of the template's {name}")))
 }
 
-fn read_record(directory: &Path) -> Result<Record, String> {
-    let text = fs::read(directory.join(RECORD)).map_err(|error| format!("{RECORD}: {error}"))?;
-    let record: Record = serde_json::from_slice(&text).map_err(|error| format!("{RECORD}: {error}"))?;
-    if record.format == FORMAT { Ok(record) } else { Err(format!("{RECORD} has format {}", record.format)) }
-}
-
-/// Says what is wrong with a template. Costs three stats where nothing has changed.
-pub fn verify(directory: &Path) -> Result<(), String> {
-    let mut record = read_record(directory)?;
-    let mut moved = false;
-    for file in &mut record.files {
-        let path = directory.join(&file.name);
-        let now = stamp::of(&path).map_err(|error| format!("{}: {error}", file.name))?.to_string();
-        if now == file.stamp {
-            continue;
-        }
-        let digest = digest::of_sparse_file(&path).map_err(|error| format!("{}: {error}", file.name))?;
-        if digest != file.digest {
-            return Err(format!("{} is not what was saved (its digest differs)", file.name));
-        }
-        file.stamp = now;
-        moved = true;
-    }
-    if moved {
-        let text = serde_json::to_vec_pretty(&record).expect("a record has string keys only");
-        pyro_hostfs::write::atomically(&directory.join(RECORD), &text).map_err(|error| error.to_string())?;
-    }
-    Ok(())
-}
-
 /// Takes a lock, on a thread of its own where it must be waited for.
 async fn locked(root: &Path, key: &TemplateKey, mode: Mode) -> Result<Lock, Error> {
     directory::private(root).map_err(host("make the templates' directory"))?;
@@ -375,7 +363,7 @@ async fn locked(root: &Path, key: &TemplateKey, mode: Mode) -> Result<Lock, Erro
         Err(TryError::Io(error)) => Err(error),
         Err(TryError::Held) => tokio::task::spawn_blocking(move || lock::acquire(&path, mode))
             .await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error))),
+            .unwrap_or_else(|error| Err(io::Error::other(error))),
     };
     taken.map_err(host("lock a template"))
 }

@@ -65,7 +65,7 @@ pub struct VmDirectory {
 impl VmDirectory {
     /// Makes the directory of a machine, and removes what the dead left.
     pub fn create(machines: &Machines, id: &VmId, admission: Admission) -> Result<Self, Error> {
-        let (path, lock) = machines.admit(id, admission, |_| Ok(()))?;
+        let (path, lock) = machines.admit_one_shot(id, admission)?;
         Ok(Self { machines: machines.clone(), id: id.clone(), path, _lock: lock })
     }
 

@@ -58,7 +58,7 @@ impl Pyro {
     /// # Errors
     /// [`Error`], when the registry cannot be read.
     pub async fn list_vms(&self) -> Result<Vec<VmRecord>, Error> {
-        Ok(self.find_all(Kind::Vm, "").await?.iter().map(VmRecord::new).collect())
+        Ok(self.find_all(Kind::Vm, "").await?.0.iter().map(|seen| VmRecord::new(&seen.record)).collect())
     }
 
     /// Deletes it, whatever its state.
@@ -139,8 +139,8 @@ impl Pyro {
             return Ok(());
         }
         let (machines, id) = (self.machines(), record.id.clone());
-        off_thread(move || match machines.take_over(&id)? {
-            Some((_, _lock)) => machines.bury(&id, Ended::Deleted),
+        off_thread(move || match machines.take_over_to_remove(&id)? {
+            Some(_lock) => machines.bury(&id, Ended::Deleted),
             None => Ok(()),
         })
         .await

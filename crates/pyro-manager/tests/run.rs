@@ -340,6 +340,10 @@ async fn what_a_killed_run_left_is_swept_by_the_next() {
     std::fs::write(dead.join("lock"), "").unwrap();
     std::fs::write(dead.join("disk.qcow2"), "x").unwrap();
     world.run("hello").await.unwrap();
+    assert!(dead.exists(), "nothing says that it was a run's");
+    std::fs::write(dead.join("one-shot"), "").unwrap();
+    std::fs::create_dir_all(world.base.path().join("data/vms/.new-00000001dead")).unwrap();
+    world.run("hello").await.unwrap();
     world.assert_nothing_is_left();
 }
 
@@ -606,4 +610,32 @@ impl World {
             tokio::task::yield_now().await;
         }
     }
+}
+
+#[tokio::test]
+async fn a_template_of_a_newer_release_is_refused_and_left_alone() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    let mut templates = Vec::new();
+    for environment in std::fs::read_dir(world.base.path().join("cache")).unwrap() {
+        let Ok(entries) = std::fs::read_dir(environment.unwrap().path().join("templates")) else { continue };
+        templates.extend(entries.map(|entry| entry.unwrap().path().join("template.json")).filter(|path| path.exists()));
+    }
+    let [template] = &templates[..] else { panic!("{templates:?}") };
+    let text = std::fs::read_to_string(template).unwrap();
+    let newer = text.replacen("\"format\": ", "\"format\": 9", 1);
+    assert_ne!(newer, text);
+    std::fs::write(template, &newer).unwrap();
+    let boots = world.engine.boots();
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "newer_environment");
+    world.pyro.prune_environments().await.unwrap();
+    assert_eq!(std::fs::read_to_string(template).unwrap(), newer);
+    // The host does not let it be read: neither is that damage.
+    std::fs::remove_file(template).unwrap();
+    std::fs::create_dir(template).unwrap();
+    assert_eq!(world.run("hello").await.unwrap_err().code(), "host_refused");
+    assert_eq!(world.engine.boots(), boots, "none is made again");
+    std::fs::remove_dir(template).unwrap();
+    std::fs::write(template, text).unwrap();
+    world.run("hello").await.unwrap();
 }

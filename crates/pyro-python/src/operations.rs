@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use pyro_manager::{
-    CreateRequest, Error, ExecRequest, HostCompat, LogsRequest, MachineSize, NetworkPolicy, Phase, Pyro, RunIo,
-    RunRequest, Stream, VmOptions,
+    CreateRequest, Error, ExecRequest, HostCompat, LogsRequest, MachineSize, NetworkPolicy, Phase, Pyro, RepairMode,
+    RepairRequest, RunIo, RunRequest, Stream, VmOptions,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,12 @@ struct Extend {
     ttl_seconds: i64,
 }
 
+#[derive(Deserialize)]
+struct Repair {
+    apply: bool,
+    delete: Vec<String>,
+}
+
 impl Machine {
     fn options(&self) -> Result<VmOptions, Error> {
         Ok(VmOptions {
@@ -123,6 +129,11 @@ pub async fn carry_out(pyro: &Pyro, operation: &str, arguments: &str, io: RunIo)
         "delete_vm" => text(&pyro.delete_vm(&id()?).await?),
         "network_info_vm" => text(&pyro.network_info_vm(&id()?).await?),
         "exec_vm" => text(&pyro.exec_vm(&id()?, parse::<Command>(arguments)?.request()?, io).await?),
+        "repair" => {
+            let Repair { apply, delete } = parse(arguments)?;
+            let mode = if apply { RepairMode::Apply } else { RepairMode::Look };
+            text(&pyro.repair(RepairRequest { mode, delete }).await?)
+        }
         "reap_expired" => text(&pyro.reap_expired().await?),
         "create_task" => text(&pyro.create_task(parse::<Machine>(arguments)?.request()?, &io.events).await?),
         "exec_task" => text(&pyro.exec_task(&id()?, parse::<Command>(arguments)?.request()?, io).await?),

@@ -7,6 +7,7 @@ pub mod manual;
 pub mod mcp;
 pub mod mcp_install;
 pub mod ollama;
+pub mod repair;
 pub mod run;
 pub mod supervise;
 pub mod task;

@@ -1,6 +1,6 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
-use pyro_manager::{CreateRequest, Error, Pyro, TaskRecord};
+use pyro_manager::{CreateRequest, Error, Problem, Pyro, TaskRecord};
 
 use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
@@ -100,6 +100,10 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
         print_json(&list);
         return Ok(0);
     }
+    warn("task-list", &list.problems);
+    if list.tasks.is_empty() && !list.problems.is_empty() {
+        return Ok(0);
+    }
     if list.tasks.is_empty() {
         print("No tasks. `pyro task create debian:12` makes one.\n");
         return Ok(0);
@@ -114,6 +118,17 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
     }
     print(&text);
     Ok(0)
+}
+
+/// What is damaged, for people: it is said, and the rest is shown.
+pub fn warn(label: &str, problems: &[Problem]) {
+    for Problem { id, error, hint, .. } in problems {
+        let whose = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+        note!("[{label}] warning: {whose}{error}");
+        if let Some(hint) = hint {
+            note!("[hint] {hint}");
+        }
+    }
 }
 
 fn print_task(record: &TaskRecord, format: Format) -> i32 {
@@ -140,5 +155,6 @@ fn describe(record: &TaskRecord) -> String {
         lines.push(format!("Last command: {} ({came})", last.command));
     }
     lines.extend(life.last_error.as_ref().map(|error| format!("Last error: {error}")));
+    lines.extend(record.problems.iter().map(|problem| format!("Problem: {}", problem.error)));
     lines.join("\n") + "\n"
 }

@@ -30,6 +30,7 @@ pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result
             print_json(&logs);
             return Ok(());
         }
+        super::task::warn("task-logs", &logs.problems);
         for entry in &logs.entries {
             show(pyro, &id, entry, arguments.tail_bytes).await?;
         }

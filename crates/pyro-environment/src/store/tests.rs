@@ -210,3 +210,52 @@ async fn a_disk_that_ran_full_meanwhile_is_the_reason_that_is_told() {
     assert!(matches!(error, EnvironmentError::NoSpace { available_mib: 0, .. }), "{error}");
     assert!(matches!(store.installed("debian:12"), Err(EnvironmentError::NotInstalled { .. })));
 }
+
+#[tokio::test]
+async fn a_newer_environment_is_refused_and_neither_pulled_again_nor_pruned() {
+    let base = tempfile::tempdir().unwrap();
+    let store = store(base.path());
+    let directory = install_small(&store);
+    let newer =
+        fs::read_to_string(directory.join("environment.json")).unwrap().replace("\"format\": 1", "\"format\": 2");
+    fs::write(directory.join("environment.json"), &newer).unwrap();
+    let other = store.cache().join("debian_12-9.0.0");
+    fs::create_dir_all(&other).unwrap();
+    fs::write(other.join("environment.json"), &newer).unwrap();
+    for error in [
+        store.installed("debian:12").unwrap_err(),
+        store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, EnvironmentError::Newer { found: 2, .. }), "{error}");
+    }
+    assert_eq!(store.prune().await.unwrap(), Pruned::default());
+    assert_eq!(fs::read_to_string(directory.join("environment.json")).unwrap(), newer);
+    assert!(directory.join(ROOTFS).exists() && other.exists());
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_taken_for_damage() {
+    let base = tempfile::tempdir().unwrap();
+    let store = store(base.path());
+    let directory = install_small(&store);
+    fs::remove_file(directory.join(KERNEL)).unwrap();
+    fs::create_dir(directory.join(KERNEL)).unwrap();
+    let error = store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err();
+    assert!(matches!(error, EnvironmentError::Host { .. }), "{error}");
+    assert!(directory.join(ROOTFS).exists());
+}
+
+#[tokio::test]
+async fn a_note_that_names_anything_but_a_scratch_directory_removes_nothing() {
+    let base = tempfile::tempdir().unwrap();
+    let store = store(base.path());
+    let partial = store.cache().join(".partial-debian_12");
+    let precious = base.path().join("precious");
+    for note in [precious.clone(), base.path().to_owned(), base.path().join("pyro-0123456789abcdeg"), "".into()] {
+        fs::create_dir_all(&precious).unwrap();
+        fs::create_dir_all(&partial).unwrap();
+        fs::write(partial.join(SCRATCH_NOTE), note.as_os_str().as_encoded_bytes()).unwrap();
+        store.prune().await.unwrap();
+        assert!(precious.exists() && !partial.exists());
+    }
+}

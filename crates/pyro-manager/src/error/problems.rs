@@ -35,13 +35,61 @@ pub enum RegistryProblem {
         source: rusqlite::Error,
     },
     /// A row is not a record.
-    #[error("a record in {} makes no sense", path.display())]
+    #[error("the row of {id} in {} cannot be read", path.display())]
     Row {
         /// Its file.
         path: PathBuf,
-        /// The parser's words.
+        /// Which row, as far as that can be read.
+        id: String,
+        /// Why.
         #[source]
-        source: serde_json::Error,
+        source: Box<RecordProblem>,
+    },
+    /// It was made for machines that are not there any more, or that it does not know.
+    #[error("the row of {id} in {} is missing or old", path.display())]
+    Stale {
+        /// Its file.
+        path: PathBuf,
+        /// Which row.
+        id: String,
+    },
+}
+
+/// The record of a VM or task cannot be read. What it is of is kept as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordProblem {
+    /// A newer release wrote it.
+    #[error("{} was written by a newer release of pyro: it has format {found}, this release knows {ours}", path.display())]
+    Newer {
+        /// Its file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format this release knows.
+        ours: u32,
+    },
+    /// It is not what was written.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The host refused to read it.
+    #[error("{} could not be read", path.display())]
+    Unread {
+        /// Its file.
+        path: PathBuf,
+        /// The host's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is none, and nothing says that it was a one-shot run's.
+    #[error("{} has no record, and nothing says what it was", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
     },
 }
 
@@ -236,7 +284,19 @@ impl RegistryProblem {
             Self::Newer { .. } => "newer_registry",
             Self::Network { .. } => "network_file_system",
             Self::Sql { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull) => "no_space",
-            Self::Sql { .. } | Self::Row { .. } => "registry_unusable",
+            Self::Sql { .. } | Self::Row { .. } | Self::Stale { .. } => "registry_unusable",
+        }
+    }
+}
+
+impl RecordProblem {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Newer { .. } => "newer_record",
+            Self::Damaged { .. } => "record_damaged",
+            Self::Unread { .. } => "record_unreadable",
+            Self::Missing { .. } => "record_missing",
         }
     }
 }

@@ -34,6 +34,7 @@ fn every_error() -> Vec<Error> {
         tool("dpkg: write: No space left on device").into(),
         EnvironmentError::Kernel { problem: "it is not a Linux boot image".into() }.into(),
         EnvironmentError::Damaged { name: "debian:12".into(), problem: "vmlinux is gone".into() }.into(),
+        EnvironmentError::Newer { path: "/c/environment.json".into(), found: 2, ours: 1 }.into(),
         EnvironmentError::Unpack {
             name: "debian:12".into(),
             source: Box::new(Error::GuestNotUp {
@@ -60,7 +61,17 @@ fn every_error() -> Vec<Error> {
         RegistryProblem::Network { path: "/d".into(), kind: "NFS" }.into(),
         RegistryProblem::Sql { path: "/d/registry.sqlite".into(), source: sql(rusqlite::ffi::SQLITE_IOERR) }.into(),
         RegistryProblem::Sql { path: "/d/registry.sqlite".into(), source: sql(rusqlite::ffi::SQLITE_FULL) }.into(),
-        RegistryProblem::Row { path: "/d/registry.sqlite".into(), source: json() }.into(),
+        RegistryProblem::Row {
+            path: "/d/registry.sqlite".into(),
+            id: id(),
+            source: Box::new(RecordProblem::Damaged { path: "/d/registry.sqlite".into(), why: "it is cut".into() }),
+        }
+        .into(),
+        RegistryProblem::Stale { path: "/d/registry.sqlite".into(), id: id() }.into(),
+        RecordProblem::Newer { path: "/d/record.json".into(), found: 2, ours: 1 }.into(),
+        RecordProblem::Damaged { path: "/d/record.json".into(), why: "its checksum does not hold".into() }.into(),
+        RecordProblem::Unread { path: "/d/record.json".into(), source: io(io::ErrorKind::PermissionDenied) }.into(),
+        RecordProblem::Missing { directory: "/d/vms/0123456789ab".into() }.into(),
         JournalProblem::Log { path: "/j".into(), source: pyro_hostfs::log::LogError::Format }.into(),
         JournalProblem::Log {
             path: "/j".into(),

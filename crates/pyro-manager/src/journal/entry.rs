@@ -1,6 +1,11 @@
 //! A command in the journal (the form on disk, and between supervisor and client).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use pyro_hostfs::log::{Contents as LogContents, Gap};
 use serde::{Deserialize, Serialize};
+
+use crate::Error;
 
 /// How far a command has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,27 +142,147 @@ impl Event {
     }
 }
 
-/// Puts the records of a log together, in order of start. A writer numbers its commands from 1 and leaves
-/// none out; other numbers are not a journal.
-pub fn assemble(records: &[Vec<u8>]) -> Result<Vec<Entry>, serde_json::Error> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for record in records {
-        match serde_json::from_slice(record)? {
-            Event::Began(began) if began.sequence == entries.len() as u64 + 1 => {
-                entries.push(Entry { began, end: None });
-            }
-            Event::Began(began) => {
-                let problem = format!("command {} follows command {}", began.sequence, entries.len());
-                return Err(serde::de::Error::custom(problem));
-            }
-            Event::Ended { sequence, end } => {
-                // Only the first end counts; one of a command that never began is nobody's.
-                let at = entries.binary_search_by_key(&sequence, |entry| entry.began.sequence);
-                if let Some(entry) = at.ok().map(|at| &mut entries[at]) {
-                    entry.end.get_or_insert(end);
+/// Where a damaged journal had a command, and what is shown in its place.
+const UNKNOWN: &str = "(unknown: the journal is damaged here)";
+const BEGINNING_DAMAGED: &str = "the journal is damaged where it began: what was run is unknown";
+const ALL_DAMAGED: &str = "the journal is damaged here: what was run, and what came of it, is unknown";
+const END_DAMAGED: &str = "the journal is damaged behind its beginning: what came of it is unknown";
+/// Bytes of a record in the log at least.
+const LEAST_RECORD: u64 = 8;
+
+/// What a journal holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Contents {
+    /// Every command, in order of start.
+    pub entries: Vec<Entry>,
+    /// What of the file is damaged.
+    pub gaps: Vec<Gap>,
+    /// Commands whose end may stand in the damaged part.
+    doubtful: BTreeSet<u64>,
+    /// The highest number that is in use.
+    pub highest: u64,
+}
+
+impl Contents {
+    /// Puts the records of a log together, in order of start. `outputs` are the numbers for which there are
+    /// files of output; they are made before a command is written down.
+    ///
+    /// A writer numbers its commands from 1 and leaves none out but those whose beginning it could not write.
+    /// Other numbers are not a journal, unless damage explains them.
+    pub fn assemble(log: &LogContents, outputs: &BTreeSet<u64>) -> Result<Self, serde_json::Error> {
+        let LogContents { records, gaps } = log;
+        let damaged: u64 = gaps.iter().map(|gap| gap.bytes).sum();
+        let may_be_missing = damaged / LEAST_RECORD + outputs.len() as u64;
+        let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
+        let mut doubtful = BTreeSet::new();
+        let (mut last, mut began_at) = (0, BTreeMap::new());
+        for (at, record) in records.iter().enumerate() {
+            match serde_json::from_slice(record)? {
+                Event::Began(began) if began.sequence > last && began.sequence - last - 1 <= may_be_missing => {
+                    last = began.sequence;
+                    began_at.insert(last, at);
+                    entries.insert(last, Entry { began, end: None });
                 }
+                Event::Began(began) => {
+                    let problem = format!("command {} follows command {last}", began.sequence);
+                    return Err(serde::de::Error::custom(problem));
+                }
+                // Only the first end counts.
+                Event::Ended { sequence, end } => match entries.get_mut(&sequence) {
+                    Some(entry) => drop(entry.end.get_or_insert(end)),
+                    // One of a command that never began is nobody's, but where its beginning is damaged.
+                    None if sequence == 0 || damaged == 0 || sequence > last.saturating_add(may_be_missing) => {}
+                    None => drop(entries.insert(sequence, Entry::without_beginning(sequence, end))),
+                },
             }
         }
+        if damaged > 0 {
+            for sequence in outputs.iter().filter(|sequence| **sequence > 0) {
+                entries.entry(*sequence).or_insert_with(|| {
+                    doubtful.insert(*sequence);
+                    Entry { began: Began::unknown(*sequence, 0.0), end: None }
+                });
+            }
+        }
+        for (sequence, at) in began_at {
+            if entries[&sequence].end.is_none() && gaps.iter().any(|gap| gap.records_before > at) {
+                doubtful.insert(sequence);
+            }
+        }
+        let highest = entries.keys().chain(outputs).max().copied().unwrap_or(0);
+        Ok(Self { entries: entries.into_values().collect(), gaps: gaps.clone(), doubtful, highest })
     }
-    Ok(entries)
+
+    /// Commands that have no end here and do not run any more are lost; returns which. `runs` says which still
+    /// do, `kept` how many bytes of each stream there are.
+    pub fn settle(
+        &mut self,
+        now: f64,
+        runs: impl Fn(u64) -> bool,
+        kept: impl Fn(u64) -> Result<(u64, u64), Error>,
+    ) -> Result<Vec<u64>, Error> {
+        let mut lost = Vec::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.end.is_none()) {
+            let sequence = entry.began.sequence;
+            if runs(sequence) {
+                continue;
+            }
+            let (stdout, stderr) = kept(sequence)?;
+            let mut end = End::lost(now, stdout, stderr);
+            if self.doubtful.contains(&sequence) {
+                end.reason = Some(if entry.began.is_known() { END_DAMAGED } else { ALL_DAMAGED }.into());
+            }
+            entry.end = Some(end);
+            lost.push(sequence);
+        }
+        Ok(lost)
+    }
+
+    /// Commands without an end whose end may stand in the damaged part.
+    pub fn doubtful(&self) -> impl Iterator<Item = u64> {
+        self.doubtful.clone().into_iter()
+    }
+
+    /// What is to be said about damage.
+    pub fn problem(&self) -> Option<String> {
+        let bytes: u64 = self.gaps.iter().map(|gap| gap.bytes).sum();
+        (bytes > 0).then(|| {
+            format!(
+                "its journal is damaged: {bytes} bytes in {} of its places cannot be read; every command before and \
+                 behind them is there",
+                self.gaps.len()
+            )
+        })
+    }
+}
+
+impl Entry {
+    /// The end is as it was written; the beginning cannot be read.
+    fn without_beginning(sequence: u64, mut end: End) -> Self {
+        end.reason = Some(match end.reason.take() {
+            Some(reason) if reason == ALL_DAMAGED => reason,
+            Some(reason) => format!("{reason}; {BEGINNING_DAMAGED}"),
+            None => BEGINNING_DAMAGED.into(),
+        });
+        Self { began: Began::unknown(sequence, end.finished_at), end: Some(end) }
+    }
+}
+
+impl Began {
+    fn unknown(sequence: u64, started_at: f64) -> Self {
+        Self {
+            sequence,
+            command: UNKNOWN.into(),
+            cwd: String::new(),
+            attempt_id: None,
+            request_digest: String::new(),
+            started_at,
+            execution_mode: "unknown".into(),
+        }
+    }
+
+    /// Whether it could be read; every one that was written has a digest.
+    fn is_known(&self) -> bool {
+        !self.request_digest.is_empty()
+    }
 }

@@ -14,6 +14,9 @@
 //! command is sent, output before anybody is shown it, and `end` after the output is on disk. Room
 //! for the records of all running commands is set aside, so that a full disk cuts output and
 //! nothing else.
+//!
+//! A damaged part is read over: every command before and behind it is there, and what stood in it is said
+//! to be unknown. Nothing of it is cut; the damaged file is kept as it was before a writer goes on.
 
 mod entry;
 mod output;
@@ -21,15 +24,15 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Began, End, Entry, Status, StreamEnd};
+pub use entry::{Began, Contents, End, Entry, Status, StreamEnd};
 pub use output::OutputLog;
-pub use reading::{Stream, entries, entry, output_length, path as output_path, read_output, read_tail};
+pub use reading::{Stream, kept, output_length, path as output_path, read, read_output, read_tail};
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use pyro_hostfs::log::{AppendLog, LogError};
-use pyro_hostfs::{directory, log};
+use pyro_hostfs::log::{AppendLog, Contents as LogContents, Gap, LogError};
+use pyro_hostfs::{directory, log, write};
 
 use crate::Error;
 use crate::clock::now;
@@ -67,20 +70,25 @@ impl Journal {
         Ok(Self { log, directory: directory.to_owned(), next: 1, running: 0, cap })
     }
 
-    /// Goes on with the journal of a directory whose writer died; what was running is lost.
-    pub fn adopt(directory: &Path, cap: u64) -> Result<Self, Error> {
+    /// Goes on with the journal of a directory whose writer died; what was running is lost. Returns every
+    /// command in it, too.
+    pub fn adopt(directory: &Path, cap: u64) -> Result<(Self, Vec<Entry>), Error> {
         let path = directory.join(LOG);
-        let (log, records) = AppendLog::open(&path).map_err(|source| unreadable(&path, source))?;
-        let entries = entry::assemble(&records).map_err(|source| JournalProblem::Record { path, source })?;
-        let next = entries.last().map_or(1, |entry| entry.began.sequence + 1);
-        let mut journal = Self { log, directory: directory.to_owned(), next, running: 0, cap };
-        for entry in entries.iter().filter(|entry| entry.end.is_none()) {
-            let kept = |stream| output_length(directory, entry.began.sequence, stream);
-            let end = End::lost(now(), kept(Stream::Stdout), kept(Stream::Stderr));
+        let outputs = reading::output_numbers(directory)?;
+        let before = log::read(&path).map_err(|source| unreadable(&path, source))?;
+        // What makes no sense as a whole is left alone.
+        let broken = |source| JournalProblem::Record { path: path.clone(), source };
+        let mut contents = Contents::assemble(&before, &outputs).map_err(broken)?;
+        keep_aside(directory, &contents.gaps).map_err(host("keep the damaged journal aside"))?;
+        let (log, _) = AppendLog::open(&path).map_err(|source| unreadable(&path, source))?;
+        let lost = contents.settle(now(), |_| false, |sequence| kept(directory, sequence))?;
+        let mut journal = Self { log, directory: directory.to_owned(), next: contents.highest + 1, running: 0, cap };
+        for entry in contents.entries.iter().filter(|entry| lost.contains(&entry.began.sequence)) {
             journal.running += 1;
-            journal.end(entry.began.sequence, &end)?;
+            let end = entry.end.as_ref().expect("it was just said to be lost");
+            journal.end(entry.began.sequence, end)?;
         }
-        Ok(journal)
+        Ok((journal, contents.entries))
     }
 
     /// Writes down that a command is about to be sent.
@@ -98,11 +106,32 @@ impl Journal {
             OutputLog::create(&reading::path(&self.directory, sequence, stream), self.cap)
                 .map_err(host("make a file for the command's output"))
         };
-        let (stdout, stderr) = (file(Stream::Stdout)?, file(Stream::Stderr)?);
-        self.log.append(&record).map_err(host("write the journal"))?;
-        self.next += 1;
-        self.running += 1;
-        Ok(Begun { sequence, stdout, stderr })
+        let begun = file(Stream::Stdout)
+            .and_then(|stdout| Ok((stdout, file(Stream::Stderr)?)))
+            .and_then(|files| self.log.append(&record).map(|()| files).map_err(host("write the journal")));
+        match begun {
+            Ok((stdout, stderr)) => {
+                self.next += 1;
+                self.running += 1;
+                Ok(Begun { sequence, stdout, stderr })
+            }
+            Err(error) => {
+                self.take_back(sequence);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes the empty files of a command that could not be written down. A number whose files stay is not
+    /// used again.
+    fn take_back(&mut self, sequence: u64) {
+        let is_gone = |stream| match fs::remove_file(reading::path(&self.directory, sequence, stream)) {
+            Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            Ok(()) => true,
+        };
+        if ![Stream::Stdout, Stream::Stderr].map(is_gone).iter().all(|gone| *gone) {
+            self.next += 1;
+        }
     }
 
     /// Writes down what came of a command. Its output is on disk already.
@@ -121,22 +150,42 @@ impl Journal {
 
 /// Marks as lost what was running when the writer died. The caller holds the directory's lock.
 pub fn recover(directory: &Path) -> Result<(), Error> {
-    if !directory.join(LOG).exists() {
+    if !directory.join(LOG).try_exists().map_err(host("look for the journal"))? {
         return Ok(()); // it died before it had one
     }
-    let journal = Journal::adopt(directory, 0)?;
+    let (journal, _) = Journal::adopt(directory, 0)?;
     journal.handle()?.sync_data().map_err(host("flush the journal"))
+}
+
+/// Copies a damaged journal before anybody writes to it, once for each damage.
+fn keep_aside(directory: &Path, gaps: &[Gap]) -> std::io::Result<()> {
+    let aside = aside(directory, gaps);
+    if gaps.is_empty() || aside.try_exists()? {
+        return Ok(());
+    }
+    write::atomically(&aside, &fs::read(directory.join(LOG))?)
+}
+
+/// Whether a journal with this damage was copied before.
+pub fn is_kept_aside(directory: &Path, gaps: &[Gap]) -> Result<bool, Error> {
+    aside(directory, gaps).try_exists().map_err(host("look for the damaged journal's copy"))
+}
+
+/// Where the copy is. Damage at the same places has the same name.
+fn aside(directory: &Path, gaps: &[Gap]) -> PathBuf {
+    let places: String = gaps.iter().map(|gap| format!("{}+{} ", gap.offset, gap.bytes)).collect();
+    directory.join(format!("journal.damaged-{:08x}.log", crc32fast::hash(places.as_bytes())))
 }
 
 fn unreadable(path: &Path, source: LogError) -> Error {
     JournalProblem::Log { path: path.to_owned(), source }.into()
 }
 
-/// Every whole record of a directory's journal.
-fn records(directory: &Path) -> Result<Vec<Vec<u8>>, Error> {
+/// What the log of a directory's journal holds.
+fn log_contents(directory: &Path) -> Result<LogContents, Error> {
     let path = directory.join(LOG);
     match log::read(&path) {
-        Err(LogError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(LogError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(LogContents::default()),
         read => read.map_err(|source| unreadable(&path, source)),
     }
 }

@@ -17,8 +17,12 @@ pub struct OutputLog {
 }
 
 impl OutputLog {
+    /// Makes the file. One that is there must be empty: the bytes of another command are never written over.
     pub fn create(path: &Path, cap: u64) -> io::Result<Self> {
-        let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        if file.metadata()?.len() > 0 {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         Ok(Self { file, cap, end: StreamEnd::default(), crc: crc32fast::Hasher::new() })
     }
 

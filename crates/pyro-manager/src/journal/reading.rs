@@ -1,11 +1,12 @@
 //! Reading a journal that somebody may be writing to.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::entry::{Entry, assemble};
-use super::{LOG, OUTPUT, records};
+use super::entry::Contents;
+use super::{LOG, OUTPUT, log_contents};
 use crate::Error;
 use crate::error::{JournalProblem, host};
 
@@ -34,20 +35,49 @@ pub fn path(directory: &Path, sequence: u64, stream: Stream) -> PathBuf {
     directory.join(OUTPUT).join(format!("{sequence:06}.{}", stream.word()))
 }
 
-/// Every command, in order of start.
-pub fn entries(directory: &Path) -> Result<Vec<Entry>, Error> {
-    let broken = |source| JournalProblem::Record { path: directory.join(LOG), source };
-    Ok(assemble(&records(directory)?).map_err(broken)?)
+/// The numbers for which there are files of output.
+pub fn output_numbers(directory: &Path) -> Result<BTreeSet<u64>, Error> {
+    let names = match fs::read_dir(directory.join(OUTPUT)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        names => names.map_err(host("read the journal's directory"))?,
+    };
+    let mut numbers = BTreeSet::new();
+    for name in names {
+        let name = name.map_err(host("read the journal's directory"))?.file_name();
+        numbers.extend(name.to_str().and_then(|name| name.split_once('.')?.0.parse::<u64>().ok()));
+    }
+    // No file of a journal has such a number, and one more must be possible.
+    numbers.remove(&u64::MAX);
+    Ok(numbers)
 }
 
-/// One command; `None` where there is no such number.
-pub fn entry(directory: &Path, sequence: u64) -> Result<Option<Entry>, Error> {
-    Ok(entries(directory)?.into_iter().find(|entry| entry.began.sequence == sequence))
+/// Every command, in order of start, and what of the journal is damaged.
+pub fn read(directory: &Path) -> Result<Contents, Error> {
+    let log = log_contents(directory)?;
+    // The names of output files only matter where something is missing.
+    if log.gaps.is_empty()
+        && let Ok(contents) = Contents::assemble(&log, &BTreeSet::new())
+    {
+        return Ok(contents);
+    }
+    // Those first: a file of output is made before its command is written down.
+    let outputs = output_numbers(directory)?;
+    let broken = |source| JournalProblem::Record { path: directory.join(LOG), source };
+    Ok(Contents::assemble(&log_contents(directory)?, &outputs).map_err(broken)?)
 }
 
 /// Bytes of a stream that are in the journal now.
-pub fn output_length(directory: &Path, sequence: u64, stream: Stream) -> u64 {
-    fs::metadata(path(directory, sequence, stream)).map_or(0, |metadata| metadata.len())
+pub fn output_length(directory: &Path, sequence: u64, stream: Stream) -> Result<u64, Error> {
+    match fs::metadata(path(directory, sequence, stream)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+        metadata => Ok(metadata.map_err(host("read the journal's output"))?.len()),
+    }
+}
+
+/// The same of both streams.
+pub fn kept(directory: &Path, sequence: u64) -> Result<(u64, u64), Error> {
+    let length = |stream| output_length(directory, sequence, stream);
+    Ok((length(Stream::Stdout)?, length(Stream::Stderr)?))
 }
 
 /// Up to `most` bytes of a stream from `offset` on.
@@ -77,6 +107,6 @@ pub fn read_output(
 
 /// The last `most` bytes of a stream.
 pub fn read_tail(directory: &Path, sequence: u64, stream: Stream, most: usize) -> Result<Vec<u8>, Error> {
-    let length = output_length(directory, sequence, stream);
+    let length = output_length(directory, sequence, stream)?;
     read_output(directory, sequence, stream, length.saturating_sub(most as u64), most)
 }

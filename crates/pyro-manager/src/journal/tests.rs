@@ -1,5 +1,10 @@
-use super::*;
 use proptest::prelude::*;
+
+use super::*;
+
+fn entries(directory: &Path) -> Result<Vec<Entry>, Error> {
+    Ok(read(directory)?.entries)
+}
 
 fn began(command: &str) -> Began {
     Began {
@@ -31,7 +36,7 @@ fn a_command_is_running_from_its_beginning_and_what_it_wrote_is_there_at_once() 
     let mut journal = Journal::create(base.path(), 100).unwrap();
     let mut begun = journal.begin(began("one")).unwrap();
     begun.stdout.push(b"\xffab");
-    let read = entry(base.path(), 1).unwrap().unwrap();
+    let read = entries(base.path()).unwrap().remove(0);
     assert_eq!((read.status(), read.began.command.as_str()), (Status::Running, "one"));
     assert_eq!(read_output(base.path(), 1, Stream::Stdout, 1, 9).unwrap(), b"ab");
     let end = finished(begun.stdout, begun.stderr);
@@ -74,13 +79,13 @@ fn what_was_running_when_the_writer_died_is_lost_and_numbers_go_on() {
     assert_eq!((end.exit_code, end.duration_ms, end.stdout.kept), (None, None, 4), "nothing is invented");
     recover(base.path()).unwrap();
     assert_eq!(entries(base.path()).unwrap(), all, "once");
-    assert_eq!(Journal::adopt(base.path(), 100).unwrap().begin(began("three")).unwrap().sequence, 3);
+    assert_eq!(Journal::adopt(base.path(), 100).unwrap().0.begin(began("three")).unwrap().sequence, 3);
 }
 
 #[test]
 fn a_journal_of_a_later_format_is_refused() {
     let base = tempfile::tempdir().unwrap();
-    std::fs::write(base.path().join(LOG), b"pyrolog9").unwrap();
+    std::fs::write(base.path().join(LOG), b"pyrolog2").unwrap();
     assert_eq!(entries(base.path()).unwrap_err().code(), "newer_journal");
     assert_eq!(recover(base.path()).unwrap_err().code(), "newer_journal");
 }
@@ -107,6 +112,90 @@ fn a_directory_without_a_journal_has_no_commands() {
     assert_eq!(entries(base.path()).unwrap(), []);
 }
 
+/// A journal of three commands that ended, and its records' places in the file.
+fn three(directory: &Path) -> (Vec<Entry>, Vec<std::ops::Range<usize>>) {
+    let mut journal = Journal::create(directory, 100).unwrap();
+    for name in ["one", "two", "three"] {
+        let begun = journal.begin(began(name)).unwrap();
+        journal.end(begun.sequence, &finished(begun.stdout, begun.stderr)).unwrap();
+    }
+    drop(journal);
+    let mut at = 8;
+    let log = log::read(&directory.join(LOG)).unwrap();
+    let places = log.records.iter().map(|record| {
+        let begin = at;
+        at += 8 + record.len();
+        begin..at
+    });
+    let places = places.collect();
+    (entries(directory).unwrap(), places)
+}
+
+fn flip(path: &Path, bit: usize) {
+    let mut bytes = std::fs::read(path).unwrap();
+    bytes[bit / 8] ^= 1 << (bit % 8);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_damaged_beginning_or_end_is_said_and_no_exit_code_is_invented() {
+    for (record, status, exit_code) in
+        [(2, Status::Finished, Some(0)), (3, Status::Lost, None), (5, Status::Lost, None)]
+    {
+        let base = tempfile::tempdir().unwrap();
+        let (whole, places) = three(base.path());
+        flip(&base.path().join(LOG), (places[record].start + 20) * 8);
+        let damaged = std::fs::read(base.path().join(LOG)).unwrap();
+        let read_only = read(base.path()).unwrap();
+        assert!(read_only.problem().unwrap().contains("bytes in 1 of its places cannot be read"));
+        recover(base.path()).unwrap();
+        let all = entries(base.path()).unwrap();
+        assert_eq!(all.len(), 3);
+        let hit = if record == 5 { 2 } else { 1 };
+        assert_eq!(
+            (all[hit].status(), all[hit].exit_code(), all[hit].began.sequence),
+            (status, exit_code, hit as u64 + 1)
+        );
+        assert!(all[hit].end.as_ref().unwrap().reason.as_ref().unwrap().contains("the journal is damaged"));
+        assert!((0..3).filter(|at| *at != hit).all(|at| all[at] == whole[at]), "the others are as they were");
+        let aside = std::fs::read_dir(base.path()).unwrap().map(|entry| entry.unwrap().path());
+        let aside: Vec<_> = aside.filter(|path| path.display().to_string().contains("journal.damaged-")).collect();
+        assert_eq!(aside.len(), 1);
+        assert_eq!(std::fs::read(&aside[0]).unwrap(), damaged, "kept as it was");
+    }
+}
+
+#[test]
+fn a_command_of_which_nothing_can_be_read_is_lost_and_keeps_its_number() {
+    let base = tempfile::tempdir().unwrap();
+    let (_, places) = three(base.path());
+    for record in [2, 3] {
+        flip(&base.path().join(LOG), (places[record].start + 9) * 8);
+    }
+    for _ in 0..2 {
+        recover(base.path()).unwrap();
+        let all = entries(base.path()).unwrap();
+        let statuses: Vec<_> = all.iter().map(|entry| (entry.began.sequence, entry.status())).collect();
+        assert_eq!(statuses, [(1, Status::Finished), (2, Status::Lost), (3, Status::Finished)]);
+        let reason = all[1].end.as_ref().unwrap().reason.as_deref();
+        assert_eq!(reason, Some("the journal is damaged here: what was run, and what came of it, is unknown"));
+    }
+}
+
+#[test]
+fn a_number_is_never_used_twice_whatever_of_the_log_is_gone() {
+    let base = tempfile::tempdir().unwrap();
+    let (_, places) = three(base.path());
+    // The last command's records are gone, and its output is there.
+    File::options().write(true).open(base.path().join(LOG)).unwrap().set_len(places[4].start as u64 + 5).unwrap();
+    std::fs::write(reading::path(base.path(), 3, Stream::Stdout), "kept").unwrap();
+    let (mut journal, _) = Journal::adopt(base.path(), 100).unwrap();
+    assert_eq!(journal.begin(began("four")).unwrap().sequence, 4);
+    assert_eq!(read_output(base.path(), 3, Stream::Stdout, 0, 9).unwrap(), b"kept");
+    let numbers: Vec<_> = entries(base.path()).unwrap().iter().map(|entry| entry.began.sequence).collect();
+    assert_eq!(numbers, [1, 2, 4], "the third was not written down, so it was not sent");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     /// Whatever is begun and ended in whatever order, and wherever the file is cut: numbers are
@@ -131,6 +220,30 @@ proptest! {
             prop_assert_eq!(left.began.sequence, at as u64 + 1);
             prop_assert_ne!(left.status(), Status::Running);
             prop_assert!(left.status() == Status::Lost || left == &whole[at]);
+        }
+    }
+
+    /// Whichever bit is flipped, every command is there with what its whole records say, also after the next
+    /// writer has come.
+    #[test]
+    fn a_flipped_bit_is_seen_and_costs_what_it_hits(bit in 0usize..20_000) {
+        let base = tempfile::tempdir().unwrap();
+        let (whole, places) = three(base.path());
+        let path = base.path().join(LOG);
+        let bit = bit % (std::fs::metadata(&path).unwrap().len() as usize * 8);
+        flip(&path, bit);
+        let hit = places.iter().position(|place| place.contains(&(bit / 8))).map(|record| record / 2);
+        for turn in 0..2 {
+            let contents = read(base.path()).unwrap();
+            prop_assert!(contents.problem().is_some());
+            prop_assert_eq!(contents.entries.len(), 3 + turn);
+            for (at, entry) in contents.entries.iter().take(3).enumerate() {
+                prop_assert_eq!(entry.began.sequence, at as u64 + 1);
+                prop_assert!(Some(at) == hit || entry == &whole[at]);
+                prop_assert!(entry.exit_code().is_none_or(|code| code == 0));
+            }
+            let (mut journal, _) = Journal::adopt(base.path(), 100).unwrap();
+            prop_assert_eq!(journal.begin(began("next")).unwrap().sequence, 4 + turn as u64);
         }
     }
 }

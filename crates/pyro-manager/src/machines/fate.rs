@@ -18,15 +18,29 @@ pub enum Fate {
     Keep,
 }
 
-/// What becomes of a directory with this record at the time `now`, its owner being dead. `is_taken`
-/// says whether its creator has got it.
-pub fn fate(record: Option<&Record>, is_taken: bool, now: f64) -> Fate {
-    match record {
-        None => Fate::Remove,
-        Some(record) if !is_taken || record.state == State::Creating => Fate::Remove,
-        Some(record) if record.is_expired(now) => Fate::Bury(Ended::Expired),
-        Some(record) if record.state == State::Started => Fate::Stop,
-        Some(_) => Fate::Keep,
+/// What a directory was marked as when it was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It is of one run, and nothing of it is to stay.
+    OneShot,
+    /// It was made for a creator who has not taken it.
+    NotTaken,
+    /// Nothing of the kind.
+    Unmarked,
+}
+
+/// What becomes of a directory with this record at the time `now`, its owner being dead. A record that could
+/// not be read decides nothing: who has none to show may not ask.
+pub fn fate(record: Option<&Record>, mark: Mark, now: f64) -> Fate {
+    match (record, mark) {
+        (None, Mark::OneShot) => Fate::Remove,
+        // Nothing says what it was.
+        (None, Mark::NotTaken | Mark::Unmarked) => Fate::Keep,
+        (Some(_), Mark::NotTaken) => Fate::Remove,
+        (Some(record), _) if record.state == State::Creating => Fate::Remove,
+        (Some(record), _) if record.is_expired(now) => Fate::Bury(Ended::Expired),
+        (Some(record), _) if record.state == State::Started => Fate::Stop,
+        (Some(_), _) => Fate::Keep,
     }
 }
 
@@ -50,19 +64,25 @@ mod tests {
     }
 
     #[test]
-    fn a_run_and_what_nobody_got_leave_no_trace() {
-        assert_eq!(fate(None, true, 0.0), Fate::Remove);
-        assert_eq!(fate(Some(&record(State::Creating)), true, 1e9), Fate::Remove, "expired or not");
-        assert_eq!(fate(Some(&record(State::Started)), false, 0.0), Fate::Remove, "made, and never taken");
+    fn a_marked_run_and_what_nobody_got_leave_no_trace() {
+        assert_eq!(fate(None, Mark::OneShot, 0.0), Fate::Remove);
+        assert_eq!(fate(Some(&record(State::Creating)), Mark::NotTaken, 1e9), Fate::Remove, "expired or not");
+        assert_eq!(fate(Some(&record(State::Started)), Mark::NotTaken, 0.0), Fate::Remove, "made, and never taken");
+    }
+
+    #[test]
+    fn what_has_no_record_and_no_mark_is_kept() {
+        assert_eq!(fate(None, Mark::Unmarked, 1e9), Fate::Keep);
+        assert_eq!(fate(None, Mark::NotTaken, 1e9), Fate::Keep, "whose it was is not known");
     }
 
     #[test]
     fn what_was_started_is_kept_stopped_until_its_time_is_up() {
-        assert_eq!(fate(Some(&record(State::Started)), true, 1599.9), Fate::Stop);
-        assert_eq!(fate(Some(&record(State::Stopped)), true, 1599.9), Fate::Keep);
-        assert_eq!(fate(Some(&record(State::Created)), true, 1599.9), Fate::Keep);
+        assert_eq!(fate(Some(&record(State::Started)), Mark::Unmarked, 1599.9), Fate::Stop);
+        assert_eq!(fate(Some(&record(State::Stopped)), Mark::Unmarked, 1599.9), Fate::Keep);
+        assert_eq!(fate(Some(&record(State::Created)), Mark::Unmarked, 1599.9), Fate::Keep);
         for state in [State::Started, State::Stopped, State::Created] {
-            assert_eq!(fate(Some(&record(state)), true, 1600.0), Fate::Bury(Ended::Expired));
+            assert_eq!(fate(Some(&record(state)), Mark::Unmarked, 1600.0), Fate::Bury(Ended::Expired));
         }
     }
 

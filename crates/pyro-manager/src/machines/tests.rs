@@ -1,6 +1,7 @@
 use super::*;
 use crate::VmOptions;
-use crate::registry::{Kind, Known};
+use crate::journal;
+use crate::registry::{Kind, Known, State};
 
 fn machines() -> (tempfile::TempDir, Machines) {
     let base = tempfile::tempdir().unwrap();
@@ -10,16 +11,16 @@ fn machines() -> (tempfile::TempDir, Machines) {
 
 fn admit(machines: &Machines, limit: usize) -> Result<(VmId, Lock), Error> {
     let id = VmId::random().unwrap();
-    machines.admit(&id, Admission::Limit(limit), |_| Ok(())).map(|(_, lock)| (id, lock))
+    machines.admit_one_shot(&id, Admission::Limit(limit)).map(|(_, lock)| (id, lock))
 }
 
 /// A directory with a record and nobody who owns it.
 fn dead(machines: &Machines, state: State, created_at: f64) -> VmId {
-    let (id, _lock) = admit(machines, 100).unwrap();
+    let id = VmId::random().unwrap();
     let new = Record::new(id.clone(), Kind::Task, "debian:12", "1", VmOptions::default(), created_at);
     let record = Record { state, ..new };
-    record.write(&machines.directory(&id)).unwrap();
-    machines.registry().unwrap().put(&record).unwrap();
+    let publish = || machines.registry()?.put(&record);
+    machines.admit(&id, Admission::Limit(100), |path| record.write(path), publish).unwrap();
     journal::Journal::create(&machines.directory(&id), 100).unwrap();
     id
 }
@@ -40,7 +41,7 @@ fn the_next_machine_sweeps_what_a_dead_run_left_and_nothing_else() {
 #[test]
 fn a_sweep_of_nothing_makes_nothing() {
     let (base, machines) = machines();
-    machines.sweep();
+    machines.sweep().unwrap();
     assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
 }
 
@@ -65,11 +66,11 @@ fn a_dead_supervisors_task_is_kept_stopped_and_what_nobody_got_is_forgotten() {
     let started = dead(&machines, State::Started, now());
     let creating = dead(&machines, State::Creating, now());
     let expired = dead(&machines, State::Started, 0.0);
-    machines.sweep();
+    machines.sweep().unwrap();
     let registry = machines.registry().unwrap();
     let Known::Here(record) = registry.find(&started).unwrap() else { panic!("it is kept") };
     assert_eq!((record.state, record.last_error.as_deref()), (State::Stopped, Some(SUPERVISOR_GONE)));
-    assert_eq!(Record::read(&machines.directory(&started)).unwrap(), *record);
+    assert_eq!(Record::read(&machines.directory(&started)).unwrap(), Some(*record));
     assert_eq!(registry.find(&creating).unwrap(), Known::Nothing);
     assert!(matches!(registry.find(&expired).unwrap(), Known::Gone { reason: Ended::Expired, .. }));
     assert!(!machines.directory(&creating).exists() && !machines.directory(&expired).exists());
@@ -80,8 +81,21 @@ fn a_removal_that_was_cut_short_is_finished_and_remembered() {
     let (_base, machines) = machines();
     let id = dead(&machines, State::Started, now());
     fs::rename(machines.directory(&id), machines.vms().join(format!(".gone-deleted-{id}"))).unwrap();
-    machines.sweep();
+    machines.sweep().unwrap();
     let known = machines.registry().unwrap().find(&id).unwrap();
     assert!(matches!(known, Known::Gone { reason: Ended::Deleted, .. }), "{known:?}");
     assert_eq!(fs::read_dir(machines.vms()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_dead_task_that_cannot_be_settled_is_kept_and_takes_no_place() {
+    let (_base, machines) = machines();
+    let id = dead(&machines, State::Started, now());
+    let journal = machines.directory(&id).join(journal::LOG);
+    fs::write(&journal, b"pyrolog2 of a later release").unwrap();
+    assert_eq!(machines.sweep().unwrap_err().code(), "newer_journal");
+    let _only = admit(&machines, 1).expect("the dead take no place");
+    assert_eq!(fs::read(journal).unwrap(), b"pyrolog2 of a later release");
+    let Found::Here(seen) = machines.look(&id).unwrap() else { panic!("it is there") };
+    assert_eq!((seen.record.state, seen.problems[0].code.as_str()), (State::Stopped, "newer_journal"));
 }

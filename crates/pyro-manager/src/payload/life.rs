@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::WORKSPACE;
+use super::{Problem, WORKSPACE};
 use crate::network::Addresses;
 use crate::registry::{Kind, Record};
 
@@ -34,6 +34,8 @@ pub struct TaskRecord {
     pub command_count: u64,
     /// The newest of them.
     pub last_command: Option<LastCommand>,
+    /// What of its files is damaged or could not be read.
+    pub problems: Vec<Problem>,
 }
 
 /// What VMs and tasks have in common.
@@ -138,7 +140,7 @@ pub struct DetachedRecord {
     pub task_id: String,
     /// Its number.
     pub sequence: u64,
-    /// Always `running`: what it is now, `task wait` tells.
+    /// `running`, or how it ended where the attempt was made before.
     pub status: &'static str,
 }
 
@@ -151,6 +153,8 @@ pub struct TaskLogs {
     pub count: usize,
     /// In order of start.
     pub entries: Vec<LogEntry>,
+    /// What of the journal is damaged.
+    pub problems: Vec<Problem>,
 }
 
 /// A command in a task's journal.
@@ -224,6 +228,8 @@ pub struct TaskList {
     pub count: usize,
     /// Oldest first.
     pub tasks: Vec<TaskRecord>,
+    /// What is damaged or could not be read, whether or not it is listed.
+    pub problems: Vec<Problem>,
 }
 
 /// A deleted VM.
@@ -316,8 +322,13 @@ impl VmRecord {
 }
 
 impl TaskRecord {
-    pub(crate) fn new(record: &Record, command_count: u64, last_command: Option<LastCommand>) -> Self {
+    pub(crate) fn new(
+        record: &Record,
+        command_count: u64,
+        last_command: Option<LastCommand>,
+        problems: Vec<Problem>,
+    ) -> Self {
         let (task_id, life) = (record.id.to_string(), LifeRecord::new(record));
-        Self { task_id, life, workspace_path: WORKSPACE, command_count, last_command }
+        Self { task_id, life, workspace_path: WORKSPACE, command_count, last_command, problems }
     }
 }

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Every change is written to the record's own directory first and to the registry after that, by
-//! whoever holds the directory's lock. Readers open the registry for a moment and keep nothing.
-//! A registry that is missing or damaged is made anew from the directories; a newer one is refused.
+//! whoever holds the directory's lock. Readers open the registry for a moment, keep nothing and write nothing.
+//! A registry that is missing or damaged is made anew from the directories, and the damaged one is kept
+//! aside; a newer one is refused. A row that cannot be read is reported, and the others are read.
 
 pub mod record;
 mod schema;
@@ -17,14 +18,17 @@ mod tests;
 
 pub use record::{Ended, Kind, Record, State};
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pyro_hostfs::directory;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use schema::OpenError;
 
 use crate::Error;
-use crate::error::{RegistryProblem, host};
+use crate::error::{RecordProblem, RegistryProblem, host};
 use crate::vm::VmId;
 
 /// How long a writer waits for another one. Transactions take milliseconds.
@@ -56,6 +60,15 @@ pub enum Known {
     Nothing,
 }
 
+/// The rows of a registry.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Those that can be read.
+    pub records: Vec<Record>,
+    /// Those that cannot, by their ids as far as these can be read.
+    pub broken: Vec<(String, Error)>,
+}
+
 impl Registry {
     /// Opens the registry of a data directory; the first one makes it.
     ///
@@ -66,11 +79,41 @@ impl Registry {
         let path = path(data);
         match schema::open(&path, BUSY) {
             Ok(connection) => Ok(Self { connection, path }),
-            Err(schema::OpenError::Missing | schema::OpenError::Damaged) => Self::make(data),
-            Err(schema::OpenError::Newer(found)) => {
-                Err(RegistryProblem::Newer { path, found, ours: schema::VERSION }.into())
+            Err(OpenError::Missing | OpenError::Damaged) => Self::make(data),
+            Err(error) => Err(refusal(path, error)),
+        }
+    }
+
+    /// Opens it to read it, which needs no right to write. Where there is none that can be read, it is made
+    /// from the directories of the machines: on disk where that is possible, else in memory.
+    ///
+    /// # Errors
+    /// When it is of a newer release, or the host refuses to read.
+    pub fn read(data: &Path) -> Result<Self, Error> {
+        let path = path(data);
+        match schema::open_to_read(&path, BUSY) {
+            Ok(connection) => Ok(Self { connection, path }),
+            Err(error @ (OpenError::Newer(_) | OpenError::Io(_))) => Err(refusal(path, error)),
+            Err(OpenError::Sql(error)) if error.sqlite_error_code() != Some(ErrorCode::ReadOnly) => {
+                Err(refusal(path, OpenError::Sql(error)))
             }
-            Err(schema::OpenError::Sql(source)) => Err(RegistryProblem::Sql { path, source }.into()),
+            Err(OpenError::Missing | OpenError::Damaged | OpenError::Sql(_)) => match Self::open(data) {
+                Err(_) => Self::in_memory(data),
+                opened => opened,
+            },
+        }
+    }
+
+    /// Refuses to go on where a newer release has made the registry, or where that cannot be told. Costs no
+    /// right to write.
+    ///
+    /// # Errors
+    /// As said.
+    pub fn refuse_newer(data: &Path) -> Result<(), Error> {
+        let path = path(data);
+        match schema::open_to_read(&path, BUSY) {
+            Ok(_) | Err(OpenError::Missing) => Ok(()),
+            Err(error) => Err(refusal(path, error)),
         }
     }
 
@@ -82,23 +125,60 @@ impl Registry {
         let path = path(data);
         let lock = pyro_hostfs::lock::exclusive(&data.join("registry.lock"));
         let _lock = lock.map_err(host("lock the registry"))?;
-        let sql = |source| Error::from(RegistryProblem::Sql { path: path.clone(), source });
         // Whoever held the lock before may have made it.
-        let connection = match schema::open(&path, BUSY) {
+        match schema::open(&path, BUSY) {
             Ok(connection) => return Ok(Self { connection, path }),
-            Err(schema::OpenError::Damaged) => {
-                schema::put_aside(&path).map_err(host("put the damaged registry aside"))?;
-                schema::create(&path, BUSY).map_err(sql)?
-            }
-            Err(_) => schema::create(&path, BUSY).map_err(sql)?,
-        };
-        let mut registry = Self { connection, path };
-        let records = record::all(&data.join("vms"));
-        registry.change(|transaction| {
+            Err(OpenError::Damaged) => schema::put_aside(&path).map_err(host("put the damaged registry aside"))?,
+            Err(OpenError::Missing) => {}
+            Err(error) => return Err(refusal(path, error)),
+        }
+        Self::fill(data)
+    }
+
+    /// Puts a damaged registry aside and makes another from the directories of the machines. What was
+    /// remembered of those that are gone goes with it.
+    ///
+    /// # Errors
+    /// What the host says.
+    pub fn make_anew(data: &Path) -> Result<Self, Error> {
+        let lock = pyro_hostfs::lock::exclusive(&data.join("registry.lock"));
+        let _lock = lock.map_err(host("lock the registry"))?;
+        schema::put_aside(&path(data)).map_err(host("put the damaged registry aside"))?;
+        Self::fill(data)
+    }
+
+    fn fill(data: &Path) -> Result<Self, Error> {
+        let path = path(data);
+        let sql = |source| Error::from(RegistryProblem::Sql { path: path.clone(), source });
+        let connection = schema::create(&path, BUSY).map_err(sql)?;
+        Self { connection, path }.with_records_of(data)
+    }
+
+    fn in_memory(data: &Path) -> Result<Self, Error> {
+        let path = path(data);
+        let connection = Connection::open_in_memory();
+        let connection = connection.map_err(|source| RegistryProblem::Sql { path: path.clone(), source })?;
+        Self { connection, path }.with_records_of(data)
+    }
+
+    fn with_records_of(mut self, data: &Path) -> Result<Self, Error> {
+        let records = readable_records(&data.join("vms"))?;
+        self.change(|transaction| {
             schema::install(transaction)?;
             records.iter().try_for_each(|record| upsert(transaction, record))
         })?;
-        Ok(registry)
+        Ok(self)
+    }
+
+    /// What is wrong with the file as a database; `None` where nothing is.
+    pub fn damage(&self) -> Result<Option<String>, Error> {
+        let said = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
+        match said {
+            Ok(said) if said == "ok" => Ok(None),
+            Ok(said) => Ok(Some(said)),
+            Err(error) if is_damage(&error) => Ok(Some(error.to_string())),
+            Err(error) => Err(self.problem(error)),
+        }
     }
 
     /// Writes a record; the caller holds the lock of its directory and has written it there.
@@ -138,26 +218,37 @@ impl Registry {
         self.known("attempt_id", attempt_id)
     }
 
-    /// Every record of a kind whose id begins so, oldest first.
-    pub fn list(&self, kind: Kind, prefix: &str) -> Result<Vec<Record>, Error> {
-        let list = || {
-            let mut statement = self.connection.prepare(
-                "SELECT record FROM machines WHERE kind = ?1 AND substr(id, 1, length(?2)) = ?2 ORDER BY created_at, id",
-            )?;
-            let rows = statement.query_map(params![kind.word(), prefix], |row| row.get::<_, String>(0))?;
-            rows.collect::<Result<Vec<String>, _>>()
+    /// Every record, oldest first, and every row that is none.
+    pub fn rows(&self) -> Result<Rows, Error> {
+        let all = || {
+            let mut statement = self.connection.prepare("SELECT id, record FROM machines ORDER BY created_at, id")?;
+            let rows = statement.query_map([], id_and_text)?;
+            rows.collect::<Result<Vec<_>, _>>()
         };
-        let texts = list().map_err(|source| self.problem(source))?;
-        texts.iter().map(|text| self.parse(text)).collect()
+        let mut rows = Rows::default();
+        for (id, text) in all().map_err(|source| self.problem(source))? {
+            match self.parse(&id, &text) {
+                Ok(record) => rows.records.push(record),
+                Err(problem) => rows.broken.push((id, problem)),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Every record of a kind whose id begins so, oldest first. Rows that cannot be read are left out.
+    pub fn list(&self, kind: Kind, prefix: &str) -> Result<Vec<Record>, Error> {
+        let is_wanted = |record: &Record| record.kind == kind && record.id.as_str().starts_with(prefix);
+        Ok(self.rows()?.records.into_iter().filter(is_wanted).collect())
     }
 
     fn known(&self, column: &str, value: &str) -> Result<Known, Error> {
-        let here =
-            self.connection.query_row(&format!("SELECT record FROM machines WHERE {column} = ?1"), [value], |row| {
-                row.get::<_, String>(0)
-            });
-        if let Some(text) = here.optional().map_err(|source| self.problem(source))? {
-            return Ok(Known::Here(Box::new(self.parse(&text)?)));
+        let here = self.connection.query_row(
+            &format!("SELECT id, record FROM machines WHERE {column} = ?1"),
+            [value],
+            id_and_text,
+        );
+        if let Some((id, text)) = here.optional().map_err(|source| self.problem(source))? {
+            return Ok(Known::Here(Box::new(self.parse(&id, &text)?)));
         }
         let gone = self.connection.query_row(
             &format!("SELECT id, kind, reason FROM gone WHERE {column} = ?1 ORDER BY at DESC"),
@@ -172,9 +263,15 @@ impl Registry {
             .unwrap_or(Known::Nothing))
     }
 
-    fn parse(&self, text: &str) -> Result<Record, Error> {
-        let unreadable = |source| RegistryProblem::Row { path: self.path.clone(), source };
-        Ok(serde_json::from_str(text).map_err(unreadable)?)
+    fn parse(&self, id: &str, text: &[u8]) -> Result<Record, Error> {
+        let broken =
+            |source| RegistryProblem::Row { path: self.path.clone(), id: id.to_owned(), source: Box::new(source) };
+        let record = Record::parse(text, &self.path).map_err(broken)?;
+        if record.id.as_str() != id {
+            let why = format!("it holds the record of {}", record.id);
+            return Err(broken(RecordProblem::Damaged { path: self.path.clone(), why }).into());
+        }
+        Ok(record)
     }
 
     fn problem(&self, source: rusqlite::Error) -> Error {
@@ -192,7 +289,7 @@ impl Registry {
 }
 
 fn upsert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()> {
-    let text = serde_json::to_string(record).expect("a record has string keys only");
+    let text = record.text();
     transaction.execute(
         "INSERT INTO machines (id, kind, created_at, attempt_id, record) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO UPDATE SET record = excluded.record",
@@ -201,6 +298,48 @@ fn upsert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()
     Ok(())
 }
 
-fn path(data: &Path) -> PathBuf {
+/// The registry's file.
+pub fn path(data: &Path) -> PathBuf {
     data.join("registry.sqlite")
+}
+
+/// The records of all machines whose record can be read. The others are kept, and reported by whoever asks.
+fn readable_records(vms: &Path) -> Result<Vec<Record>, Error> {
+    let names = match fs::read_dir(vms) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        names => names.map_err(host("read the machines' directory"))?,
+    };
+    let mut records = Vec::new();
+    for entry in names {
+        let entry = entry.map_err(host("read the machines' directory"))?;
+        if VmId::parse(&entry.file_name().to_string_lossy()).is_none() {
+            continue;
+        }
+        match Record::read(&entry.path()) {
+            Ok(record) => records.extend(record),
+            Err(problem @ RecordProblem::Unread { .. }) => return Err(problem.into()),
+            Err(_) => {}
+        }
+    }
+    Ok(records)
+}
+
+/// A row's id and record, whatever bytes they are.
+fn id_and_text(row: &Row<'_>) -> rusqlite::Result<(String, Vec<u8>)> {
+    let bytes = |column| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_bytes().unwrap_or_default().to_vec());
+    Ok((String::from_utf8_lossy(&bytes(0)?).into_owned(), bytes(1)?))
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+fn refusal(path: PathBuf, error: OpenError) -> Error {
+    let damaged = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), None);
+    match error {
+        OpenError::Newer(found) => RegistryProblem::Newer { path, found, ours: schema::VERSION }.into(),
+        OpenError::Io(source) => host(format!("open {}", path.display()))(source),
+        OpenError::Sql(source) => RegistryProblem::Sql { path, source }.into(),
+        OpenError::Missing | OpenError::Damaged => RegistryProblem::Sql { path, source: damaged() }.into(),
+    }
 }

@@ -1,12 +1,14 @@
 //! A VM or task, as it is written down (the form on disk, in its directory and in the registry).
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
+use pyro_hostfs::seal::{self, Seal};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::error::host;
+use crate::error::{RecordProblem, host};
 use crate::limits::{HostCompat, MachineSize, NetworkPolicy, VmOptions};
 use crate::network::Addresses;
 use crate::vm::VmId;
@@ -169,26 +171,53 @@ impl Record {
         now >= self.expires_at
     }
 
-    /// Writes it into its directory.
-    pub fn write(&self, directory: &Path) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(self).expect("a record has string keys only");
-        pyro_hostfs::write::atomically(&directory.join(RECORD), &text).map_err(host("write the machine's record"))
+    /// Its text, which carries its own checksum.
+    pub fn text(&self) -> String {
+        seal::seal(&serde_json::to_string_pretty(self).expect("a record has string keys only"))
     }
 
-    /// The record of a directory; `None` where there is none that this release can read.
-    pub fn read(directory: &Path) -> Option<Self> {
-        let record: Self = serde_json::from_slice(&fs::read(directory.join(RECORD)).ok()?).ok()?;
-        (record.format == FORMAT).then_some(record)
+    /// Writes it into its directory.
+    pub fn write(&self, directory: &Path) -> Result<(), Error> {
+        let written = pyro_hostfs::write::atomically(&directory.join(RECORD), self.text().as_bytes());
+        written.map_err(host("write the machine's record"))
+    }
+
+    /// The record of a directory; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`RecordProblem`]: there is one, and it cannot be read or believed.
+    pub fn read(directory: &Path) -> Result<Option<Self>, RecordProblem> {
+        let path = directory.join(RECORD);
+        let text = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(|source| RecordProblem::Unread { path: path.clone(), source })?,
+        };
+        let record = Self::parse(&text, &path)?;
+        if directory.file_name().and_then(|name| name.to_str()).is_some_and(|name| is_of_another(name, &record)) {
+            return Err(RecordProblem::Damaged { path, why: format!("it is of {}", record.id) });
+        }
+        Ok(Some(record))
+    }
+
+    /// The record of a text that stands in `path`.
+    ///
+    /// # Errors
+    /// [`RecordProblem`]. A text that names a later format is never taken for damage.
+    pub fn parse(text: &[u8], path: &Path) -> Result<Self, RecordProblem> {
+        let damaged = |why: String| RecordProblem::Damaged { path: path.to_owned(), why };
+        let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        match value["format"].as_u64() {
+            Some(found) if found > u64::from(FORMAT) => {
+                return Err(RecordProblem::Newer { path: path.to_owned(), found, ours: FORMAT });
+            }
+            _ if seal::check(text) == Seal::Broken => return Err(damaged("its checksum does not hold".into())),
+            Some(found) if found == u64::from(FORMAT) => {}
+            _ => return Err(damaged("it names no format".into())),
+        }
+        serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
     }
 }
 
-/// Every record below the machines' directory.
-pub fn all(vms: &Path) -> Vec<Record> {
-    let Ok(entries) = fs::read_dir(vms) else { return Vec::new() };
-    let named = |entry: &fs::DirEntry| VmId::parse(entry.file_name().to_str()?);
-    entries
-        .flatten()
-        .filter_map(|entry| Some((named(&entry)?, Record::read(&entry.path())?)))
-        .filter_map(|(id, record)| (record.id == id).then_some(record))
-        .collect()
+fn is_of_another(name: &str, record: &Record) -> bool {
+    VmId::parse(name).is_some_and(|id| id != record.id)
 }

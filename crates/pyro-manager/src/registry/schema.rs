@@ -38,6 +38,8 @@ pub enum OpenError {
     Damaged,
     /// A newer release made it: its version.
     Newer(i64),
+    /// The host refused.
+    Io(io::Error),
     /// SQLite refused.
     Sql(rusqlite::Error),
 }
@@ -45,7 +47,6 @@ pub enum OpenError {
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(ErrorCode::CannotOpen) => Self::Missing,
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Self::Damaged,
             _ => Self::Sql(error),
         }
@@ -54,8 +55,7 @@ impl From<rusqlite::Error> for OpenError {
 
 /// Opens a registry that is there, and brings an older one up to date.
 pub fn open(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     settle(&connection, busy)?;
     match version(&connection)? {
         0 => Err(OpenError::Missing),
@@ -68,6 +68,28 @@ pub fn open(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
             Ok(connection)
         }
     }
+}
+
+/// Opens a registry to read it, which writes nothing: not even a file system that is full or read-only keeps
+/// anybody from it. One that a killed writer left half-written is refused by SQLite.
+pub fn open_to_read(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
+    let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    connection.busy_timeout(busy)?;
+    match version(&connection)? {
+        0 => Err(OpenError::Missing),
+        newer if newer > VERSION => Err(OpenError::Newer(newer)),
+        _ => Ok(connection),
+    }
+}
+
+/// Only a file that is not there is missing; one that cannot be opened is not.
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection, OpenError> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenError::Missing),
+        Err(error) => return Err(OpenError::Io(error)),
+        Ok(_) => {}
+    }
+    Ok(Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?)
 }
 
 /// Makes the file, for its owner only, without a schema.
@@ -88,12 +110,19 @@ pub fn install(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", VERSION)
 }
 
-/// Moves a damaged registry, with what belongs to it, out of the way. It is kept for a person.
+/// Moves a damaged registry, with what belongs to it, out of the way. It is kept for a person, and so is one
+/// that was moved before.
 pub fn put_aside(path: &Path) -> io::Result<()> {
+    let aside = |suffix: &str, number: u32| {
+        let number = if number == 0 { String::new() } else { format!("-{number}") };
+        path.with_file_name(format!("registry.damaged{number}.sqlite{suffix}"))
+    };
+    let mut number = 0;
+    while aside("", number).try_exists()? {
+        number += 1;
+    }
     for suffix in ["", "-journal"] {
-        let name = path.with_file_name(format!("registry.sqlite{suffix}"));
-        let aside = path.with_file_name(format!("registry.damaged.sqlite{suffix}"));
-        match fs::rename(name, aside) {
+        match fs::rename(path.with_file_name(format!("registry.sqlite{suffix}")), aside(suffix, number)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }

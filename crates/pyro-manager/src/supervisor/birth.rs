@@ -31,15 +31,15 @@ impl Actor {
     pub async fn prepare(pyro: Arc<Pyro>, id: VmId, life: Lock) -> Result<Self, Error> {
         let machines = pyro.machines();
         let directory = machines.directory(&id);
-        let record = Record::read(&directory)
+        let record = Record::read(&directory)?
             .ok_or_else(|| Error::InvalidArgument { problem: format!("{} has no record", directory.display()) })?;
         let cap = pyro.config.journal_cap;
-        let journal = match record.state {
-            State::Creating => Journal::create(&directory, cap)?,
+        let (journal, entries) = match record.state {
+            State::Creating => (Journal::create(&directory, cap)?, Vec::new()),
             _ => Journal::adopt(&directory, cap)?,
         };
         let (sender, letters) = mpsc::channel(LETTERS);
-        let commands = Commands::new(pyro.clone(), journal, sender.clone());
+        let commands = Commands::new(pyro.clone(), journal, &entries, sender.clone());
         let timer = timer(&record)?;
         let closing = tokio_util::sync::CancellationToken::new();
         let listening = listen(&directory).map_err(host("listen on the machine's socket"))?;
@@ -82,7 +82,8 @@ impl Actor {
                         () = self.timer.rung() => break,
                     }
                 }
-                self.machines.is_taken(&self.record.id)
+                // One that cannot be looked at may have been taken: it stays.
+                self.machines.is_taken(&self.record.id).unwrap_or(true)
             }
             Err(error) => {
                 self.undo(is_new).await;

@@ -112,13 +112,17 @@ pub struct Commands {
 }
 
 impl Commands {
-    pub fn new(pyro: Arc<Pyro>, journal: Journal, letters: mpsc::Sender<Letter>) -> Self {
+    /// `entries` are the commands that an earlier supervisor had: an attempt stays one.
+    pub fn new(pyro: Arc<Pyro>, journal: Journal, entries: &[Entry], letters: mpsc::Sender<Letter>) -> Self {
+        let attempts = entries.iter().filter_map(|Entry { began, .. }| {
+            Some((began.attempt_id.clone()?, (began.sequence, began.request_digest.clone())))
+        });
         let table = Table { running: Mutex::default(), latest: watch::Sender::new(0) };
         Self {
             pyro,
             journal: Arc::new(Mutex::new(journal)),
             table: Arc::new(table),
-            attempts: HashMap::new(),
+            attempts: attempts.collect(),
             letters,
             drivers: JoinSet::new(),
             machine_ends: watch::Sender::new(0),

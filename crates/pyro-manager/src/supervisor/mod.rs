@@ -39,6 +39,7 @@ use tokio::net::UnixStream;
 use crate::error::host;
 use crate::{Config, Error, Pyro};
 use actor::Actor;
+pub use command::digest;
 use launch::{CONTROL, CREATING, LIFE, Launch};
 use wire::Talk;
 

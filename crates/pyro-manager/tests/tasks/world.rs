@@ -86,6 +86,26 @@ impl World {
         (child, steps)
     }
 
+    /// What one who only looks is told, from a process that is started by a shell script around it.
+    pub fn looked(&self, id: &str, script: &str) -> serde_json::Value {
+        let role = as_role("client");
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).arg(role.program).args(&role.arguments).envs(role.environment);
+        command.env(ROLE, "client").env("PYRO_TEST_BASE", self.base.path()).env("DATA", &self.config.data);
+        command.env("PYRO_TEST_WORDS", format!("look\n{id}"));
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let complaints = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!complaints.contains("panicked"), "{complaints}");
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        let told = lines.filter_map(|(name, told)| Some((name.to_owned(), serde_json::from_str(told).ok()?)));
+        let told: serde_json::Map<_, _> = told
+            .filter(|(name, _): &(String, serde_json::Value)| ["list", "status", "logs"].contains(&name.as_str()))
+            .collect();
+        assert_eq!(told.len(), 3, "{text} {complaints}");
+        told.into()
+    }
+
     pub async fn create(&self) -> TaskRecord {
         create(&self.pyro, None).await.unwrap()
     }
@@ -127,6 +147,7 @@ impl World {
         let path = self.directory(id).join("record.json");
         let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         record["expires_at"] = 1.0.into();
+        record.as_object_mut().unwrap().remove("crc32");
         std::fs::write(&path, record.to_string()).unwrap();
         let registry = rusqlite::Connection::open(self.config.data.join("registry.sqlite")).unwrap();
         let changed = registry.execute("UPDATE machines SET record = ?1 WHERE id = ?2", [&record.to_string(), id]);
@@ -241,14 +262,16 @@ pub fn play(role: &str) -> ! {
             .is_err(),
         ),
         _ => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            i32::from(runtime.block_on(client()).is_err())
+            match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => i32::from(runtime.block_on(client()).is_err()),
+                Err(_) => 1, // too few descriptors for it
+            }
         }
     };
     std::process::exit(code)
 }
 
-/// `create ATTEMPT`, `exec ID COMMAND`, `delete ID`.
+/// `create ATTEMPT`, `exec ID COMMAND`, `delete ID`; `look ID` prints what one who only reads is told.
 async fn client() -> Result<(), Error> {
     let base = PathBuf::from(std::env::var_os("PYRO_TEST_BASE").unwrap());
     let mut config = Config::new(base.join("data"), base.join("cache"), vec![]);
@@ -263,6 +286,20 @@ async fn client() -> Result<(), Error> {
         ["create", attempt] => create(&pyro, Some(attempt)).await.map(drop),
         ["exec", id, text] => exec(&pyro, id, text).await.map(drop),
         ["delete", id] => pyro.delete_task(id).await.map(drop),
+        ["look", id] => {
+            use std::io::Write;
+            pyro.sweep();
+            let told = |name: &str, told: Result<serde_json::Value, Error>| {
+                let told = told.unwrap_or_else(|error| serde_json::json!({"error": error.failure()}));
+                let line = format!("\n{name} {told}\n");
+                std::io::stdout().write_all(line.as_bytes()).unwrap();
+            };
+            told("list", pyro.list_tasks().await.map(|list| serde_json::to_value(list).unwrap()));
+            told("status", pyro.status_task(id).await.map(|task| serde_json::to_value(task).unwrap()));
+            let logs = pyro.logs_task(id, pyro_manager::LogsRequest::default()).await;
+            told("logs", logs.map(|logs| serde_json::to_value(logs).unwrap()));
+            Ok(())
+        }
         _ => panic!("{words:?}"),
     }
 }

@@ -1,0 +1,59 @@
+//! `pyro repair`.
+
+use pyro_manager::{Error, Finding, RepairMode, RepairReport, RepairRequest};
+
+use crate::arguments::RepairArguments;
+use crate::context;
+use crate::failure::{ERROR, Format, print_json, show};
+use crate::stdio::print;
+
+pub fn run(arguments: &RepairArguments) -> i32 {
+    let format = Format::from_flag(arguments.json);
+    repair(arguments, format).unwrap_or_else(|error| show(&error, format, ERROR))
+}
+
+fn repair(arguments: &RepairArguments, format: Format) -> Result<i32, Error> {
+    let mode = if arguments.apply { RepairMode::Apply } else { RepairMode::Look };
+    let request = RepairRequest { mode, delete: arguments.delete.clone() };
+    // Not swept before: it looks, and changes nothing that it was not told to.
+    let report = context::runtime()?.block_on(context::unswept().repair(request))?;
+    match format {
+        Format::Json => drop(print_json(&report)),
+        Format::Human => drop(print(&text(&report))),
+    }
+    let failed = report.findings.iter().any(|finding| finding.failed.is_some());
+    Ok(if failed { ERROR } else { 0 })
+}
+
+fn text(report: &RepairReport) -> String {
+    if report.findings.is_empty() {
+        return "Nothing is damaged.\n".into();
+    }
+    let mut text = String::new();
+    for Finding { problem, action, done, failed } in &report.findings {
+        let whose = problem.id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+        let came = match (failed, done) {
+            (Some(why), _) => format!("failed: {}: {why}", words(action)),
+            (None, true) => format!("done: {}", words(action)),
+            (None, false) if *action == "keep" => words(action).to_owned(),
+            (None, false) => format!("would be done: {}", words(action)),
+        };
+        text.push_str(&format!("{whose}{}\n  {came}\n", problem.error));
+    }
+    let is_to_do = report.findings.iter().any(|finding| finding.action != "keep");
+    if is_to_do && !report.applied {
+        text.push_str("Nothing was changed. `pyro repair --apply` does what would be done.\n");
+    }
+    text
+}
+
+fn words(action: &str) -> &str {
+    match action {
+        "restore_record" => "the record is restored from the registry; the damaged one is kept beside it",
+        "write_row" => "the registry's row is written again from the record",
+        "make_registry" => "the registry is made anew from the records; the damaged one is kept beside it",
+        "keep_journal_aside" => "the damaged journal is copied, and goes on behind the damage",
+        "delete" => "it is removed for good",
+        _ => "kept as it is; `pyro repair --apply --delete ID` removes it for good, where it does not live",
+    }
+}

@@ -1,0 +1,37 @@
+//! Commands whose attempt was made before, and commands that nobody waits for.
+
+use crate::error::Unavailable;
+use crate::journal::{Entry, Status};
+use crate::registry::Record;
+use crate::supervisor::digest;
+use crate::supervisor::wire::{ExecRequest as WireExec, Reply, Request};
+use crate::{Error, Pyro};
+
+impl Pyro {
+    /// Sends a command off and returns its number, and what it is: one that was made before may be over.
+    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<(u64, Status), Error> {
+        match self.ask(record, &Request::Exec(request.clone())).await? {
+            Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
+            Some(Reply::Accepted { sequence, joined: true }) => {
+                Ok((sequence, Box::pin(self.entry(record, sequence)).await?.status()))
+            }
+            _ => match Box::pin(self.made_earlier(record, &request)).await? {
+                Some(entry) => Ok((entry.began.sequence, entry.status())),
+                None => Err(Box::pin(self.unanswered(record)).await),
+            },
+        }
+    }
+
+    /// The command that this attempt has begun, where its supervisor is dead: the journal knows it.
+    pub(super) async fn made_earlier(&self, record: &Record, request: &WireExec) -> Result<Option<Entry>, Error> {
+        let Some(attempt_id) = request.attempt_id.clone() else { return Ok(None) };
+        let record = self.record_of(record.kind, record.id.as_str()).await?;
+        let known = Box::pin(self.journal_of(&record)).await?.entries;
+        match known.into_iter().find(|entry| entry.began.attempt_id.as_ref() == Some(&attempt_id)) {
+            Some(entry) if entry.began.request_digest != digest(request) => {
+                Err(Unavailable::AttemptConflict { attempt_id }.into())
+            }
+            known => Ok(known),
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What becomes of the dead: found by their free locks, and settled by whoever holds `vms.lock`. What cannot be
+//! read is left as it is (decision 0013).
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use pyro_hostfs::directory;
+use pyro_hostfs::lock::{self, TryError};
+
+use super::fate::{Fate, Mark, fate};
+use super::{GONE, Held, IDLE, LOCK, Machines, NEW, SUPERVISOR_GONE, exists, lock_of_the_dead};
+use crate::Error;
+use crate::clock::now;
+use crate::error::{RecordProblem, host};
+use crate::payload::HOST_COMPAT;
+use crate::registry::{Ended, Known, Record, Registry, State};
+use crate::vm::VmId;
+use crate::{host_compat, journal};
+
+impl Machines {
+    /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
+    /// otherwise.
+    ///
+    /// # Errors
+    /// What kept it from settling one of them. A registry of a newer release is refused before anything is
+    /// touched.
+    pub fn sweep(&self) -> Result<(), Error> {
+        let mut entries = match fs::read_dir(self.vms()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(host("read the machines' directory"))?,
+        };
+        if entries.next().is_none() {
+            return Ok(());
+        }
+        match lock::try_exclusive(&self.data.join("vms.lock")) {
+            Ok(lock) => self.sweep_and_count(&Held { _lock: lock })?.1,
+            // Whoever holds the lock just now sweeps, too.
+            Err(TryError::Held) => Ok(()),
+            Err(TryError::Io(error)) => Err(host("lock the machines' directory")(error)),
+        }
+    }
+
+    /// Settles the dead, and counts the living that have a machine. Says, too, what kept it from settling one;
+    /// one that could not be looked at counts as living.
+    pub(super) fn sweep_and_count(&self, _held: &Held) -> Result<(usize, Result<(), Error>), Error> {
+        let read = host("read the machines' directory");
+        let names: Result<Vec<_>, _> = fs::read_dir(self.vms()).and_then(Iterator::collect).map_err(read);
+        let (mut live, mut settled) = (0, Ok(()));
+        for entry in names? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let result = match VmId::parse(&name) {
+                // A failure leaves it to the next sweep.
+                None => self.finish_removal(&entry.path()).map(|()| true),
+                Some(id) => self.settle(&id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
+            };
+            live += usize::from(match (VmId::parse(&name), &result) {
+                (None, _) => false,
+                (Some(_), Ok(idle)) => !idle,
+                // A dead one that could not be settled takes no place.
+                (Some(id), Err(_)) => self.is_alive(&id).unwrap_or(true),
+            });
+            settled = settled.and(result.map(drop));
+        }
+        Ok((live, settled))
+    }
+
+    pub(super) fn finish_removal(&self, path: &Path) -> Result<(), Error> {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let remove = || directory::remove(path).map_err(host("remove what is gone"));
+        if name.strip_prefix(NEW).is_some_and(|id| VmId::parse(id).is_some()) {
+            Registry::refuse_newer(&self.data)?;
+            // Its maker held the lock that the caller holds now, and is dead.
+            return remove();
+        }
+        let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
+        let Some(id) = VmId::parse(id) else { return Ok(()) };
+        Registry::refuse_newer(&self.data)?;
+        if let Some(reason) = Ended::parse(why) {
+            self.registry()?.bury(&id, reason, now())?;
+        }
+        remove()
+    }
+
+    /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
+    /// `vms.lock`, so nobody is making it just now. What cannot be read is left as it is.
+    pub(super) fn settle(&self, id: &VmId) -> Result<bool, Error> {
+        let path = self.directory(id);
+        if !exists(&path)? {
+            for gone in self.on_their_way_out(id) {
+                self.finish_removal(&gone)?;
+            }
+            self.forget_without_directory(id)?;
+            return Ok(true);
+        }
+        let Some(_lock) = lock_of_the_dead(&path.join(LOCK))? else { return Ok(false) };
+        let record = match Record::read(&path) {
+            Ok(record) => record,
+            Err(problem @ RecordProblem::Unread { .. }) => return Err(problem.into()),
+            Err(_) => return Ok(true), // kept; those who list report it
+        };
+        let fate = fate(record.as_ref(), self.mark(id)?, now());
+        if fate == Fate::Keep {
+            return Ok(true);
+        }
+        Registry::refuse_newer(&self.data)?;
+        if record.as_ref().is_some_and(|record| record.execution_mode == HOST_COMPAT) {
+            host_compat::end_all(id); // the kernel ended the first process only
+        }
+        match (fate, record) {
+            (Fate::Remove, Some(_)) => self.undo(id)?,
+            (Fate::Remove, None) => self.discard(id)?,
+            (Fate::Bury(reason), _) => self.bury(id, reason)?,
+            (Fate::Stop, Some(record)) => {
+                journal::recover(&path)?;
+                let record = stopped(record);
+                record.write(&path)?;
+                self.registry()?.put(&record)?;
+            }
+            (Fate::Stop, None) | (Fate::Keep, _) => {}
+        }
+        Ok(true)
+    }
+
+    /// What the directory was marked as when it was made.
+    pub(super) fn mark(&self, id: &VmId) -> Result<Mark, Error> {
+        Ok(if self.is_one_shot(id)? {
+            Mark::OneShot
+        } else if !self.is_taken(id)? {
+            Mark::NotTaken
+        } else {
+            Mark::Unmarked
+        })
+    }
+
+    /// A row whose directory is gone: its owner died between the two.
+    fn forget_without_directory(&self, id: &VmId) -> Result<(), Error> {
+        if let Known::Here(record) = self.registry_to_read()?.find(id)? {
+            let reason = if record.is_expired(now()) { Ended::Expired } else { Ended::Deleted };
+            self.registry()?.bury(id, reason, now())?;
+        }
+        Ok(())
+    }
+}
+
+/// What its dead owner would have written down.
+pub(super) fn stopped(record: Record) -> Record {
+    let last_error = Some(SUPERVISOR_GONE.into());
+    Record { state: State::Stopped, addresses: None, last_error, ..record }
+}

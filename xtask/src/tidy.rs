@@ -77,6 +77,8 @@ const KNOTS: &[(&str, &str)] = &[
     ("pyro-manager", "session"),
     ("pyro-manager", "standby"),
     ("pyro-manager", "template"),
+    ("pyro-manager", "template::verify"),
+    ("pyro-manager", "supervisor::files"),
     ("pyro-manager", "vm"),
     ("pyro-manager", "doctor"),
     ("pyro-manager", "doctor::host"),
@@ -91,6 +93,8 @@ const KNOTS: &[(&str, &str)] = &[
     ("pyro-cli", "arguments::task"),
     ("pyro-cli", "commands::demo"),
     ("pyro-cli", "commands::ollama"),
+    ("pyro-cli", "commands::task"),
+    ("pyro-cli", "commands::task_logs"),
     ("pyro-cli", "failure"),
     ("pyro-cli", "stdio"),
 ];

@@ -1,6 +1,6 @@
 //! From an error to what the user sees and the exit code: one place for every command.
 
-use crate::stdio::note;
+use crate::stderr::note;
 use clap::error::ErrorKind;
 use pyro_manager::{Error, Failure};
 use serde_json::{Value, json};
@@ -65,7 +65,7 @@ pub fn usage(error: &clap::Error) -> i32 {
             crate::stdio::exit_code(0, ERROR)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            crate::stdio::tell(&error.render().to_string());
+            crate::stderr::tell(&error.render().to_string());
             USAGE
         }
         _ => {

@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod failure;
 mod progress;
+mod stderr;
 mod stdio;
 
 use clap::Parser;

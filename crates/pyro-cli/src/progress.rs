@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::stdio::note;
+use crate::stderr::note;
 use indicatif::{ProgressBar, ProgressStyle};
 use pyro_manager::EnvironmentProgress;
 

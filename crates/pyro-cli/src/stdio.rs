@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::Format;
 use crate::progress::Display;
+use crate::stderr::note;
 
 /// Pieces of output or input on their way.
 const IN_FLIGHT: usize = 16;
@@ -22,17 +23,6 @@ static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Exit code of a program that wrote to a closed pipe: 128 and SIGPIPE.
 const BROKEN_PIPE: i32 = 141;
-
-/// A line on stderr, for people. Like `eprintln!`, and a stderr that cannot be written ends nothing.
-macro_rules! note {
-    ($($argument:tt)*) => { crate::stdio::tell(&format!("{}\n", format_args!($($argument)*))) };
-}
-pub(crate) use note;
-
-/// Writes to stderr. When that fails there is nobody to tell.
-pub fn tell(text: &str) {
-    let _ = io::stderr().lock().write_all(text.as_bytes());
-}
 
 /// Writes to stdout; false when that failed, which [`exit_code`] knows afterwards.
 pub fn print(text: &str) -> bool {

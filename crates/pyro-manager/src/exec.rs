@@ -8,9 +8,9 @@
 //!                                  attempt that is repeated then
 //! ```
 
+mod behind;
 mod earlier;
 
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Unavailable;
-use crate::journal::{self, Entry, Status, Stream};
+use crate::journal::{Entry, Status, Stream};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
 use crate::registry::Record;
@@ -266,61 +266,6 @@ impl Pyro {
         };
         self.pass_on_the_rest(&directory, &mut seen, listener, &entry).await?;
         self.result(record, seen.over(entry))
-    }
-
-    /// Passes on what the journal has of a command that is over and the caller has not: a caller that reads
-    /// slowly is left behind while the command runs. What is missing in the journal, too, is said.
-    async fn pass_on_the_rest(
-        &self,
-        directory: &Path,
-        seen: &mut Seen,
-        listener: &Listener,
-        entry: &Entry,
-    ) -> Result<(), Error> {
-        self.catch_up(directory, seen, listener, u64::MAX, u64::MAX).await?;
-        let Some(end) = &entry.end else { return Ok(()) };
-        for (stream, written) in [(Stream::Stdout, end.stdout.bytes), (Stream::Stderr, end.stderr.bytes)] {
-            let passed = seen.bytes(stream);
-            if passed < written {
-                let notice = format!(
-                    "{passed} of the {written} bytes of {} were passed on; the journal has no more of them (`pyro task logs` \
-                     shows what it has, and why)",
-                    stream.word()
-                );
-                listener.tell(RunEvent::Notice(notice)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes what the files have up to these lengths.
-    async fn catch_up(
-        &self,
-        directory: &Path,
-        seen: &mut Seen,
-        listener: &Listener,
-        stdout: u64,
-        stderr: u64,
-    ) -> Result<(), Error> {
-        for (stream, length) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
-            loop {
-                let from = seen.bytes(stream);
-                let most = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX).min(PIECE);
-                if most == 0 {
-                    break;
-                }
-                // A directory that is gone was deleted, or expired; what was seen was all.
-                let piece = match journal::read_output(directory, listener.sequence, stream, from, most) {
-                    Err(Error::Host { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-                    piece => piece?,
-                };
-                if piece.is_empty() {
-                    break;
-                }
-                seen.take(stream, piece.into(), listener).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Ends a running command. One that is over is left as it is.

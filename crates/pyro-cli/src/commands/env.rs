@@ -5,7 +5,7 @@ use pyro_manager::{EnvironmentRecord, Error, Pyro};
 use crate::arguments::EnvCommand;
 use crate::failure::{ERROR, Format, print_json, show};
 use crate::progress::Display;
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::print;
 use crate::{commands, context};
 

@@ -4,7 +4,7 @@ use clap::CommandFactory;
 
 use crate::arguments::{Arguments, CompletionsArguments, ManArguments};
 use crate::failure::ERROR;
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::print;
 
 pub fn completions(arguments: &CompletionsArguments) -> i32 {

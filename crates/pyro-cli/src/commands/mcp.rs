@@ -5,7 +5,7 @@ use pyro_mcp::HostAccess;
 use crate::arguments::{McpCommand, McpServeArguments};
 use crate::context;
 use crate::failure::{ERROR, Format, show};
-use crate::stdio::note;
+use crate::stderr::note;
 
 pub fn run(command: &McpCommand) -> i32 {
     match command {

@@ -13,7 +13,7 @@ use toml_edit::{Array, DocumentMut, Item, Table, value};
 use crate::arguments::{McpClient, McpInstallArguments};
 use crate::context::home;
 use crate::failure::{ERROR, Format, show_plain};
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::print;
 
 const SERVER: &str = "pyro";

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::RunArguments;
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::{self, Written};
 
 pub fn run(arguments: &RunArguments) -> i32 {

@@ -6,7 +6,7 @@ use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
 use crate::context;
 use crate::failure::{ERROR, Format, print_json, show};
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::{print, write_events};
 
 pub fn run(command: TaskCommand) -> i32 {

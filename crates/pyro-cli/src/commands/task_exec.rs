@@ -9,7 +9,7 @@ use super::run::interrupted;
 use crate::arguments::{TaskCommandArguments, TaskExecArguments};
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::{self, Written, print};
 
 /// What is said to one who leaves.

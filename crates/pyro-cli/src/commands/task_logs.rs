@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::arguments::TaskLogsArguments;
 use crate::context;
 use crate::failure::{Format, print_json};
-use crate::stdio::note;
+use crate::stderr::note;
 use crate::stdio::print;
 
 /// Bytes that are read from the journal at once.

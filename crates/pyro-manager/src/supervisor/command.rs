@@ -9,7 +9,7 @@
 //! cancelled or its time is up: then it goes on without that client.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,9 +18,9 @@ use pyro_protocol::frame::Kind as FrameKind;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::actor::Letter;
+use super::table::{Cancel, Handle, Progress, Table};
 use super::wire::ExecRequest;
 use crate::clock::now;
 use crate::error::{Unavailable, host};
@@ -37,51 +37,6 @@ const IN_FLIGHT: usize = 16;
 
 /// A piece of output.
 pub type Piece = (FrameKind, Bytes);
-
-/// How far a command is.
-#[derive(Clone, Debug, Default)]
-pub struct Progress {
-    /// Bytes in the journal.
-    pub stdout: u64,
-    /// Bytes in the journal.
-    pub stderr: u64,
-    /// What came of it.
-    pub end: Option<Arc<Entry>>,
-}
-
-/// Ends a command, for a reason.
-#[derive(Clone, Debug, Default)]
-pub struct Cancel {
-    token: CancellationToken,
-    why: Arc<OnceLock<String>>,
-}
-
-impl Cancel {
-    pub fn cancel(&self, why: &str) {
-        let _ = self.why.set(why.to_owned());
-        self.token.cancel();
-    }
-}
-
-/// A running command, for everybody but its driver.
-#[derive(Clone, Debug)]
-pub struct Handle {
-    pub progress: watch::Receiver<Progress>,
-    pub cancel: Cancel,
-}
-
-/// What connections may look at.
-#[derive(Debug)]
-pub struct Table {
-    running: Mutex<HashMap<u64, Handle>>,
-    pub latest: watch::Sender<u64>,
-}
-
-impl Table {
-    pub fn find(&self, sequence: u64) -> Option<Handle> {
-        lock(&self.running).get(&sequence).cloned()
-    }
-}
 
 /// What an accepted client gets.
 pub struct Joined {
@@ -117,7 +72,7 @@ impl Commands {
         let attempts = entries.iter().filter_map(|Entry { began, .. }| {
             Some((began.attempt_id.clone()?, (began.sequence, began.request_digest.clone())))
         });
-        let table = Table { running: Mutex::default(), latest: watch::Sender::new(0) };
+        let table = Table::new();
         Self {
             pyro,
             journal: Arc::new(Mutex::new(journal)),
@@ -180,7 +135,7 @@ impl Commands {
         let (progress, watched) = watch::channel(Progress::default());
         let cancel = Cancel::default();
         let handle = Handle { progress: watched.clone(), cancel: cancel.clone() };
-        lock(&self.table.running).insert(sequence, handle);
+        self.table.insert(sequence, handle);
         let limit = Instant::now() + Duration::from_micros(request.timeout_us);
         let driver = Driver {
             pyro: self.pyro.clone(),
@@ -206,7 +161,7 @@ impl Commands {
     }
 
     pub fn cancel_all(&self, why: &str) {
-        lock(&self.table.running).values().for_each(|handle| handle.cancel.cancel(why));
+        self.table.cancel_all(why);
     }
 
     /// Resolves when a command's driver has ended; never while there is none. Cancel safe.
@@ -331,7 +286,7 @@ impl Driver {
     /// What is to be written down; nothing is invented.
     fn what_came(&self, came: Result<Exit, GuestError>) -> End {
         let cancelled = self.cancel.token.is_cancelled();
-        let why = || Some(self.cancel.why.get().cloned().unwrap_or_default());
+        let why = || Some(self.cancel.why());
         let unknown = End { reason: None, ..End::lost(now(), 0, 0) };
         match came {
             // One that was over just before it was cancelled ended by itself.
@@ -377,7 +332,7 @@ impl Driver {
             note_cut(&mut end.stdout, &note);
         }
         let entry = Arc::new(Entry { began, end: Some(end) });
-        lock(&table.running).remove(&sequence);
+        table.remove(sequence);
         progress.send_modify(|progress| progress.end = Some(entry));
         drop(live);
         pyro.steps.reached("told");

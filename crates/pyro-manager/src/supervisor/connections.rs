@@ -19,8 +19,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::actor::Letter;
-use super::command::Table;
 use super::serve::answer;
+use super::table::Table;
 use super::wire::{Reply, Request, Talk, encoded};
 use crate::Error;
 use crate::error::Unavailable;

@@ -27,6 +27,7 @@ mod files;
 pub mod launch;
 mod serve;
 mod start;
+mod table;
 pub mod wire;
 
 use std::os::fd::OwnedFd;

@@ -6,7 +6,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::actor::Letter;
-use super::command::{Attached, Progress, Table};
+use super::command::Attached;
+use super::table::{Progress, Table};
 use super::wire::{Arrived, Ear, ExecRequest, Mouth, Reply, Request, Talk};
 use crate::error::Unavailable;
 use crate::registry::{Ended, Record};

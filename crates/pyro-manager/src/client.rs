@@ -30,19 +30,28 @@ async fn connect(directory: &Path) -> std::io::Result<Talk> {
 }
 
 impl Pyro {
+    /// The same for work of the manager's own.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let pyro = self.clone();
+        off_thread(move || work(&pyro)).await
+    }
+
     /// What is known of a VM or task, after a look at whether its supervisor lives.
     pub(crate) async fn record_of(&self, kind: Kind, id: &str) -> Result<Record, Error> {
         let (machines, text) = (self.machines(), id.to_owned());
         let unknown = move || Unavailable::Unknown { kind, id: text.clone() };
         let Some(id) = VmId::parse(id) else { return Err(unknown().into()) };
-        // What its living owner wrote is never older than the registry, and sooner read.
-        if let Some(record) = machines.of_the_living(&id)
-            && record.kind == kind
-            && record.state != State::Creating
-        {
-            return Ok(record);
-        }
         off_thread(move || {
+            // What its living owner wrote is never older than the registry, and sooner read.
+            if let Some(record) = machines.of_the_living(&id)
+                && record.kind == kind
+                && record.state != State::Creating
+            {
+                return Ok(record);
+            }
             let mut known = machines.registry()?.find(&id)?;
             if let Known::Here(record) = &known
                 && record.state != State::Creating

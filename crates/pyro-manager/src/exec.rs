@@ -298,7 +298,9 @@ impl Pyro {
                     break;
                 }
                 // A directory that is gone was deleted, or expired; what was seen was all.
-                let piece = journal::read_output(directory, listener.sequence, stream, from, most).unwrap_or_default();
+                let (directory, sequence) = (directory.to_owned(), listener.sequence);
+                let piece = off_thread(move || journal::read_output(&directory, sequence, stream, from, most)).await;
+                let piece = piece.unwrap_or_default();
                 if piece.is_empty() {
                     break;
                 }

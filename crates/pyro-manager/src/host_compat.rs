@@ -42,7 +42,7 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
     let began = Instant::now();
     let entry = pyro.store.entry(&request.environment)?;
     let id = VmId::random()?;
-    let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always)?;
+    let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always).await?;
     tell(&io.events, RunEvent::Notice(notice(why))).await?;
     let created = began.elapsed();
     let running =
@@ -50,7 +50,7 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
     tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
     let executed = execute(Execution::Host(running), None, None, request.timeout, io).await;
     end_all(&id);
-    directory.remove()?;
+    directory.remove().await?;
     let how = How {
         vm_id: id.to_string(),
         version: entry.version.into(),

@@ -14,6 +14,7 @@
 
 mod fate;
 
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,9 +58,27 @@ pub struct Machines {
     data: PathBuf,
 }
 
-/// Proof that `DATA/vms.lock` is held.
+/// Proof that `DATA/vms.lock` is held. What was renamed meanwhile is removed when it is not held any more:
+/// others need not wait for that.
 pub struct Held {
-    _lock: Lock,
+    lock: Option<Lock>,
+    doomed: RefCell<Vec<PathBuf>>,
+}
+
+impl Held {
+    fn new(lock: Lock) -> Self {
+        Self { lock: Some(lock), doomed: RefCell::default() }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        for path in self.doomed.take() {
+            // A failure leaves it to the next sweep.
+            let _ = remove_tree(&path);
+        }
+    }
 }
 
 impl Machines {
@@ -102,6 +121,7 @@ impl Machines {
         match fill(&path) {
             Ok(()) => Ok((path, lock)),
             Err(error) => {
+                drop(held);
                 // The first error is the one to tell; the rest is swept later.
                 let _ = self.discard(id);
                 Err(error)
@@ -129,12 +149,13 @@ impl Machines {
 
     /// Removes a machine's directory of which nothing is to be remembered.
     pub fn discard(&self, id: &VmId) -> Result<(), Error> {
-        self.put_out(id, "undone").map(drop)
+        remove_tree(&self.put_out(id, "undone")?)
     }
 
     /// Removes a machine with its record. The caller is its owner, or has found it dead.
     pub fn bury(&self, id: &VmId, reason: Ended) -> Result<(), Error> {
         let gone = self.put_out(id, reason.word())?;
+        remove_tree(&gone)?;
         // A full disk may have room for this now.
         let remembered = self.registry().and_then(|mut registry| registry.bury(id, reason, now()));
         if remembered.is_err() {
@@ -150,18 +171,16 @@ impl Machines {
         self.discard(id)
     }
 
-    /// Renames first, so that nobody takes half of a directory for a whole one. Returns the name it
-    /// had at the end.
+    /// Gives it another name first, so that nobody takes half of a directory for a whole one. The tree under
+    /// the name that is returned is still to be removed.
     fn put_out(&self, id: &VmId, why: &str) -> Result<PathBuf, Error> {
         let gone = self.vms().join(format!("{GONE}{why}-{id}"));
-        let attempt = || format!("remove {}", self.directory(id).display());
         match fs::rename(self.directory(id), &gone) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(host(attempt())(error)),
-            _ => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(host(format!("remove {}", self.directory(id).display()))(error))
+            }
+            _ => Ok(gone),
         }
-        pyro_engine::qemu::remove_cgroup(&gone);
-        directory::remove(&gone).map_err(host(attempt()))?;
-        Ok(gone)
     }
 
     /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
@@ -170,7 +189,7 @@ impl Machines {
         let anything = fs::read_dir(self.vms()).is_ok_and(|mut entries| entries.next().is_some());
         // Whoever holds the lock just now sweeps, too.
         if anything && let Ok(lock) = lock::try_exclusive(&self.data.join("vms.lock")) {
-            let _ = self.sweep_and_count(&Held { _lock: lock });
+            let _ = self.sweep_and_count(&Held::new(lock));
         }
     }
 
@@ -179,8 +198,8 @@ impl Machines {
     /// # Errors
     /// When what must be written down about it cannot be.
     pub fn look_after(&self, id: &VmId) -> Result<bool, Error> {
-        let _held = self.hold()?;
-        self.settle(id)
+        let held = self.hold()?;
+        self.settle(&held, id)
     }
 
     /// Waits until the machine's owner has ended. Blocks.
@@ -222,8 +241,8 @@ impl Machines {
     /// Takes a dead machine over: the caller is its owner from now on. `None` when it lives, or is
     /// gone.
     pub fn take_over(&self, id: &VmId) -> Result<Option<(Record, Lock)>, Error> {
-        let _held = self.hold()?;
-        self.settle(id)?;
+        let held = self.hold()?;
+        self.settle(&held, id)?;
         let path = self.directory(id);
         let Some(record) = Record::read(&path) else { return Ok(None) };
         Ok(lock_of_the_dead(&path.join(LOCK))?.map(|lock| (record, lock)))
@@ -233,7 +252,7 @@ impl Machines {
         let vms = self.vms();
         directory::private(&vms).map_err(host(format!("make {}", vms.display())))?;
         let lock = lock::exclusive(&self.data.join("vms.lock")).map_err(host("lock the machines' directory"))?;
-        Ok(Held { _lock: lock })
+        Ok(Held::new(lock))
     }
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
@@ -247,16 +266,16 @@ impl Machines {
     }
 
     /// Settles the dead, and counts the living that have a machine.
-    fn sweep_and_count(&self, _held: &Held) -> usize {
+    fn sweep_and_count(&self, held: &Held) -> usize {
         let Ok(entries) = fs::read_dir(self.vms()) else { return 0 };
         let mut live = 0;
         for entry in entries.flatten() {
             let name = entry.file_name().to_string_lossy().into_owned();
             match VmId::parse(&name) {
                 // A failure leaves it to the next sweep.
-                None => drop(self.finish_removal(&entry.path())),
+                None => drop(self.finish_removal(held, &entry.path())),
                 Some(id) => {
-                    if !self.settle(&id).unwrap_or(true) && !entry.path().join(IDLE).exists() {
+                    if !self.settle(held, &id).unwrap_or(true) && !entry.path().join(IDLE).exists() {
                         live += 1;
                     }
                 }
@@ -265,23 +284,24 @@ impl Machines {
         live
     }
 
-    fn finish_removal(&self, path: &Path) -> Result<(), Error> {
+    fn finish_removal(&self, held: &Held, path: &Path) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
         let Some(id) = VmId::parse(id) else { return Ok(()) };
         if let Some(reason) = Ended::parse(why) {
             self.registry()?.bury(&id, reason, now())?;
         }
-        directory::remove(path).map_err(host("remove what is gone"))
+        held.doomed.borrow_mut().push(path.to_owned());
+        Ok(())
     }
 
     /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
     /// `vms.lock`, so nobody is making it just now.
-    fn settle(&self, id: &VmId) -> Result<bool, Error> {
+    fn settle(&self, held: &Held, id: &VmId) -> Result<bool, Error> {
         let path = self.directory(id);
         if !path.exists() {
             for gone in self.on_their_way_out(id) {
-                self.finish_removal(&gone)?;
+                self.finish_removal(held, &gone)?;
             }
             self.forget_without_directory(id)?;
             return Ok(true);
@@ -293,10 +313,17 @@ impl Machines {
         }
         match fate(record.as_ref(), self.is_taken(id), now()) {
             Fate::Remove => match record {
-                Some(_) => self.undo(id)?,
-                None => self.discard(id)?,
+                Some(_) => {
+                    self.registry()?.forget(id)?;
+                    held.doomed.borrow_mut().push(self.put_out(id, "undone")?);
+                }
+                None => held.doomed.borrow_mut().push(self.put_out(id, "undone")?),
             },
-            Fate::Bury(reason) => self.bury(id, reason)?,
+            Fate::Bury(reason) => {
+                let gone = self.put_out(id, reason.word())?;
+                // What cannot be remembered now is, by its name, when the tree is removed.
+                self.finish_removal(held, &gone)?;
+            }
             Fate::Keep => {}
             Fate::Stop => {
                 let mut record = record.expect("only a record is stopped");
@@ -325,6 +352,12 @@ impl Machines {
     fn vms(&self) -> PathBuf {
         self.data.join("vms")
     }
+}
+
+/// Removes what was renamed to go.
+fn remove_tree(gone: &Path) -> Result<(), Error> {
+    pyro_engine::qemu::remove_cgroup(gone);
+    directory::remove(gone).map_err(host(format!("remove {}", gone.display())))
 }
 
 /// The lock, when its owner is dead. Others may be asking the same at this moment.

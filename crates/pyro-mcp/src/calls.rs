@@ -54,7 +54,10 @@ impl Calls<'_> {
             "vm_run" => self.vm_run(parse(arguments)?).await,
             "vm_list_environments" => {
                 let Nothing {} = parse(arguments)?;
-                value(&pyro.list_environments()?)
+                // Files that have changed are read to their end.
+                let pyro = pyro.clone();
+                let listed = tokio::task::spawn_blocking(move || pyro.list_environments()).await;
+                value(&listed.expect("a list of environments is made or refused")?)
             }
             "vm_create" => {
                 let request = self.creation(parse(arguments)?)?;

@@ -16,6 +16,7 @@ use super::command::Commands;
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
 use super::{SOCKET, serve};
+use crate::client::off_thread;
 use crate::error::host;
 use crate::journal::Journal;
 use crate::registry::{Kind, Record, State};
@@ -136,7 +137,8 @@ impl Actor {
         self.workspace.end(&self.record.id).await;
         if is_new {
             // A failure leaves it to the next sweep.
-            let _ = self.machines.undo(&self.record.id);
+            let (machines, id) = (self.machines.clone(), self.record.id.clone());
+            let _ = off_thread(move || machines.undo(&id)).await;
         }
     }
 }

@@ -6,6 +6,8 @@ use clap::error::ErrorKind;
 use pyro_manager::{Error, Failure};
 use serde_json::{Value, json};
 
+use crate::terminal::say;
+
 /// An error of pyro's own in `run` and `task exec`, so that it cannot be taken for the command's.
 pub const OWN_ERROR: i32 = 125;
 /// An error in any other command.
@@ -33,7 +35,7 @@ pub fn print_json(value: &impl serde::Serialize) -> bool {
     // serde_json's own map sorts its keys.
     let value: Value = serde_json::to_value(value).expect("payloads have string keys only");
     let text = serde_json::to_string_pretty(&value).expect("a JSON value can be written");
-    crate::stdio::print(&format!("{text}\n"))
+    crate::stdio::print_as_it_is(&format!("{}\n", crate::terminal::escaped_json(&text)))
 }
 
 /// Shows an error of the manager, and returns the exit code given.
@@ -43,9 +45,9 @@ pub fn show(error: &Error, format: Format, code: i32) -> i32 {
 }
 
 fn show_failure(failure: &Failure, format: Format) {
-    eprintln!("[error] {}", failure.error);
+    say!("[error] {}", failure.error);
     if let Some(hint) = &failure.hint {
-        eprintln!("[hint] {hint}");
+        say!("[hint] {hint}");
     }
     if format == Format::Json {
         let Failure { error, code, hint } = failure;
@@ -61,7 +63,7 @@ pub fn usage(error: &clap::Error) -> ExitCode {
             ExitCode::SUCCESS
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprint!("{}", error.render());
+            say!("{}", error.render().to_string().trim_end_matches('\n'));
             ExitCode::from(USAGE)
         }
         _ => {

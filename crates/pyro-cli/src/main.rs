@@ -9,8 +9,10 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod pager;
 mod progress;
 mod stdio;
+mod terminal;
 
 use std::process::ExitCode;
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use pyro_manager::EnvironmentProgress;
 
+use crate::terminal::say;
+
 /// The display. Clears itself when it is dropped.
 #[derive(Default)]
 pub struct Display {
@@ -28,9 +30,9 @@ impl Display {
             }
         }
         if std::io::stderr().is_terminal() {
-            self.bar().set_message(line + &percent);
+            self.bar().set_message(crate::terminal::escaped(&(line + &percent)).into_owned());
         } else if line != self.last {
-            eprintln!("{line}");
+            say!("{line}");
             self.last = line;
         }
     }

@@ -10,13 +10,19 @@ use tokio::sync::mpsc;
 
 use crate::failure::Format;
 use crate::progress::Display;
+use crate::terminal::escaped;
 
 /// Pieces of output or input on their way.
 const IN_FLIGHT: usize = 16;
 const PIECE: usize = 64 * 1024;
 
-/// Writes to stdout; false when nobody reads it any more.
+/// Writes pyro's own words to stdout; false when nobody reads them any more.
 pub fn print(text: &str) -> bool {
+    print_as_it_is(&escaped(text))
+}
+
+/// Writes to stdout what is known to steer no terminal.
+pub fn print_as_it_is(text: &str) -> bool {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).is_ok()
 }
@@ -88,12 +94,12 @@ fn write_event(label: &str, event: RunEvent, format: Format, display: &mut Displ
         RunEvent::Environment(progress) => display.show(label, &progress),
         RunEvent::Notice(text) => {
             display.clear();
-            writeln!(io::stderr(), "[{label}] notice: {text}")?;
+            writeln!(io::stderr(), "[{label}] notice: {}", escaped(&text))?;
         }
         RunEvent::Phase(phase) => {
             display.clear();
             if format == Format::Human && label == "run" {
-                writeln!(io::stderr(), "{}", phase_line(&phase))?;
+                writeln!(io::stderr(), "{}", escaped(&phase_line(&phase)))?;
             }
         }
         // With --json the output stands in the object.

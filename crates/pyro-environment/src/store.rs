@@ -102,6 +102,8 @@ impl Store {
         if !directory.exists() {
             return Err(EnvironmentError::NotInstalled { name: name.into() });
         }
+        // A cache that others look after, or that cannot be written, is used as it is: all of it is verified.
+        let _ = pyro_hostfs::directory::close(&self.cache);
         let mut manifest = manifest::read(&directory, name)?;
         self.verify(&directory, &mut manifest)?;
         let initramfs = initramfs::ensure(&directory, &directory.join(MODULES), self.agent)?;

@@ -15,11 +15,12 @@
 mod fate;
 
 use std::cell::RefCell;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::directory;
+use pyro_hostfs::write::private_file;
 use pyro_hostfs::lock::{self, Lock, TryError};
 
 use crate::Error;
@@ -144,7 +145,7 @@ impl Machines {
     /// Gives the place of a machine back that is not there any more.
     pub fn leave_place(&self, id: &VmId) {
         // On a full disk it keeps its place until it is deleted.
-        let _ = File::create(self.directory(id).join(IDLE));
+        let _ = private_file(&self.directory(id).join(IDLE));
     }
 
     /// Removes a machine's directory of which nothing is to be remembered.
@@ -250,6 +251,7 @@ impl Machines {
 
     fn hold(&self) -> Result<Held, Error> {
         let vms = self.vms();
+        directory::private(&self.data).map_err(host(format!("use {}", self.data.display())))?;
         directory::private(&vms).map_err(host(format!("make {}", vms.display())))?;
         let lock = lock::exclusive(&self.data.join("vms.lock")).map_err(host("lock the machines' directory"))?;
         Ok(Held::new(lock))

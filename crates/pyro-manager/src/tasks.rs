@@ -1,6 +1,6 @@
 //! Tasks: a machine that stays, its workspace, and the journal of its commands.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
@@ -25,6 +25,8 @@ pub struct LogsRequest {
     pub sequence: Option<u64>,
     /// Only the last bytes of each stream.
     pub tail_bytes: Option<usize>,
+    /// Only the last commands, so many of them.
+    pub last: Option<usize>,
     /// Bytes of each stream that all entries carry together, at most 1 MiB, which is the default.
     pub most_bytes: Option<usize>,
 }
@@ -126,13 +128,7 @@ impl Pyro {
         let record = self.record_of(Kind::Task, task_id).await?;
         let directory = self.machines().directory(&record.id);
         off_thread(move || {
-            let mut entries = journal::entries(&directory)?;
-            if let Some(sequence) = request.sequence {
-                entries.retain(|entry| entry.began.sequence == sequence);
-                if entries.is_empty() {
-                    return Err(Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into());
-                }
-            }
+            let entries = selected(&record, &directory, request)?;
             let most = request.most_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
             let share = |stream| {
                 let length = |entry: &Entry| journal::output_length(&directory, entry.began.sequence, stream);
@@ -145,6 +141,22 @@ impl Pyro {
                 .map(|entry| log_entry(&directory, entry, request.tail_bytes, stdout, stderr))
                 .collect::<Result<Vec<_>, _>>()?;
             Ok(TaskLogs { task_id: record.id.to_string(), count: entries.len(), entries })
+        })
+        .await
+    }
+
+    /// Its journal as it is now, for one who reads all of the output: entries without text, and a way to
+    /// their bytes that reads nothing twice.
+    ///
+    /// # Errors
+    /// [`Error`], when there is no such task or command.
+    pub async fn journal_of_task(&self, task_id: &str, request: LogsRequest) -> Result<TaskJournal, Error> {
+        let record = self.record_of(Kind::Task, task_id).await?;
+        let directory = self.machines().directory(&record.id);
+        off_thread(move || {
+            let entries = selected(&record, &directory, request)?;
+            let entries = entries.iter().map(|entry| log_entry(&directory, entry, Some(0), 0, 0));
+            Ok(TaskJournal { entries: entries.collect::<Result<_, _>>()?, directory })
         })
         .await
     }
@@ -243,6 +255,39 @@ impl Pyro {
         })
         .await
     }
+}
+
+/// A task's journal at one moment, and the files with its output.
+#[derive(Debug)]
+pub struct TaskJournal {
+    /// In order of start; their texts are empty.
+    pub entries: Vec<LogEntry>,
+    directory: PathBuf,
+}
+
+impl TaskJournal {
+    /// Up to `most` bytes of one stream of an entry, from a byte offset on. Blocks.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read_output(&self, sequence: u64, stream: Stream, offset: u64, most: usize) -> Result<Vec<u8>, Error> {
+        journal::read_output(&self.directory, sequence, stream, offset, most.min(PAYLOAD_CAP))
+    }
+}
+
+/// The entries that were asked for.
+fn selected(record: &Record, directory: &Path, request: LogsRequest) -> Result<Vec<Entry>, Error> {
+    let mut entries = journal::entries(directory)?;
+    if let Some(sequence) = request.sequence {
+        entries.retain(|entry| entry.began.sequence == sequence);
+        if entries.is_empty() {
+            return Err(Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into());
+        }
+    }
+    if let Some(last) = request.last {
+        entries.drain(..entries.len().saturating_sub(last));
+    }
+    Ok(entries)
 }
 
 fn last_command(entry: &Entry) -> LastCommand {

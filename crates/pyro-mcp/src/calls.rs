@@ -95,8 +95,8 @@ impl Calls<'_> {
                 value(&pyro.list_tasks().await?)
             }
             "task_logs" => {
-                let TaskLogs { task_id, sequence, tail_bytes } = parse(arguments)?;
-                let request = LogsRequest { sequence, tail_bytes, most_bytes: Some(MOST) };
+                let TaskLogs { task_id, sequence, tail_bytes, last } = parse(arguments)?;
+                let request = LogsRequest { sequence, tail_bytes, last, most_bytes: Some(MOST) };
                 value(&pyro.logs_task(&task_id, request).await?)
             }
             "task_extend" => {

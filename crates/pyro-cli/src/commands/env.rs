@@ -7,6 +7,7 @@ use crate::failure::{ERROR, Format, print_json, show};
 use crate::progress::Display;
 use crate::stdio::print;
 use crate::{commands, context};
+use crate::terminal::say;
 
 pub fn run(command: EnvCommand) -> i32 {
     let pyro = context::pyro();
@@ -44,7 +45,7 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
 
 fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     pyro.inspect_environment(name)?;
-    eprintln!("[pull] phase=install environment={name}");
+    say!("[pull] phase=install environment={name}");
     let mut display = Display::default();
     let mut report = |progress| display.show("pull", &progress);
     let pulled = context::runtime().block_on(async {
@@ -56,11 +57,11 @@ fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     });
     display.clear();
     let Some(pulled) = pulled else {
-        eprintln!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
+        say!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
         return Ok(130);
     };
     let record = pulled?;
-    eprintln!("[pull] phase=ready environment={name}");
+    say!("[pull] phase=ready environment={name}");
     if format == Format::Json {
         print_json(&record);
     } else {

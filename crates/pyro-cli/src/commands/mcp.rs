@@ -5,6 +5,7 @@ use pyro_mcp::HostAccess;
 use crate::arguments::{McpCommand, McpServeArguments};
 use crate::context;
 use crate::failure::ERROR;
+use crate::terminal::say;
 
 pub fn run(command: &McpCommand) -> i32 {
     match command {
@@ -24,7 +25,7 @@ fn serve(arguments: &McpServeArguments) -> i32 {
     match served {
         Ok(()) => 0,
         Err(problem) => {
-            eprintln!("[error] {problem}");
+            say!("[error] {problem}");
             ERROR
         }
     }

@@ -7,6 +7,7 @@ use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCre
 use crate::context;
 use crate::failure::{ERROR, Format, print_json, show};
 use crate::stdio::{print, write_events};
+use crate::terminal::say;
 
 pub fn run(command: TaskCommand) -> i32 {
     match command {
@@ -45,7 +46,7 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     match created {
         Ok(created) => Ok(print_task(&created?, format)),
         Err(signal) => {
-            eprintln!("[task-create] interrupted; nothing is left of the task");
+            say!("[task-create] interrupted; nothing is left of the task");
             Ok(128 + signal)
         }
     }

@@ -10,6 +10,7 @@ use crate::arguments::{TaskCommandArguments, TaskExecArguments};
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
 use crate::stdio::{self, Written, print};
+use crate::terminal::say;
 
 /// The signal of Ctrl-C.
 const INTERRUPT: i32 = 2;
@@ -82,13 +83,13 @@ fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
     let written = writer.join().unwrap_or(Written::Closed);
     match (result, signal) {
         (None, signal) => {
-            eprintln!("[task-exec] left; the command goes on, and `pyro task logs` has its output");
+            say!("[task-exec] left; the command goes on, and `pyro task logs` has its output");
             128 + signal.unwrap_or(INTERRUPT)
         }
         (Some(Ok(record)), _) => finish(&record, format, written),
         (Some(Err(Error::CallerGone { .. })), _) if written == Written::Closed => BROKEN_PIPE,
         (Some(Err(error)), Some(signal)) if error.code() == "command_cancelled" => {
-            eprintln!("[task-exec] interrupted; the command was ended");
+            say!("[task-exec] interrupted; the command was ended");
             128 + signal
         }
         (Some(Err(error)), _) => show(&error, format, OWN_ERROR),
@@ -103,10 +104,10 @@ fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
         return if print_json(record) { record.exit_code } else { BROKEN_PIPE };
     }
     if record.out_of_memory {
-        eprintln!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        say!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
     }
     let TaskExecRecord { task_id, sequence, cwd, execution_mode, exit_code, duration_ms, .. } = record;
-    eprintln!(
+    say!(
         "[task-exec] task_id={task_id} sequence={sequence} cwd={cwd} execution_mode={execution_mode} \
          exit_code={exit_code} duration_ms={duration_ms}"
     );
@@ -126,7 +127,7 @@ fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i
         }
         Ok(started) => {
             print(&format!("{}\n", started.sequence));
-            eprintln!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
+            say!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
             0
         }
     }

@@ -90,7 +90,7 @@ impl Workspace {
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
             Self::Guest(live) => live.end().await,
-            Self::Host => host_compat::end_all(id),
+            Self::Host => host_compat::end_marked(id).await,
             Self::None => {}
         }
     }

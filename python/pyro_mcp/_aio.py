@@ -79,7 +79,7 @@ class AsyncPyro:
         vcpu_count: int = 1,
         mem_mib: int = 1024,
         timeout_seconds: float = 30,
-        ttl_seconds: int = 600,
+        ttl_seconds: int | None = None,
         network: bool = False,
         allow_host_compat: bool = False,
         stdin: str | bytes | None = None,
@@ -246,9 +246,11 @@ class AsyncPyro:
         """See `Pyro.list_tasks`."""
         return await self._do("list_tasks")
 
-    async def logs_task(self, task_id: str, *, sequence: int | None = None, tail_bytes: int | None = None) -> Payload:
+    async def logs_task(
+        self, task_id: str, *, sequence: int | None = None, tail_bytes: int | None = None, last: int | None = None
+    ) -> Payload:
         """See `Pyro.logs_task`."""
-        return await self._do("logs_task", id=task_id, sequence=sequence, tail_bytes=tail_bytes)
+        return await self._do("logs_task", id=task_id, sequence=sequence, tail_bytes=tail_bytes, last=last)
 
     async def read_output_task(
         self, task_id: str, sequence: int, *, stream: str = "stdout", offset: int = 0, max_bytes: int = 1 << 20

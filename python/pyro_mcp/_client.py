@@ -77,7 +77,7 @@ class Pyro:
         vcpu_count: int = 1,
         mem_mib: int = 1024,
         timeout_seconds: float = 30,
-        ttl_seconds: int = 600,
+        ttl_seconds: int | None = None,
         network: bool = False,
         allow_host_compat: bool = False,
         stdin: str | bytes | None = None,
@@ -261,9 +261,11 @@ class Pyro:
         """Every task, oldest first."""
         return self._do("list_tasks")
 
-    def logs_task(self, task_id: str, *, sequence: int | None = None, tail_bytes: int | None = None) -> Payload:
-        """A task's journal."""
-        return self._do("logs_task", id=task_id, sequence=sequence, tail_bytes=tail_bytes)
+    def logs_task(
+        self, task_id: str, *, sequence: int | None = None, tail_bytes: int | None = None, last: int | None = None
+    ) -> Payload:
+        """A task's journal; `last` keeps only the last so many commands."""
+        return self._do("logs_task", id=task_id, sequence=sequence, tail_bytes=tail_bytes, last=last)
 
     def read_output_task(
         self, task_id: str, sequence: int, *, stream: str = "stdout", offset: int = 0, max_bytes: int = 1 << 20

@@ -210,9 +210,10 @@ pub struct MachineArguments {
     /// Memory in MiB, 256 to 32768
     #[arg(long, value_name = "MIB", default_value_t = 1024, allow_negative_numbers = true)]
     pub mem_mib: i64,
-    /// How long the machine may live, 60 to 604800 seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, allow_negative_numbers = true)]
-    pub ttl_seconds: i64,
+    /// How long the machine may live, 60 to 604800 seconds [default: 600; a run's is long enough for its
+    /// --timeout-seconds]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub ttl_seconds: Option<i64>,
     /// Give the guest outgoing connections
     #[arg(long)]
     pub network: bool,
@@ -229,7 +230,7 @@ impl MachineArguments {
     pub fn options(&self) -> Result<VmOptions, Error> {
         Ok(VmOptions {
             size: MachineSize::new(self.vcpu_count, self.mem_mib)?,
-            ttl: pyro_manager::ttl(self.ttl_seconds)?,
+            ttl: self.ttl_seconds.map_or(Ok(VmOptions::default().ttl), pyro_manager::ttl)?,
             network: if self.network { NetworkPolicy::Egress } else { NetworkPolicy::Off },
             host_compat: if self.allow_host_compat { HostCompat::Allowed } else { HostCompat::Refused },
         })

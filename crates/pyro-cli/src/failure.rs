@@ -1,9 +1,10 @@
 //! From an error to what the user sees and the exit code: one place for every command.
 
-use crate::stderr::note;
 use clap::error::ErrorKind;
 use pyro_manager::{Error, Failure};
 use serde_json::{Value, json};
+
+use crate::terminal::say;
 
 /// An error of pyro's own in `run` and `task exec`, so that it cannot be taken for the command's.
 pub const OWN_ERROR: i32 = 125;
@@ -37,7 +38,7 @@ pub fn print_json(value: &impl serde::Serialize) -> bool {
     // serde_json's own map sorts its keys.
     let value: Value = serde_json::to_value(value).expect("payloads have string keys only");
     let text = serde_json::to_string_pretty(&value).expect("a JSON value can be written");
-    crate::stdio::print(&format!("{text}\n"))
+    crate::stdio::print_as_it_is(&format!("{}\n", crate::terminal::escaped_json(&text)))
 }
 
 /// Shows an error of the manager, and returns the exit code given.
@@ -47,9 +48,9 @@ pub fn show(error: &Error, format: Format, code: i32) -> i32 {
 }
 
 fn show_failure(failure: &Failure, format: Format) {
-    note!("[error] {}", failure.error);
+    say!("[error] {}", failure.error);
     if let Some(hint) = &failure.hint {
-        note!("[hint] {hint}");
+        say!("[hint] {hint}");
     }
     if format == Format::Json {
         let Failure { error, code, hint } = failure;
@@ -65,7 +66,7 @@ pub fn usage(error: &clap::Error) -> i32 {
             crate::stdio::exit_code(0, ERROR)
         }
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            crate::stderr::tell(&error.render().to_string());
+            say!("{}", error.render().to_string().trim_end_matches('\n'));
             USAGE
         }
         _ => {

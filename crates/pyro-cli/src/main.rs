@@ -8,9 +8,10 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod pager;
 mod progress;
-mod stderr;
 mod stdio;
+mod terminal;
 
 use clap::Parser;
 

@@ -3,9 +3,10 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use crate::stderr::note;
 use indicatif::{ProgressBar, ProgressStyle};
 use pyro_manager::EnvironmentProgress;
+
+use crate::terminal::say;
 
 /// The display. Clears itself when it is dropped.
 #[derive(Default)]
@@ -29,9 +30,9 @@ impl Display {
             }
         }
         if std::io::stderr().is_terminal() {
-            self.bar().set_message(line + &percent);
+            self.bar().set_message(crate::terminal::escaped(&(line + &percent)).into_owned());
         } else if line != self.last {
-            note!("{line}");
+            say!("{line}");
             self.last = line;
         }
     }

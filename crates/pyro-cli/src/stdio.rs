@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::failure::Format;
 use crate::progress::Display;
-use crate::stderr::note;
+use crate::terminal::{escaped, say};
 
 /// Pieces of output or input on their way.
 const IN_FLIGHT: usize = 16;
@@ -24,12 +24,18 @@ static UNWRITTEN: OnceLock<io::Error> = OnceLock::new();
 /// Exit code of a program that wrote to a closed pipe: 128 and SIGPIPE.
 const BROKEN_PIPE: i32 = 141;
 
-/// Writes to stdout; false when that failed, which [`exit_code`] knows afterwards.
+/// Writes pyro's own words to stdout; false when that failed, which [`exit_code`] knows afterwards.
 pub fn print(text: &str) -> bool {
+    print_as_it_is(&escaped(text))
+}
+
+/// Writes to stdout what is known to steer no terminal.
+pub fn print_as_it_is(text: &str) -> bool {
     write_stdout(text.as_bytes()).is_ok()
 }
 
-fn write_stdout(bytes: &[u8]) -> io::Result<()> {
+/// Writes bytes to stdout, and remembers the first failure.
+pub fn write_stdout(bytes: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
     written.inspect_err(|error| {
@@ -43,7 +49,7 @@ fn write_stdout(bytes: &[u8]) -> io::Result<()> {
 pub fn exit_code(code: i32, own_error: i32) -> i32 {
     match UNWRITTEN.get() {
         Some(error) if error.kind() != ErrorKind::BrokenPipe => {
-            note!("[error] the output could not be written: {error}");
+            say!("[error] the output could not be written: {error}");
             own_error
         }
         _ => code,
@@ -145,12 +151,12 @@ fn write_event(label: &str, event: RunEvent, format: Format, display: &mut Displ
         RunEvent::Environment(progress) => display.show(label, &progress),
         RunEvent::Notice(text) => {
             display.clear();
-            note!("[{label}] notice: {text}");
+            say!("[{label}] notice: {text}");
         }
         RunEvent::Phase(phase) => {
             display.clear();
             if format == Format::Human && label == "run" {
-                note!("{}", phase_line(&phase));
+                say!("{}", phase_line(&phase));
             }
         }
         // With --json the output stands in the object.

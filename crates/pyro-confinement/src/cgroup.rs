@@ -9,8 +9,10 @@
 //! A group outlives the process that made it when that is killed, so where it is stands in a file, by
 //! which whoever cleans up after the dead finds it ([`remove_noted`]).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// The beginning of every group's name: nothing else is ever removed.
@@ -48,7 +50,8 @@ impl Group {
     fn make_below(parent: &Path, wish: &Wish) -> io::Result<Self> {
         let path = parent.join(format!("{PREFIX}{}", wish.name));
         // First where it will be: a note of nothing does no harm.
-        fs::write(&wish.note, path.as_os_str().as_encoded_bytes())?;
+        let mut note = File::options().write(true).create(true).truncate(true).mode(0o600).open(&wish.note)?;
+        note.write_all(path.as_os_str().as_encoded_bytes())?;
         fs::create_dir(&path)?;
         let group = Self { path, note: wish.note.clone() };
         fs::write(group.path.join("memory.max"), wish.memory.to_string())?;

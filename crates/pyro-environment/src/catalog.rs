@@ -37,7 +37,7 @@ pub const CATALOG: &[CatalogEntry] = &[
     CatalogEntry {
         name: "debian:12",
         version: "1.0.0",
-        description: "Debian 12 with git for everyday work of agents.",
+        description: "Debian 12 with git, perl and the core tools, without python3 and curl.",
         default_packages: &["git"],
         distribution: "debian",
         distribution_version: "12",

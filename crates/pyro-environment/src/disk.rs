@@ -1,6 +1,5 @@
 //! A blank disk with an empty ext4 file system on it.
 
-use std::fs::File;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -13,7 +12,7 @@ pub const DISK_SIZE: u64 = 16 << 30;
 
 /// Makes the disk.
 pub async fn blank(path: &Path, tools: &Tools) -> Result<(), EnvironmentError> {
-    let file = File::create_new(path).map_err(host("make the disk"))?;
+    let file = pyro_hostfs::write::private_file(path).map_err(host("make the disk"))?;
     file.set_len(DISK_SIZE).map_err(host("make the disk"))?;
     let mut command = tools.command("mke2fs")?;
     // Lazy tables: the kernel initialises them when they are first used, and the holes stay holes.

@@ -106,6 +106,8 @@ impl Store {
         if !exists(&directory)? {
             return Err(EnvironmentError::NotInstalled { name: name.into() });
         }
+        // A cache that others look after, or that cannot be written, is used as it is: all of it is verified.
+        let _ = pyro_hostfs::directory::close(&self.cache);
         let mut manifest = manifest::read(&directory, name)?;
         self.verify(&directory, &mut manifest)?;
         let initramfs = initramfs::ensure(&directory, &directory.join(MODULES), self.agent)?;

@@ -2,21 +2,34 @@
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 /// Makes the directory, and those above it, for its owner only (0700). One that is there already
 /// keeps its content and loses the rights of others.
 ///
 /// # Errors
-/// What the file system says.
+/// What the file system says; and where others have rights in a directory that is another user's, which
+/// is then left as it is.
 pub fn private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let mode = fs::metadata(path)?.permissions().mode();
-    if mode & 0o077 != 0 {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    close(path)
+}
+
+/// Takes the rights of others away, where they have any.
+///
+/// # Errors
+/// As [`private`].
+pub fn close(path: &Path) -> io::Result<()> {
+    let metadata = fs::metadata(path)?;
+    if metadata.permissions().mode() & 0o077 == 0 {
+        return Ok(());
     }
-    Ok(())
+    if metadata.uid() != rustix::process::geteuid().as_raw() {
+        let problem = format!("{} is open to others and belongs to user {}", path.display(), metadata.uid());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700))
 }
 
 /// Bytes that an ordinary user may still write on the file system that holds `path`.

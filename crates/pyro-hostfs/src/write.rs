@@ -20,6 +20,19 @@ pub fn atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     flush_directory(path.parent().unwrap_or(Path::new(".")))
 }
 
+/// An empty file for its owner only (0600), whatever the process's mask, and whatever was there before.
+///
+/// # Errors
+/// What the file system says.
+pub fn private_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(file)
+}
+
 /// Makes the names in a directory durable.
 ///
 /// # Errors
@@ -60,6 +73,18 @@ mod tests {
         atomically(&path, b"two").unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_private_file_is_empty_and_nobody_elses() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "old").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+        drop(private_file(&path).unwrap());
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (0, 0o600));
     }
 
     #[test]

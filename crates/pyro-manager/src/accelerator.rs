@@ -40,12 +40,17 @@ pub struct KvmVerdict {
 impl Pyro {
     /// The accelerator for this environment's guests.
     pub(crate) async fn accelerator(&self, installed: &Installed) -> Result<Accelerator, Error> {
-        let device = KvmDevice::inspect(&self.config.kvm_device);
-        if !device.may_work() {
-            return Ok(Accelerator::Tcg);
-        }
-        let valid_for = self.verdict_scope(installed)?;
-        let verdict = match self.kvm_verdict().filter(|verdict| verdict.valid_for == valid_for) {
+        let environment = installed.clone();
+        let looked = self.off_thread(move |pyro| {
+            if !KvmDevice::inspect(&pyro.config.kvm_device).may_work() {
+                return Ok(None);
+            }
+            let valid_for = pyro.verdict_scope(&environment)?;
+            let verdict = pyro.kvm_verdict().filter(|verdict| verdict.valid_for == valid_for);
+            Ok(Some((valid_for, verdict)))
+        });
+        let Some((valid_for, verdict)) = looked.await? else { return Ok(Accelerator::Tcg) };
+        let verdict = match verdict {
             Some(verdict) => verdict,
             None => {
                 let (usable, reason) = match self.probe_kvm(installed).await {
@@ -55,8 +60,11 @@ impl Pyro {
                 };
                 let verdict = KvmVerdict { valid_for, usable, reason };
                 let text = serde_json::to_vec_pretty(&verdict).expect("a verdict has string keys only");
-                pyro_hostfs::write::atomically(&self.config.cache.join(VERDICT), &text)
-                    .map_err(host("write the verdict on KVM"))?;
+                let written = self.off_thread(move |pyro| {
+                    pyro_hostfs::write::atomically(&pyro.config.cache.join(VERDICT), &text)
+                        .map_err(host("write the verdict on KVM"))
+                });
+                written.await?;
                 verdict
             }
         };
@@ -81,7 +89,7 @@ impl Pyro {
 
     async fn probe_kvm(&self, installed: &Installed) -> Result<(), Error> {
         let id = VmId::random()?;
-        let directory = VmDirectory::create(&self.machines(), &id, Admission::Always)?;
+        let directory = VmDirectory::create(&self.machines(), &id, Admission::Always).await?;
         let memory = directory.path().join("memory");
         make_memory(&memory, PROBE_MEMORY_MIB)?;
         let spec = BootSpec {

@@ -76,6 +76,15 @@ fn does_not_listen(record: &Record) -> Error {
 }
 
 impl Pyro {
+    /// The same for work of the manager's own.
+    pub(crate) async fn off_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let pyro = self.clone();
+        off_thread(move || work(&pyro)).await
+    }
+
     /// What is known of a VM or task, after a look at whether its supervisor lives.
     pub(crate) async fn record_of(&self, kind: Kind, id: &str) -> Result<Record, Error> {
         self.seen(kind, id).await.map(|seen| seen.record)
@@ -86,19 +95,21 @@ impl Pyro {
         let (machines, text) = (self.machines(), id.to_owned());
         let unknown = move || Unavailable::Unknown { kind, id: text.clone() };
         let Some(id) = VmId::parse(id) else { return Err(unknown().into()) };
-        // What its living owner wrote is never older than the registry, and sooner read.
-        if let Some(record) = machines.of_the_living(&id)
-            && record.kind == kind
-            && record.state != State::Creating
-        {
-            return Ok(record.into());
-        }
-        off_thread(move || match machines.look(&id)? {
-            Found::Here(seen) if seen.record.kind == kind && seen.record.state != State::Creating => Ok(*seen),
-            Found::Gone { kind: was, reason } if was == kind => {
-                Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into())
+        off_thread(move || {
+            // What its living owner wrote is never older than the registry, and sooner read.
+            if let Some(record) = machines.of_the_living(&id)
+                && record.kind == kind
+                && record.state != State::Creating
+            {
+                return Ok(record.into());
             }
-            _ => Err(unknown().into()),
+            match machines.look(&id)? {
+                Found::Here(seen) if seen.record.kind == kind && seen.record.state != State::Creating => Ok(*seen),
+                Found::Gone { kind: was, reason } if was == kind => {
+                    Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into())
+                }
+                _ => Err(unknown().into()),
+            }
         })
         .await
     }

@@ -49,7 +49,8 @@ impl Pyro {
         request: CreateRequest,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
-        self.connection(request.options.network)?;
+        let network = request.options.network;
+        self.off_thread(move |pyro| pyro.connection(network)).await?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {
@@ -74,7 +75,10 @@ impl Pyro {
                     self.steps.reached("launch.before");
                     let launched = launch(&self.config, &record.id, &directory, life, Some(creating), events).await;
                     self.steps.reached("take.before");
-                    let launched = launched.and_then(|(record, _talk)| machines.take(&record.id).map(|()| record));
+                    let launched = match launched {
+                        Ok((record, _talk)) => off_thread(move || machines.take(&record.id).map(|()| record)).await,
+                        Err(error) => Err(error),
+                    };
                     self.steps.reached("take.after");
                     if launched.is_err() {
                         self.clean_up_after(&record.id).await;

@@ -296,7 +296,7 @@ impl Pyro {
 
     async fn boot_once(&self, installed: &pyro_environment::Installed) -> Result<Accelerator, Error> {
         let accelerator = self.accelerator(installed).await?;
-        let key = self.template_key(installed, accelerator, crate::MachineSize::default())?;
+        let key = self.template_key(installed, accelerator, crate::MachineSize::default()).await?;
         self.drop_template(installed, &key).await?;
         self.make_template(installed, &key).await?;
         Ok(accelerator)

@@ -84,11 +84,11 @@ impl Pyro {
         name: &str,
         progress: &mut (dyn FnMut(EnvironmentProgress) + Send),
     ) -> Result<PullRecord, Error> {
-        self.check_engine()?;
+        self.off_thread(Pyro::check_engine).await?;
         let installed = self.install(name, progress).await?;
         progress(EnvironmentProgress::Probe);
         let accelerator = self.accelerator(&installed).await?;
-        let key = self.template_key(&installed, accelerator, MachineSize::default())?;
+        let key = self.template_key(&installed, accelerator, MachineSize::default()).await?;
         match self.find_template(&installed, &key).await? {
             Lookup::Found(_) => {}
             Lookup::Missing | Lookup::Damaged(_) => {
@@ -96,7 +96,8 @@ impl Pyro {
                 self.make_template(&installed, &key).await?;
             }
         }
-        self.inspect_environment(name)
+        let name = name.to_owned();
+        self.off_thread(move |pyro| pyro.inspect_environment(&name)).await
     }
 
     /// Removes what no environment of this release uses.
@@ -105,11 +106,16 @@ impl Pyro {
     /// [`Error::Environment`] or [`Error::Host`] when the file system refuses.
     pub async fn prune_environments(&self) -> Result<PruneRecord, Error> {
         let mut deleted = self.store.prune().await?.deleted;
-        for entry in CATALOG {
-            if let Ok(installed) = self.store.installed(entry.name) {
-                deleted.extend(self.prune_templates(&installed)?);
+        let templates = self.off_thread(|pyro| {
+            let mut deleted = Vec::new();
+            for entry in CATALOG {
+                if let Ok(installed) = pyro.store.installed(entry.name) {
+                    deleted.extend(pyro.prune_templates(&installed)?);
+                }
             }
-        }
+            Ok(deleted)
+        });
+        deleted.extend(templates.await?);
         let count = deleted.len();
         Ok(PruneRecord { deleted_environment_dirs: deleted, count })
     }

@@ -177,6 +177,9 @@ impl Error {
         if let Self::Remote { failure } = self {
             return failure.hint.clone();
         }
+        if matches!(self, Self::Unavailable(Unavailable::RunExpired { .. })) {
+            return Some("give it a longer ttl_seconds, or run it in a task".into());
+        }
         let hint = match self.code() {
             "unknown_environment" => "`pyro env list` shows every environment",
             "not_installed" => "`pyro env pull` installs it",

@@ -1,20 +1,24 @@
 //! Commands on the host itself: only where no guest can be had, and only when the caller asked for
 //! it. There is no boundary then, and the result says so (`isolation.boundary` is `none`).
 //!
-//! A command runs in a directory of its machine's own, with its own environment, in its own session,
-//! and dies with the thread that started it. Every descendant inherits a mark in its environment,
-//! by which all of them are found and ended when the command is over.
+//! A command runs in a directory of its machine's own, with its own environment, in its own session, below
+//! a keeper (`pyro_sys::keeper`): whatever it starts stays below that, and is ended when the command is
+//! over, or the thread that started it is. Descendants inherit a mark in their environment, too, by which
+//! those are found whose keeper was killed.
 
 use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command as StdCommand, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use pyro_guest::{Exit, GuestError, OutputEvent};
+use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::unix::pipe::Receiver;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -24,9 +28,9 @@ use crate::error::host;
 use crate::execution::Execution;
 use crate::machines::Admission;
 use crate::payload::{HOST_COMPAT, Isolation, RunRecord, WORKSPACE};
-use crate::run::{How, Phase, RunEvent, RunIo, RunRequest, execute, record, tell};
+use crate::run::{How, Phase, RunEvent, RunIo, RunRequest, end_of_life, execute, record, tell};
 use crate::vm::{VmDirectory, VmId};
-use crate::{Error, Pyro};
+use crate::{Error, Pyro, process_tree};
 
 const MARK: &str = "PYRO_HOST_COMPAT";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -42,15 +46,22 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
     let began = Instant::now();
     let entry = pyro.store.entry(&request.environment)?;
     let id = VmId::random()?;
-    let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always)?;
+    let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always).await?;
     tell(&io.events, RunEvent::Notice(notice(why))).await?;
     let created = began.elapsed();
     let running =
         HostCommand::new(&id, directory.path(), &request.command, WORKSPACE, &[], request.timeout)?.spawn()?;
     tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
-    let executed = execute(Execution::Host(running), None, None, request.timeout, io).await;
-    end_all(&id);
-    directory.remove()?;
+    let over = running.over.clone();
+    let executed = tokio::select! {
+        biased;
+        executed = execute(Execution::Host(running), None, None, request.timeout, io) => executed,
+        error = end_of_life(request.options.ttl) => Err(error),
+    };
+    // Nothing of it is there any more, unless its keeper was killed.
+    over.cancelled().await;
+    end_marked(&id).await;
+    directory.remove().await?;
     let how = How {
         vm_id: id.to_string(),
         version: entry.version.into(),
@@ -75,7 +86,8 @@ pub fn notice(why: &Error) -> String {
 /// A command to be run on the host.
 pub struct HostCommand {
     command: StdCommand,
-    id: VmId,
+    /// At its end when the command's first process is.
+    ended: OwnedFd,
     timeout: Duration,
 }
 
@@ -84,7 +96,15 @@ pub struct HostRunning {
     events: mpsc::Receiver<OutputEvent>,
     input: Option<mpsc::Sender<Bytes>>,
     kill: CancellationToken,
-    _driver: JoinSet<()>,
+    /// Nothing of it is left.
+    over: CancellationToken,
+}
+
+/// One that nobody follows any more is ended.
+impl Drop for HostRunning {
+    fn drop(&mut self) {
+        self.kill.cancel();
+    }
 }
 
 impl HostCommand {
@@ -105,23 +125,30 @@ impl HostCommand {
         command.env("PATH", PATH).env("HOME", &workspace).env("LANG", "C.UTF-8");
         command.envs(environment.iter().map(|(key, value)| (key, value))).env(MARK, id.to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (ended, ending) = std::io::pipe().map_err(host("make a pipe"))?;
         pyro_sys::child::inherit_nothing(&mut command);
+        pyro_sys::keeper::keep(&mut command, ending.into());
         pyro_sys::child::new_session(&mut command);
-        pyro_sys::child::die_with_parent(&mut command);
-        Ok(Self { command, id: id.clone(), timeout })
+        Ok(Self { command, ended: ended.into(), timeout })
     }
 
     pub fn spawn(self) -> Result<HostRunning, Error> {
-        let mut child = Command::from(self.command).kill_on_drop(true).spawn().map_err(host("start the command"))?;
+        let mut keeper = Command::from(self.command).spawn().map_err(host("start the command"))?;
+        let ended = Receiver::from_owned_fd(self.ended).map_err(host("hear of the command's end"))?;
         let (sender, events) = mpsc::channel(IN_FLIGHT);
         let (input, to_feed) = mpsc::channel(IN_FLIGHT);
-        let kill = CancellationToken::new();
-        let mut driver = JoinSet::new();
-        if let Some(pipe) = child.stdin.take() {
-            driver.spawn(feed(pipe, to_feed));
+        let (kill, over) = (CancellationToken::new(), CancellationToken::new());
+        let mut feeding = JoinSet::new();
+        if let Some(pipe) = keeper.stdin.take() {
+            feeding.spawn(feed(pipe, to_feed));
         }
-        driver.spawn(follow(child, self.id, self.timeout, sender, kill.clone()));
-        Ok(HostRunning { events, input: Some(input), kill, _driver: driver })
+        let (killed, is_over) = (kill.clone(), over.clone().drop_guard());
+        tokio::spawn(async move {
+            let _is_over = is_over;
+            follow(keeper, ended, self.timeout, &sender, &killed).await;
+            drop(feeding);
+        });
+        Ok(HostRunning { events, input: Some(input), kill, over })
     }
 }
 
@@ -155,37 +182,27 @@ fn below_workspace(workspace: &Path, cwd: &str) -> Result<PathBuf, Error> {
     Err(Error::InvalidArgument { problem: format!("{cwd} is not a directory") })
 }
 
-/// Ends what is left of a command, however its driver ends.
-struct EndAll(VmId);
-
-impl Drop for EndAll {
-    fn drop(&mut self) {
-        end_all(&self.0);
-    }
-}
-
-/// Passes the output on until the command is over and its pipes are empty. When its first process
-/// ends, or its time is up, everything of it is ended, so the pipes come to their end.
+/// Passes the output on until the command is over, with all that it started, and its pipes are empty.
 async fn follow(
-    mut child: Child,
-    id: VmId,
+    mut keeper: Child,
+    ended: Receiver,
     timeout: Duration,
-    events: mpsc::Sender<OutputEvent>,
-    kill: CancellationToken,
+    events: &mpsc::Sender<OutputEvent>,
+    kill: &CancellationToken,
 ) {
     let began = Instant::now();
-    let guard = EndAll(id);
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
-    let (mut status, mut timed_out, mut killed) = (None, false, false);
+    let pid = keeper.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    let (mut out, mut err) = (keeper.stdout.take(), keeper.stderr.take());
+    let (mut status, mut timed_out, mut ending) = (None, false, false);
     let limit = tokio::time::sleep(timeout);
     tokio::pin!(limit);
     let _ = events.send(OutputEvent::Started).await;
     while status.is_none() || out.is_some() || err.is_some() {
         let event = tokio::select! {
             biased;
-            () = kill.cancelled(), if !killed => {
-                killed = true;
-                end_all(&guard.0);
+            () = kill.cancelled(), if !ending => {
+                ending = true;
+                end_below(pid).await;
                 continue;
             }
             piece = next(&mut out), if out.is_some() => match piece {
@@ -202,19 +219,30 @@ async fn follow(
                     continue;
                 }
             },
-            ended = child.wait(), if status.is_none() => {
-                status = Some(ended.unwrap_or_default());
-                end_all(&guard.0);
+            // Its first process has ended, and what it left behind is to.
+            _ = ended.readable(), if !ending => {
+                ending = true;
+                end_below(pid).await;
+                continue;
+            }
+            over = keeper.wait(), if status.is_none() => {
+                status = Some(over.unwrap_or_default());
+                ending = true;
                 continue;
             }
             () = &mut limit, if status.is_none() && !timed_out => {
-                timed_out = true;
-                end_all(&guard.0);
+                (timed_out, ending) = (true, true);
+                end_below(pid).await;
                 continue;
             }
         };
-        if events.send(event).await.is_err() {
-            return; // nobody waits for it any more
+        tokio::select! {
+            told = events.send(event) => if told.is_err() {
+                // Nobody follows it any more: what it still says is not heard, and it is ended.
+                kill.cancel();
+            },
+            // Whoever has it ended need not hear the rest first.
+            () = kill.cancelled(), if !ending => {}
         }
     }
     use std::os::unix::process::ExitStatusExt;
@@ -242,6 +270,20 @@ async fn feed(mut pipe: ChildStdin, mut input: mpsc::Receiver<Bytes>) {
             return;
         }
     }
+}
+
+/// Ends all that a keeper keeps. It need not be asked: it ends when nothing is below it.
+async fn end_below(keeper: Option<Pid>) {
+    let Some(keeper) = keeper else { return };
+    // From here on it kills, too, what comes to be its child.
+    let _ = rustix::process::kill_process(keeper, Signal::TERM);
+    let _ = tokio::task::spawn_blocking(move || process_tree::end(keeper)).await;
+}
+
+/// [`end_all`], off the event loop.
+pub async fn end_marked(id: &VmId) {
+    let id = id.clone();
+    let _ = tokio::task::spawn_blocking(move || end_all(&id)).await;
 }
 
 /// Kills every process that carries the mark, and waits until a listing shows none but strangers.

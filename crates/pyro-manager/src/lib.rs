@@ -30,6 +30,7 @@ mod machines;
 mod network;
 mod output;
 mod payload;
+mod process_tree;
 mod registry;
 mod repair;
 mod run;
@@ -53,7 +54,7 @@ pub use environments::EnvironmentProgress;
 pub use error::{Error, Failure};
 pub use exec::ExecRequest;
 pub use journal::Stream;
-pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, timeout, ttl};
+pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, run_ttl, timeout, ttl};
 pub use network::Addresses;
 pub use output::PAYLOAD_CAP;
 pub use payload::{
@@ -69,7 +70,7 @@ pub use session::Session;
 pub use shell::join as shell_join;
 pub use steps::Steps;
 pub use supervisor::supervise;
-pub use tasks::LogsRequest;
+pub use tasks::{LogsRequest, TaskJournal};
 
 use std::sync::Arc;
 

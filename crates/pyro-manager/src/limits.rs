@@ -21,6 +21,8 @@ pub const VCPU_COUNT: Bounds = Bounds { field: "vcpu_count", least: 1, most: 8 }
 pub const MEM_MIB: Bounds = Bounds { field: "mem_mib", least: 256, most: 32768 };
 /// Life of a machine in seconds, from its creation.
 pub const TTL_SECONDS: Bounds = Bounds { field: "ttl_seconds", least: 60, most: 604_800 };
+/// What a run may take beside its command, where nobody said how long it may live.
+const RUN_GRACE: Duration = Duration::from_secs(60);
 /// The longest time limit, in seconds: a year. Larger ones would overflow somebody's clock.
 const MOST_TIMEOUT_SECONDS: f64 = 31_536_000.0;
 
@@ -120,6 +122,17 @@ impl Default for VmOptions {
 /// [`Error::OutOfRange`].
 pub fn ttl(seconds: i64) -> Result<Duration, Error> {
     TTL_SECONDS.check(seconds).map(|seconds| Duration::from_secs(seconds as u64))
+}
+
+/// The life of a one-shot run's machine: what was asked for, or long enough for the command's time limit.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn run_ttl(seconds: Option<i64>, timeout: Duration) -> Result<Duration, Error> {
+    match seconds {
+        Some(seconds) => ttl(seconds),
+        None => Ok(VmOptions::default().ttl.max(timeout + RUN_GRACE)),
+    }
 }
 
 /// A command's time limit: above 0 and finite, in seconds.

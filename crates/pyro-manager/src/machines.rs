@@ -20,12 +20,14 @@ mod fate;
 mod look;
 mod sweep;
 
-use std::fs::{self, File};
+use std::cell::RefCell;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::directory;
 use pyro_hostfs::lock::{self, Lock, TryError};
+use pyro_hostfs::write::private_file;
 
 use crate::Error;
 use crate::clock::now;
@@ -63,9 +65,32 @@ pub struct Machines {
     data: PathBuf,
 }
 
-/// Proof that `DATA/vms.lock` is held.
+/// Proof that `DATA/vms.lock` is held. What was renamed meanwhile is removed when it is not held any more:
+/// others need not wait for that.
 pub struct Held {
-    _lock: Lock,
+    lock: Option<Lock>,
+    doomed: RefCell<Vec<PathBuf>>,
+}
+
+impl Held {
+    fn new(lock: Lock) -> Self {
+        Self { lock: Some(lock), doomed: RefCell::default() }
+    }
+
+    /// Notes a tree that is to be removed when the lock is not held any more.
+    fn doom(&self, path: PathBuf) {
+        self.doomed.borrow_mut().push(path);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        drop(self.lock.take());
+        for path in self.doomed.take() {
+            // A failure leaves it to the next sweep.
+            let _ = remove_tree(&path);
+        }
+    }
 }
 
 impl Machines {
@@ -127,7 +152,7 @@ impl Machines {
 
     /// Makes the directory of a machine of which nothing is to stay.
     pub fn admit_one_shot(&self, id: &VmId, admission: Admission) -> Result<(PathBuf, Lock), Error> {
-        let mark = |path: &Path| File::create(path.join(ONE_SHOT)).map(drop).map_err(host("mark a directory"));
+        let mark = |path: &Path| private_file(&path.join(ONE_SHOT)).map(drop).map_err(host("mark a directory"));
         self.admit(id, admission, mark, || Ok(()))
     }
 
@@ -147,17 +172,18 @@ impl Machines {
     /// Gives the place of a machine back that is not there any more.
     pub fn leave_place(&self, id: &VmId) {
         // On a full disk it keeps its place until it is deleted.
-        let _ = File::create(self.directory(id).join(IDLE));
+        let _ = private_file(&self.directory(id).join(IDLE));
     }
 
     /// Removes a machine's directory of which nothing is to be remembered.
     pub fn discard(&self, id: &VmId) -> Result<(), Error> {
-        self.put_out(id, "undone").map(drop)
+        remove_tree(&self.put_out(id, "undone")?)
     }
 
     /// Removes a machine with its record. The caller is its owner, or has found it dead.
     pub fn bury(&self, id: &VmId, reason: Ended) -> Result<(), Error> {
         let gone = self.put_out(id, reason.word())?;
+        remove_tree(&gone)?;
         // A full disk may have room for this now.
         let remembered = self.registry().and_then(|mut registry| registry.bury(id, reason, now()));
         if remembered.is_err() {
@@ -173,18 +199,16 @@ impl Machines {
         self.discard(id)
     }
 
-    /// Renames first, so that nobody takes half of a directory for a whole one. Returns the name it
-    /// had at the end.
+    /// Gives it another name first, so that nobody takes half of a directory for a whole one. The tree under
+    /// the name that is returned is still to be removed.
     fn put_out(&self, id: &VmId, why: &str) -> Result<PathBuf, Error> {
         let gone = self.vms().join(format!("{GONE}{why}-{id}"));
-        let attempt = || format!("remove {}", self.directory(id).display());
         match fs::rename(self.directory(id), &gone) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(host(attempt())(error)),
-            _ => {}
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(host(format!("remove {}", self.directory(id).display()))(error))
+            }
+            _ => Ok(gone),
         }
-        pyro_engine::qemu::remove_cgroup(&gone);
-        directory::remove(&gone).map_err(host(attempt()))?;
-        Ok(gone)
     }
 
     /// Looks at one machine whose owner seems to be dead, and says whether it is.
@@ -192,8 +216,8 @@ impl Machines {
     /// # Errors
     /// When what must be written down about it cannot be.
     pub fn look_after(&self, id: &VmId) -> Result<bool, Error> {
-        let _held = self.hold()?;
-        self.settle(id)
+        let held = self.hold()?;
+        self.settle(&held, id)
     }
 
     /// Waits until the machine's owner has ended. Blocks.
@@ -268,8 +292,8 @@ impl Machines {
     /// Takes a dead machine over: the caller is its owner from now on. `None` when it lives, or is
     /// gone.
     pub fn take_over(&self, id: &VmId) -> Result<Option<(Record, Lock)>, Error> {
-        let _held = self.hold()?;
-        self.settle(id)?;
+        let held = self.hold()?;
+        self.settle(&held, id)?;
         let path = self.directory(id);
         let Some(record) = Record::read(&path)? else { return Ok(None) };
         Ok(lock_of_the_dead(&path.join(LOCK))?.map(|lock| (record, lock)))
@@ -278,8 +302,8 @@ impl Machines {
     /// The same for one that is to be removed because somebody said so: whether its record can be read makes
     /// no difference, unless a newer release wrote it.
     pub fn take_over_to_remove(&self, id: &VmId) -> Result<Option<Lock>, Error> {
-        let _held = self.hold()?;
-        self.settle(id)?;
+        let held = self.hold()?;
+        self.settle(&held, id)?;
         let path = self.directory(id);
         if !exists(&path)? {
             return Ok(None);
@@ -292,9 +316,10 @@ impl Machines {
 
     fn hold(&self) -> Result<Held, Error> {
         let vms = self.vms();
+        directory::private(&self.data).map_err(host(format!("use {}", self.data.display())))?;
         directory::private(&vms).map_err(host(format!("make {}", vms.display())))?;
         let lock = lock::exclusive(&self.data.join("vms.lock")).map_err(host("lock the machines' directory"))?;
-        Ok(Held { _lock: lock })
+        Ok(Held::new(lock))
     }
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
@@ -316,6 +341,12 @@ impl Machines {
 /// Whether it is there. What cannot be looked at is not taken for absent.
 fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists().map_err(host(format!("look at {}", path.display())))
+}
+
+/// Removes what was renamed to go.
+fn remove_tree(gone: &Path) -> Result<(), Error> {
+    pyro_engine::qemu::remove_cgroup(gone);
+    directory::remove(gone).map_err(host(format!("remove {}", gone.display())))
 }
 
 /// The lock, when its owner is dead. Others may be asking the same at this moment.

@@ -19,7 +19,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timer;
 use crate::environments::EnvironmentProgress;
+use crate::error::{Unavailable, host};
 use crate::execution::Execution;
 use crate::limits::HostCompat;
 use crate::network::lost;
@@ -146,7 +148,7 @@ impl Pyro {
 
 impl Session {
     async fn execute(mut self, request: RunRequest, io: RunIo, began: Instant) -> Result<RunRecord, Error> {
-        let created = self.created;
+        let (created, life) = (self.created, request.options.ttl);
         let start = began.elapsed().saturating_sub(created);
         let running =
             command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
@@ -157,7 +159,9 @@ impl Session {
                 let running = Execution::Guest(running);
                 let command = execute(running, Some(&mut **machine), turn.take(), request.timeout, io);
                 tokio::select! {
+                    biased;
                     executed = command => executed,
+                    error = end_of_life(life) => Err(error),
                     never = tell_of_loss(way, events) => match never {},
                 }
             }
@@ -189,6 +193,17 @@ async fn tell_of_loss(way: &mut Option<Way>, events: mpsc::Sender<RunEvent>) -> 
     let _ = tell(&events, RunEvent::Notice(why)).await;
     drop(events);
     std::future::pending().await
+}
+
+/// Resolves when a run may not go on, with the reason.
+pub(crate) async fn end_of_life(life: Duration) -> Error {
+    match Timer::ringing_after(life) {
+        Ok(timer) => {
+            timer.rung().await;
+            Unavailable::RunExpired { ttl_seconds: life.as_secs() }.into()
+        }
+        Err(error) => host("set the timer of its life")(error),
+    }
 }
 
 /// How a command was run, for its record.

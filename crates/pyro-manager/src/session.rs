@@ -100,7 +100,7 @@ impl Session {
     /// [`Error::Host`] when something could not be removed.
     pub async fn end(self) -> Result<(), Error> {
         self.live.end().await;
-        self.directory.remove()
+        self.directory.remove().await
     }
 }
 
@@ -117,23 +117,45 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Session, Error> {
         let began = Instant::now();
-        let connection = self.connection(options.network)?;
+        let connection = self.off_thread(move |pyro| pyro.connection(options.network)).await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
         let id = VmId::random()?;
-        let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size))?;
+        let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size)).await?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
         let place =
             Place { id: &id, directory: directory.path(), base: Base::Templates, connection: connection.as_ref() };
         let started = self.start(&installed, accelerator, options.size, place, events).await;
-        // A QEMU that is too old fails in many ways; its version is the reason to tell.
-        let (live, mode) = started.map_err(|error| match self.check_engine() {
-            Err(reason) if error.means_no_guest() => reason,
-            _ => error,
-        })?;
+        let (live, mode) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                // The first error is the one to tell; what is left is swept by the next command.
+                let _ = directory.remove().await;
+                return Err(self.reason(error).await);
+            }
+        };
         Ok(Session { id, installed, live, mode, created, directory })
+    }
+
+    /// A QEMU that is too old fails in many ways; its version is the reason to tell.
+    pub(crate) async fn reason(&self, error: Error) -> Error {
+        if !error.means_no_guest() {
+            return error;
+        }
+        self.off_thread(Pyro::check_engine).await.err().unwrap_or(error)
+    }
+
+    /// The installed environment. Where files have changed, their digests are taken: that may take long.
+    pub(crate) async fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
+        let owned = name.to_owned();
+        // An error of the outer result is none of the environment's.
+        let looked = self.off_thread(move |pyro| Ok(pyro.store.installed(&owned))).await;
+        looked.unwrap_or_else(|error| {
+            let (attempt, source) = ("look at the environment".into(), std::io::Error::other(error));
+            Err(EnvironmentError::Host { attempt, source })
+        })
     }
 
     /// The environment, pulled when it is not installed, and made again when it is damaged.
@@ -142,7 +164,7 @@ impl Pyro {
         name: &str,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Installed, Error> {
-        match self.store.installed(name) {
+        match self.installed(name).await {
             Ok(installed) => return Ok(installed),
             Err(EnvironmentError::NotInstalled { .. }) => {
                 tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
@@ -152,7 +174,7 @@ impl Pyro {
             }
             Err(error) => return Err(error.into()),
         }
-        self.check_engine()?;
+        self.off_thread(Pyro::check_engine).await?;
         let mut report = |progress| drop(events.try_send(RunEvent::Environment(progress)));
         self.install(name, &mut report).await
     }
@@ -167,13 +189,13 @@ impl Pyro {
         place: Place<'_>,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<(Live, StartMode), Error> {
-        let key = self.template_key(installed, accelerator, size)?;
+        let key = self.template_key(installed, accelerator, size).await?;
         let mut mode = StartMode::Template;
         for _ in 0..3 {
             let turn = self.turn().await;
             let problem = match self.find_template(installed, &key).await? {
                 Lookup::Found(template) => {
-                    let spec = template.restore_spec(place.id, place.directory, place.base)?;
+                    let spec = template.restore_spec(place).await?;
                     match self.restore(spec, place.id, place.connection).await {
                         Ok(live) => return Ok((Live { turn, ..live }, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),

@@ -21,11 +21,13 @@ use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::client::off_thread;
 use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
 use crate::session::Session;
 use crate::template::run_quietly;
-use crate::{HostCompat, Pyro, VmOptions};
+use crate::vm::VmId;
+use crate::{Error, HostCompat, Pyro, VmOptions};
 
 /// Machines that wait at once, each of another kind.
 const MOST: usize = 2;
@@ -126,14 +128,17 @@ impl Pyro {
         let kind = self.kind(&request.environment, request.options).await?;
         let waiting = standby.state().waiting.remove(&kind)?;
         let mut session = waiting.machine.await.ok().flatten()?;
-        if session.has_died().await
-            || self.machines().take_place(&session.id, self.admission(request.options.size)).is_err()
-        {
+        if session.has_died().await || self.take_place_for(session.id.clone(), request.options).await.is_err() {
             end(session).await;
             return None;
         }
         session.created = Duration::ZERO;
         Some(session)
+    }
+
+    async fn take_place_for(&self, id: VmId, options: VmOptions) -> Result<(), Error> {
+        let (machines, admission) = (self.machines(), self.admission(options.size));
+        off_thread(move || machines.take_place(&id, admission)).await
     }
 
     /// Begins to make a machine ready for the next run like this one. It is made while nobody waits; a run that
@@ -181,7 +186,8 @@ impl Pyro {
         };
         let (session, ()) = tokio::join!(making, hearing);
         let mut session = session?;
-        self.machines().leave_place(&session.id);
+        let (machines, id) = (self.machines(), session.id.clone());
+        let _ = off_thread(move || Ok(machines.leave_place(&id))).await;
         if tokio::time::timeout(WARM_UP_LIMIT, warm_up(session.guest())).await != Ok(Ok(())) {
             end(session).await;
             return None;
@@ -195,9 +201,9 @@ impl Pyro {
         if options.network != NetworkPolicy::Off || options.host_compat == HostCompat::Allowed {
             return None;
         }
-        let installed = self.store.installed(environment).ok()?;
+        let installed = self.installed(environment).await.ok()?;
         let accelerator = self.accelerator(&installed).await.ok()?;
-        let template = self.template_key(&installed, accelerator, options.size).ok()?.digest();
+        let template = self.template_key(&installed, accelerator, options.size).await.ok()?.digest();
         Some(Kind { environment: environment.to_owned(), template })
     }
 }

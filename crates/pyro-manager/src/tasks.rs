@@ -1,7 +1,7 @@
 //! Tasks: a machine that stays, its workspace, and the journal of its commands.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -33,6 +33,8 @@ pub struct LogsRequest {
     pub sequence: Option<u64>,
     /// Only the last bytes of each stream.
     pub tail_bytes: Option<usize>,
+    /// Only the last commands, so many of them.
+    pub last: Option<usize>,
     /// Bytes of each stream that all entries carry together, at most 1 MiB, which is the default.
     pub most_bytes: Option<usize>,
 }
@@ -141,13 +143,7 @@ impl Pyro {
         let journal = Box::pin(self.journal_of(&record)).await?;
         off_thread(move || {
             let problem = journal.problem().map(|problem| Problem::journal(record.id.to_string(), problem));
-            let mut entries = journal.entries;
-            if let Some(sequence) = request.sequence {
-                entries.retain(|entry| entry.began.sequence == sequence);
-                if entries.is_empty() {
-                    return Err(Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into());
-                }
-            }
+            let entries = selected(&record, journal.entries, request)?;
             let most = request.most_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
             let share = |stream| {
                 let length = |entry: &Entry| journal::output_length(&directory, entry.began.sequence, stream);
@@ -165,6 +161,25 @@ impl Pyro {
                 entries,
                 problems: problem.into_iter().collect(),
             })
+        })
+        .await
+    }
+
+    /// Its journal as it is now, for one who reads all of the output: entries without text, and a way to
+    /// their bytes that reads nothing twice.
+    ///
+    /// # Errors
+    /// [`Error`], when there is no such task or command.
+    pub async fn journal_of_task(&self, task_id: &str, request: LogsRequest) -> Result<TaskJournal, Error> {
+        let record = self.record_of(Kind::Task, task_id).await?;
+        let directory = self.machines().directory(&record.id);
+        let journal = Box::pin(self.journal_of(&record)).await?;
+        off_thread(move || {
+            let problem = journal.problem().map(|problem| Problem::journal(record.id.to_string(), problem));
+            let entries = selected(&record, journal.entries, request)?;
+            let entries = entries.iter().map(|entry| log_entry(&directory, entry, Some(0), 0, 0));
+            let problems = problem.into_iter().collect();
+            Ok(TaskJournal { entries: entries.collect::<Result<_, _>>()?, problems, directory })
         })
         .await
     }
@@ -299,6 +314,41 @@ impl Pyro {
         };
         tokio::time::timeout(ANSWER, ask).await.unwrap_or(Ok(true))
     }
+}
+
+/// A task's journal at one moment, and the files with its output.
+#[derive(Debug)]
+pub struct TaskJournal {
+    /// In order of start; their texts are empty.
+    pub entries: Vec<LogEntry>,
+    /// What of it is damaged.
+    pub problems: Vec<Problem>,
+    directory: PathBuf,
+}
+
+impl TaskJournal {
+    /// Up to `most` bytes of one stream of an entry, from a byte offset on. Blocks.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn read_output(&self, sequence: u64, stream: Stream, offset: u64, most: usize) -> Result<Vec<u8>, Error> {
+        journal::read_output(&self.directory, sequence, stream, offset, most.min(PAYLOAD_CAP))
+    }
+}
+
+/// The entries that were asked for.
+fn selected(record: &Record, entries: Vec<Entry>, request: LogsRequest) -> Result<Vec<Entry>, Error> {
+    let mut entries = entries;
+    if let Some(sequence) = request.sequence {
+        entries.retain(|entry| entry.began.sequence == sequence);
+        if entries.is_empty() {
+            return Err(Unavailable::UnknownSequence { id: record.id.to_string(), sequence }.into());
+        }
+    }
+    if let Some(last) = request.last {
+        entries.drain(..entries.len().saturating_sub(last));
+    }
+    Ok(entries)
 }
 
 fn last_command(entry: &Entry) -> LastCommand {

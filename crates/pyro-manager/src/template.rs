@@ -23,14 +23,15 @@ use pyro_engine::{
 };
 use pyro_environment::Installed;
 use pyro_guest::{Guest, GuestError, Identity, OutputEvent};
-use pyro_hostfs::lock::{self, Lock, Mode, TryError};
+use pyro_hostfs::lock::{self, Lock, Mode};
 use pyro_hostfs::{digest, directory, stamp};
 use serde::{Deserialize, Serialize};
 
+use crate::client::off_thread;
 use crate::error::host;
 use crate::network::usual;
 use crate::payload::WORKSPACE;
-use crate::session::identity;
+use crate::session::{Place, identity};
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
@@ -118,13 +119,13 @@ impl TemplateKey {
 
 impl Pyro {
     /// The key of the template for machines of this kind.
-    pub(crate) fn template_key(
+    pub(crate) async fn template_key(
         &self,
         installed: &Installed,
         accelerator: Accelerator,
         size: MachineSize,
     ) -> Result<TemplateKey, Error> {
-        let fingerprint = self.engine.fingerprint(accelerator)?;
+        let fingerprint = self.off_thread(move |pyro| Ok(pyro.engine.fingerprint(accelerator)?)).await?;
         Ok(TemplateKey { environment: installed.digest.clone(), fingerprint, accelerator, size })
     }
 
@@ -133,20 +134,21 @@ impl Pyro {
         let root = templates(installed);
         let lock = locked(&root, key, Mode::Shared).await?;
         let directory = root.join(key.digest());
-        match verify(&directory) {
-            Ok(Verdict::Whole) => {}
-            Ok(Verdict::Missing) => return Ok(Lookup::Missing),
-            Ok(Verdict::Damaged(problem)) => return Ok(Lookup::Damaged(problem)),
-            Err(error) => return Err(error),
-        }
-        Ok(Lookup::Found(Template { directory, rootfs: installed.rootfs.clone(), key: key.clone(), _lock: lock }))
+        let (rootfs, key) = (installed.rootfs.clone(), key.clone());
+        off_thread(move || match verify(&directory)? {
+            Verdict::Whole => Ok(Lookup::Found(Template { directory, rootfs, key, _lock: lock })),
+            Verdict::Missing => Ok(Lookup::Missing),
+            Verdict::Damaged(problem) => Ok(Lookup::Damaged(problem)),
+        })
+        .await
     }
 
     /// Removes the template, if it is there.
     pub(crate) async fn drop_template(&self, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
         let root = templates(installed);
         let _lock = locked(&root, key, Mode::Exclusive).await?;
-        directory::remove(&root.join(key.digest())).map_err(host("remove a template"))
+        let unusable = root.join(key.digest());
+        off_thread(move || directory::remove(&unusable).map_err(host("remove a template"))).await
     }
 
     /// Makes the template, unless another process has just done so.
@@ -155,21 +157,32 @@ impl Pyro {
         let _lock = locked(&root, key, Mode::Exclusive).await?;
         let target = root.join(key.digest());
         let partial = root.join(format!("{PARTIAL}{}", key.digest()));
-        directory::remove(&partial).map_err(host("remove what an interrupted run left"))?;
-        // One that could not be read, or is of a newer release, is neither whole nor damaged: it stays.
-        if verify(&target)? == Verdict::Whole {
+        let places = (target.clone(), partial.clone());
+        let is_there = off_thread(move || {
+            let (target, partial) = places;
+            directory::remove(&partial).map_err(host("remove what an interrupted run left"))?;
+            // One that could not be read, or is of a newer release, is neither whole nor damaged: it stays.
+            if verify(&target)? == Verdict::Whole {
+                return Ok(true);
+            }
+            directory::remove(&target).map_err(host("remove a damaged template"))?;
+            directory::private(&partial).map_err(host("make a template's directory"))?;
+            Ok(false)
+        });
+        if is_there.await? {
             return Ok(());
         }
-        directory::remove(&target).map_err(host("remove a damaged template"))?;
-        directory::private(&partial).map_err(host("make a template's directory"))?;
         let made = self.freeze_into(&partial, installed, key).await;
-        if made.is_err() {
-            // The first error is the one to tell; the rest is swept by the next run.
-            let _ = directory::remove(&partial);
-        }
-        made?;
-        fs::rename(&partial, &target).map_err(host("put the template in its place"))?;
-        pyro_hostfs::write::flush_directory(&root).map_err(host("flush the templates' directory"))
+        off_thread(move || {
+            if made.is_err() {
+                // The first error is the one to tell; the rest is swept by the next run.
+                let _ = directory::remove(&partial);
+            }
+            made?;
+            fs::rename(&partial, &target).map_err(host("put the template in its place"))?;
+            pyro_hostfs::write::flush_directory(&root).map_err(host("flush the templates' directory"))
+        })
+        .await
     }
 
     async fn freeze_into(&self, partial: &Path, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
@@ -183,15 +196,8 @@ impl Pyro {
         let result = warm_and_save(&mut *machine, &partial.join(STATE)).await;
         machine.halt().await;
         result?;
-        let record = Record {
-            format: FORMAT,
-            environment: key.environment.clone(),
-            fingerprint: key.fingerprint.clone(),
-            vcpu_count: key.size.vcpus(),
-            mem_mib: key.size.memory_mib(),
-            files: [MEMORY, STATE, DISK].into_iter().map(|name| describe(partial, name)).collect::<Result<_, _>>()?,
-        };
-        record.write(partial).map_err(host("write the template's record"))
+        let (partial, key) = (partial.to_owned(), key.clone());
+        off_thread(move || write_down(&partial, &key)).await
     }
 
     /// Removes templates that no machine of this release on this host would use.
@@ -240,16 +246,21 @@ impl Pyro {
 impl Template {
     /// What a machine restored from it is made of. `directory` holds its own overlay, which is
     /// made here.
-    pub fn restore_spec(&self, id: &VmId, vm: &Path, base: Base) -> Result<RestoreSpec, Error> {
-        let overlay = vm.join(DISK);
-        overlay::write_empty(&overlay, disk_size(&self.rootfs)?).map_err(host("make the machine's disk"))?;
+    pub async fn restore_spec(&self, place: Place<'_>) -> Result<RestoreSpec, Error> {
+        let Place { id, directory: vm, base, .. } = place;
         let memory = MemoryFile { path: self.directory.join(MEMORY), mode: MemoryMode::CopyOnWrite };
-        let below = match base {
-            Base::Templates => self.directory.join(DISK),
-            Base::Own => link_or_copy(&self.directory.join(DISK), &vm.join(BASE))?,
-        };
-        let layers = vec![overlay, below];
-        let machine = machine_spec(&id.to_string(), &self.key, memory, layers, &self.rootfs, vm);
+        let (below, rootfs, own) = (self.directory.join(DISK), self.rootfs.clone(), vm.to_owned());
+        let layers = off_thread(move || {
+            let overlay = own.join(DISK);
+            overlay::write_empty(&overlay, disk_size(&rootfs)?).map_err(host("make the machine's disk"))?;
+            let below = match base {
+                Base::Templates => below,
+                // A copy, where names cannot be shared.
+                Base::Own => link_or_copy(&below, &own.join(BASE))?,
+            };
+            Ok(vec![overlay, below])
+        });
+        let machine = machine_spec(&id.to_string(), &self.key, memory, layers.await?, &self.rootfs, vm);
         Ok(RestoreSpec { machine, state: self.directory.join(STATE) })
     }
 }
@@ -273,6 +284,19 @@ fn link_or_copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
     }
     .map_err(host("keep the template's disk for the machine"))?;
     Ok(to.to_owned())
+}
+
+/// Takes the digests of a new template's files, and writes its record.
+fn write_down(partial: &Path, key: &TemplateKey) -> Result<(), Error> {
+    let record = Record {
+        format: FORMAT,
+        environment: key.environment.clone(),
+        fingerprint: key.fingerprint.clone(),
+        vcpu_count: key.size.vcpus(),
+        mem_mib: key.size.memory_mib(),
+        files: [MEMORY, STATE, DISK].into_iter().map(|name| describe(partial, name)).collect::<Result<_, _>>()?,
+    };
+    record.write(partial).map_err(host("write the template's record"))
 }
 
 fn templates(installed: &Installed) -> PathBuf {
@@ -354,16 +378,12 @@ fn describe(directory: &Path, name: &str) -> Result<FileRecord, Error> {
     describe().map_err(host(format!("take the digest of the template's {name}")))
 }
 
-/// Takes a lock, on a thread of its own where it must be waited for.
+/// Takes a lock, and waits for others off the event loop.
 async fn locked(root: &Path, key: &TemplateKey, mode: Mode) -> Result<Lock, Error> {
-    directory::private(root).map_err(host("make the templates' directory"))?;
-    let path = root.join(format!("{LOCK}{}", key.digest()));
-    let taken = match lock::try_acquire(&path, mode) {
-        Ok(lock) => Ok(lock),
-        Err(TryError::Io(error)) => Err(error),
-        Err(TryError::Held) => tokio::task::spawn_blocking(move || lock::acquire(&path, mode))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error))),
-    };
-    taken.map_err(host("lock a template"))
+    let (root, name) = (root.to_owned(), format!("{LOCK}{}", key.digest()));
+    off_thread(move || {
+        directory::private(&root).map_err(host("make the templates' directory"))?;
+        lock::acquire(&root.join(name), mode).map_err(host("lock a template"))
+    })
+    .await
 }

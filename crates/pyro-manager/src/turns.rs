@@ -24,7 +24,8 @@ impl Pyro {
     /// Resolves when it is this restore's turn. `None` where no turns can be taken: that is no reason not
     /// to go on.
     pub(crate) async fn turn(&self) -> Option<Turn> {
-        let turn = Turn::arrive(&self.config.data.join(FILE)).ok().flatten()?;
+        let arrived = self.off_thread(|pyro| Ok(Turn::arrive(&pyro.config.data.join(FILE)).ok().flatten())).await;
+        let turn = arrived.ok().flatten()?;
         let width = processors();
         if !turn.is_up(width).ok()? {
             let waiting = turn.waiting(width);

@@ -124,6 +124,6 @@ fn device_name(number: usize) -> String {
 
 /// A sparse file as long as the guest's memory.
 pub fn make_memory(path: &Path, memory_mib: u32) -> Result<(), Error> {
-    let make = || std::fs::File::create(path)?.set_len(u64::from(memory_mib) << 20);
+    let make = || pyro_hostfs::write::private_file(path)?.set_len(u64::from(memory_mib) << 20);
     make().map_err(host("make the file for the guest's memory"))
 }

@@ -7,6 +7,7 @@ use pyro_hostfs::lock::Lock;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::client::off_thread;
 use crate::error::host;
 use crate::machines::{Admission, Machines};
 
@@ -63,10 +64,15 @@ pub struct VmDirectory {
 }
 
 impl VmDirectory {
-    /// Makes the directory of a machine, and removes what the dead left.
-    pub fn create(machines: &Machines, id: &VmId, admission: Admission) -> Result<Self, Error> {
-        let (path, lock) = machines.admit_one_shot(id, admission)?;
-        Ok(Self { machines: machines.clone(), id: id.clone(), path, _lock: lock })
+    /// Makes the directory of a machine, and removes what the dead left. Others may hold the lock that
+    /// it takes: that is waited for off the event loop.
+    pub async fn create(machines: &Machines, id: &VmId, admission: Admission) -> Result<Self, Error> {
+        let (machines, id) = (machines.clone(), id.clone());
+        off_thread(move || {
+            let (path, lock) = machines.admit_one_shot(&id, admission)?;
+            Ok(Self { machines, id, path, _lock: lock })
+        })
+        .await
     }
 
     pub fn path(&self) -> &Path {
@@ -74,8 +80,8 @@ impl VmDirectory {
     }
 
     /// Removes it, and says whether that worked.
-    pub fn remove(self) -> Result<(), Error> {
-        self.machines.discard(&self.id)
+    pub async fn remove(self) -> Result<(), Error> {
+        off_thread(move || self.machines.discard(&self.id)).await
     }
 }
 
@@ -100,11 +106,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_dropped_directory_is_gone() {
+    #[tokio::test]
+    async fn a_dropped_directory_is_gone() {
         let base = tempfile::tempdir().unwrap();
         let machines = Machines::new(base.path().to_owned());
-        let directory = VmDirectory::create(&machines, &VmId::random().unwrap(), Admission::Always).unwrap();
+        let directory = VmDirectory::create(&machines, &VmId::random().unwrap(), Admission::Always).await.unwrap();
         let path = directory.path().to_owned();
         assert!(path.exists());
         drop(directory);

@@ -434,6 +434,22 @@ async fn a_command_on_the_host_leaves_no_process_behind() {
 }
 
 #[tokio::test]
+async fn a_run_ends_when_its_life_does_in_a_guest_and_on_the_host() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    for program_is_there in [true, false] {
+        world.engine.behave(|behaviour| behaviour.program_is_there = program_is_there);
+        let mut request = request(if program_is_there { "hang" } else { "sleep 4717" });
+        request.options.host_compat = pyro_manager::HostCompat::Allowed;
+        request.options.ttl = Duration::from_millis(200);
+        let error = world.run_request(request).await.0.unwrap_err();
+        assert_eq!(error.code(), "expired");
+        assert!(error.to_string().contains("ttl"), "{error}");
+        world.assert_nothing_is_left();
+    }
+}
+
+#[tokio::test]
 async fn runs_take_places_too_and_the_one_too_many_is_told_the_limit() {
     let mut world = world();
     let mut config = world.pyro.config().clone();

@@ -114,6 +114,7 @@ pub struct TaskLogs {
     pub task_id: String,
     pub sequence: Option<u64>,
     pub tail_bytes: Option<usize>,
+    pub last: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -142,7 +143,8 @@ impl VmRun {
     /// The machine.
     pub fn options(&self, host: HostAccess) -> Result<VmOptions, Error> {
         let Self { vcpu_count, mem_mib, ttl_seconds, network, allow_host_compat, .. } = self;
-        options(*vcpu_count, *mem_mib, *ttl_seconds, *network, *allow_host_compat, host)
+        let options = options(*vcpu_count, *mem_mib, *ttl_seconds, *network, *allow_host_compat, host)?;
+        Ok(VmOptions { ttl: pyro_manager::run_ttl(*ttl_seconds, self.timeout()?)?, ..options })
     }
 }
 

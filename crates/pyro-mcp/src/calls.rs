@@ -54,7 +54,10 @@ impl Calls<'_> {
             "vm_run" => self.vm_run(parse(arguments)?).await,
             "vm_list_environments" => {
                 let Nothing {} = parse(arguments)?;
-                value(&pyro.list_environments()?)
+                // Files that have changed are read to their end.
+                let pyro = pyro.clone();
+                let listed = tokio::task::spawn_blocking(move || pyro.list_environments()).await;
+                value(&listed.expect("a list of environments is made or refused")?)
             }
             "vm_create" => {
                 let request = self.creation(parse(arguments)?)?;
@@ -92,8 +95,8 @@ impl Calls<'_> {
                 value(&pyro.list_tasks().await?)
             }
             "task_logs" => {
-                let TaskLogs { task_id, sequence, tail_bytes } = parse(arguments)?;
-                let request = LogsRequest { sequence, tail_bytes, most_bytes: Some(MOST) };
+                let TaskLogs { task_id, sequence, tail_bytes, last } = parse(arguments)?;
+                let request = LogsRequest { sequence, tail_bytes, last, most_bytes: Some(MOST) };
                 value(&pyro.logs_task(&task_id, request).await?)
             }
             "task_extend" => {

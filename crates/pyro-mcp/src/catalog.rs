@@ -61,7 +61,8 @@ const TOOLS: &[Short] = &[
         name: "vm_list_environments",
         title: "List environments",
         description: "List the environments (root file systems) that VMs and tasks can be made of, and whether each \
-            is installed. debian:12 has git, curl, python3 and the usual tools; debian:12-build adds compilers.",
+            is installed. debian:12 has bash, git, perl and the core tools, but no python3 and no curl; debian:12-build adds python3, \
+            gcc, g++, make and cmake.",
         effect: Effect::Reads,
         input: "",
         output: "catalog_version:string environments:array",
@@ -199,9 +200,9 @@ const TOOLS: &[Short] = &[
         name: "task_logs",
         title: "Read a task's journal",
         description: "Show every command of a task with status, exit code and output (long output is cut); \
-            sequence selects one, tail_bytes only the end of each stream.",
+            sequence selects one, last only the last so many, tail_bytes only the end of each stream.",
         effect: Effect::Reads,
-        input: "task_id:string sequence?:integer tail_bytes?:integer",
+        input: "task_id:string sequence?:integer last?:integer tail_bytes?:integer",
         output: "task_id:string count:integer entries:array",
     },
     Short {
@@ -229,16 +230,23 @@ pub fn tools() -> Vec<Tool> {
         .iter()
         .map(|short| {
             let mut input = object(short.input);
+            let reaches_out = reaches_out(short);
             input.insert("additionalProperties".into(), false.into());
             Tool::new(short.name, one_line(short.description), Arc::new(input))
                 .with_title(short.title)
                 .with_raw_output_schema(Arc::new(object(short.output)))
-                .with_annotations(annotations(short.effect))
+                .with_annotations(annotations(short.effect, reaches_out))
         })
         .collect()
 }
 
-fn annotations(effect: Effect) -> ToolAnnotations {
+/// Whether the tool may reach the network: by a guest that has one, or by installing an environment.
+fn reaches_out(tool: &Short) -> bool {
+    let runs = matches!(tool.name, "vm_start" | "vm_exec" | "task_exec");
+    runs || tool.input.contains("$MACHINE")
+}
+
+fn annotations(effect: Effect, reaches_out: bool) -> ToolAnnotations {
     let (reads, destroys, once) = match effect {
         Effect::Reads => (true, false, true),
         Effect::Adds => (false, false, false),
@@ -246,8 +254,7 @@ fn annotations(effect: Effect) -> ToolAnnotations {
         Effect::DestroysOnce => (false, true, true),
         Effect::ChangesOnce => (false, false, true),
     };
-    // Guests have no network unless they are given one, and then it is theirs.
-    ToolAnnotations::new().read_only(reads).destructive(destroys).idempotent(once).open_world(false)
+    ToolAnnotations::new().read_only(reads).destructive(destroys).idempotent(once).open_world(reaches_out)
 }
 
 /// A JSON Schema of an object, from its short form.
@@ -328,6 +335,16 @@ mod tests {
             assert!(names.contains(&name), "{name}");
         }
         assert_eq!(names.len(), 20);
+    }
+
+    #[test]
+    fn tools_that_may_reach_the_network_say_so() {
+        let open: Vec<String> = tools()
+            .iter()
+            .filter(|tool| tool.annotations.as_ref().is_some_and(|told| told.open_world_hint == Some(true)))
+            .map(|tool| tool.name.to_string())
+            .collect();
+        assert_eq!(open, ["vm_run", "vm_create", "vm_start", "vm_exec", "task_create", "task_exec"]);
     }
 
     #[test]

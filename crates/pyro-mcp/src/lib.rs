@@ -7,16 +7,19 @@
 //!                  └ cancelled: the command is ended in the guest
 //! ```
 //!
-//! Both protocol eras are rmcp's: `initialize` clients and the stateless 2026-07-28. Calls run side
-//! by side. Nothing is printed: stdout is the protocol's.
+//! Both protocol eras are rmcp's: `initialize` clients and the stateless 2026-07-28. The pipes are ours
+//! (`stdio`): every message is answered, and nothing grows without a bound. Calls run side by side.
+//! Nothing is printed: stdout is the protocol's.
 #![forbid(unsafe_code)]
 
 mod arguments;
 mod calls;
 mod catalog;
+mod message;
 mod progress;
 mod server;
 mod shorten;
+mod stdio;
 
 pub use catalog::tools;
 pub use server::{HostAccess, Server};
@@ -32,7 +35,8 @@ use rmcp::ServiceExt;
 pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
     let server = Server::new(pyro.clone(), host);
     let running = server.running();
-    let service = server.serve(rmcp::transport::stdio()).await;
+    let (stdin, stdout) = rmcp::transport::stdio();
+    let service = server.serve(stdio::Stdio::new(stdin, stdout)).await;
     let service = service.map_err(|error| format!("the client did not begin a conversation: {error}"))?;
     let ended = service.waiting().await;
     running.end().await;

@@ -23,6 +23,8 @@ Use vm_run for one command; use task_create and task_exec when several commands 
 vm_run installs an environment when it is first used (a minute or two).";
 /// How long one-shot machines have to be removed when the client is gone.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Calls at once.
+const MOST_CALLS: usize = 64;
 
 /// Whether calls may ask for the host itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +67,14 @@ impl Running {
 struct UnderWay(Arc<watch::Sender<usize>>);
 
 impl UnderWay {
-    fn new(count: &Arc<watch::Sender<usize>>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count.clone())
+    /// `None` where too many are.
+    fn new(count: &Arc<watch::Sender<usize>>) -> Option<Self> {
+        let counted = count.send_if_modified(|count| {
+            let room = *count < MOST_CALLS;
+            *count += usize::from(room);
+            room
+        });
+        counted.then(|| Self(count.clone()))
     }
 }
 
@@ -120,7 +127,9 @@ impl ServerHandler for Server {
         if self.get_tool(&request.name).is_none() {
             return Err(ErrorData::invalid_params(format!("there is no tool {}", request.name), None));
         }
-        let _under_way = UnderWay::new(&self.running.count);
+        let Some(_under_way) = UnderWay::new(&self.running.count) else {
+            return Ok(CallToolResult::structured_error(shown(&too_many_calls())).into());
+        };
         let cancel = self.running.end.child_token();
         let progress = Progress::new(&context);
         let calls = Calls { pyro: &self.pyro, host: self.host, progress, cancel: cancel.clone() };
@@ -140,6 +149,14 @@ impl ServerHandler for Server {
             Err(failure) => CallToolResult::structured_error(shown(&failure)),
         }
         .into())
+    }
+}
+
+fn too_many_calls() -> Failure {
+    Failure {
+        error: format!("{MOST_CALLS} calls are under way, and there may be no more; this one was not begun"),
+        code: "too_many_calls".into(),
+        hint: Some("wait for the answers, or cancel some of the calls".into()),
     }
 }
 

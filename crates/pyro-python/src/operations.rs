@@ -20,7 +20,7 @@ struct Machine {
     environment: String,
     vcpu_count: i64,
     mem_mib: i64,
-    ttl_seconds: i64,
+    ttl_seconds: Option<i64>,
     network: bool,
     allow_host_compat: bool,
     #[serde(default)]
@@ -55,6 +55,8 @@ struct Logs {
     id: String,
     sequence: Option<u64>,
     tail_bytes: Option<usize>,
+    #[serde(default)]
+    last: Option<usize>,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +84,7 @@ impl Machine {
     fn options(&self) -> Result<VmOptions, Error> {
         Ok(VmOptions {
             size: MachineSize::new(self.vcpu_count, self.mem_mib)?,
-            ttl: pyro_manager::ttl(self.ttl_seconds)?,
+            ttl: self.ttl_seconds.map_or(Ok(VmOptions::default().ttl), pyro_manager::ttl)?,
             network: if self.network { NetworkPolicy::Egress } else { NetworkPolicy::Off },
             host_compat: if self.allow_host_compat { HostCompat::Allowed } else { HostCompat::Refused },
         })
@@ -118,7 +120,9 @@ pub async fn carry_out(pyro: &Pyro, operation: &str, arguments: &str, io: RunIo)
         "prune_environments" => text(&pyro.prune_environments().await?),
         "run_in_vm" => {
             let (machine, command) = (parse::<Machine>(arguments)?, parse::<Command>(arguments)?);
-            let (options, timeout) = (machine.options()?, pyro_manager::timeout(command.timeout_seconds)?);
+            let timeout = pyro_manager::timeout(command.timeout_seconds)?;
+            let ttl = pyro_manager::run_ttl(machine.ttl_seconds, timeout)?;
+            let options = VmOptions { ttl, ..machine.options()? };
             let request = RunRequest { environment: machine.environment, command: command.command, timeout, options };
             text(&pyro.run(request, io).await?)
         }
@@ -149,8 +153,8 @@ pub async fn carry_out(pyro: &Pyro, operation: &str, arguments: &str, io: RunIo)
         "status_task" => text(&pyro.status_task(&id()?).await?),
         "list_tasks" => text(&pyro.list_tasks().await?),
         "logs_task" => {
-            let Logs { id, sequence, tail_bytes } = parse(arguments)?;
-            text(&pyro.logs_task(&id, LogsRequest { sequence, tail_bytes, most_bytes: None }).await?)
+            let Logs { id, sequence, tail_bytes, last } = parse(arguments)?;
+            text(&pyro.logs_task(&id, LogsRequest { sequence, tail_bytes, last, most_bytes: None }).await?)
         }
         "read_output_task" => read_output(pyro, parse(arguments)?).await,
         "extend_task" => {

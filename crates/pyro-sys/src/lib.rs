@@ -6,6 +6,7 @@
 pub mod byte_lock;
 pub mod child;
 pub mod entropy;
+pub mod keeper;
 pub mod launch;
 pub mod signals;
 pub mod tsc;

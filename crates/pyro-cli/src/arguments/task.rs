@@ -36,7 +36,9 @@ Examples:
     #[command(after_help = "Example:\n  pyro task list")]
     List(JsonOnly),
     /// Show a task's journal: every command with its output
-    #[command(after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --sequence 3 --follow")]
+    #[command(
+        after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --last 5\n  pyro task logs 0123 --sequence 3 --follow"
+    )]
     Logs(TaskLogsArguments),
     /// Wait for a command that was started before, and show it as `task exec` does
     #[command(after_help = "Example:\n  pyro task wait 0123456789ab 3")]
@@ -113,9 +115,15 @@ pub struct TaskLogsArguments {
     /// Only the last bytes of each stream of a command
     #[arg(long, value_name = "BYTES")]
     pub tail_bytes: Option<usize>,
+    /// Only the last commands, so many of them
+    #[arg(long, value_name = "N", conflicts_with = "sequence")]
+    pub last: Option<usize>,
     /// Go on with output and commands as they come, until the task ends
     #[arg(long, short, conflicts_with_all = ["json", "tail_bytes"])]
     pub follow: bool,
+    /// Do not start a pager ($PAGER, or less) on a terminal
+    #[arg(long)]
+    pub no_pager: bool,
     /// Print one JSON object on stdout
     #[arg(long)]
     pub json: bool,

@@ -5,8 +5,8 @@ use pyro_manager::{EnvironmentRecord, Error, Pyro};
 use crate::arguments::EnvCommand;
 use crate::failure::{ERROR, Format, print_json, show};
 use crate::progress::Display;
-use crate::stderr::note;
 use crate::stdio::print;
+use crate::terminal::say;
 use crate::{commands, context};
 
 pub fn run(command: EnvCommand) -> i32 {
@@ -45,7 +45,7 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
 
 fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     pyro.inspect_environment(name)?;
-    note!("[pull] phase=install environment={name}");
+    say!("[pull] phase=install environment={name}");
     let mut display = Display::default();
     let mut report = |progress| display.show("pull", &progress);
     let pulled = context::runtime()?.block_on(async {
@@ -57,11 +57,11 @@ fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     });
     display.clear();
     let Some(pulled) = pulled else {
-        note!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
+        say!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
         return Ok(130);
     };
     let record = pulled?;
-    note!("[pull] phase=ready environment={name}");
+    say!("[pull] phase=ready environment={name}");
     if format == Format::Json {
         print_json(&record);
     } else {

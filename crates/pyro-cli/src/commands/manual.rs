@@ -4,8 +4,8 @@ use clap::CommandFactory;
 
 use crate::arguments::{Arguments, CompletionsArguments, ManArguments};
 use crate::failure::ERROR;
-use crate::stderr::note;
 use crate::stdio::print;
+use crate::terminal::say;
 
 pub fn completions(arguments: &CompletionsArguments) -> i32 {
     let mut text = Vec::new();
@@ -24,7 +24,7 @@ pub fn man(arguments: &ManArguments) -> i32 {
             0
         }
         Err(error) => {
-            note!("[error] the manual pages could not be written into {}: {error}", directory.display());
+            say!("[error] the manual pages could not be written into {}: {error}", directory.display());
             ERROR
         }
     }

@@ -5,7 +5,7 @@ use pyro_mcp::HostAccess;
 use crate::arguments::{McpCommand, McpServeArguments};
 use crate::context;
 use crate::failure::{ERROR, Format, show};
-use crate::stderr::note;
+use crate::terminal::say;
 
 pub fn run(command: &McpCommand) -> i32 {
     match command {
@@ -28,7 +28,7 @@ fn serve(arguments: &McpServeArguments) -> i32 {
     match served {
         Ok(()) => 0,
         Err(problem) => {
-            note!("[error] {problem}");
+            say!("[error] {problem}");
             ERROR
         }
     }

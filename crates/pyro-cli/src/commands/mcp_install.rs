@@ -13,8 +13,8 @@ use toml_edit::{Array, DocumentMut, Item, Table, value};
 use crate::arguments::{McpClient, McpInstallArguments};
 use crate::context::home;
 use crate::failure::{ERROR, Format, show_plain};
-use crate::stderr::note;
 use crate::stdio::print;
+use crate::terminal::say;
 
 const SERVER: &str = "pyro";
 
@@ -45,15 +45,15 @@ fn install(arguments: &McpInstallArguments, path: &Path) -> Result<i32, String> 
     let name = path.display().to_string();
     print(&difference.unified_diff().context_radius(3).header(&name, &name).to_string());
     if !arguments.write {
-        note!("[mcp-install] nothing was written; --write does it");
+        say!("[mcp-install] nothing was written; --write does it");
         if let Some(command) = own_command(arguments.client) {
-            note!("[mcp-install] or let the client do it: {command}");
+            say!("[mcp-install] or let the client do it: {command}");
         }
         return Ok(0);
     }
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| replace(path, &after));
     written.map_err(|error| error.to_string())?;
-    note!("[mcp-install] written; start the client anew");
+    say!("[mcp-install] written; start the client anew");
     Ok(0)
 }
 

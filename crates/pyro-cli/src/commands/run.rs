@@ -1,14 +1,14 @@
 //! `pyro run ENV -- CMD…`.
 
-use pyro_manager::{Error, Pyro, RunIo, RunRecord, RunRequest};
+use pyro_manager::{Error, Pyro, RunIo, RunRecord, RunRequest, VmOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::arguments::RunArguments;
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
-use crate::stderr::note;
 use crate::stdio::{self, Written};
+use crate::terminal::say;
 
 pub fn run(arguments: &RunArguments) -> i32 {
     let format = Format::from_flag(arguments.json);
@@ -48,7 +48,7 @@ pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
     match (result, interrupted) {
         (Ok(record), _) => finish(&record, format, written),
         (Err(Error::Cancelled), Some(signal)) => {
-            note!("[run] interrupted; the command was ended and its machine removed");
+            say!("[run] interrupted; the command was ended and its machine removed");
             128 + signal
         }
         (Err(Error::Cancelled), None) if written == Written::Closed => stdio::unwritten(OWN_ERROR),
@@ -64,10 +64,10 @@ fn finish(record: &RunRecord, format: Format, written: Written) -> i32 {
         return if print_json(record) { record.exit_code } else { stdio::unwritten(OWN_ERROR) };
     }
     if record.out_of_memory {
-        note!("[run] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        say!("[run] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
     }
     let RunRecord { environment, execution_mode, exit_code, duration_ms, .. } = record;
-    note!(
+    say!(
         "[run] environment={environment} execution_mode={execution_mode} exit_code={exit_code} duration_ms={duration_ms}"
     );
     *exit_code
@@ -89,10 +89,13 @@ pub async fn interrupted() -> i32 {
 }
 
 fn request(arguments: &RunArguments) -> Result<RunRequest, Error> {
+    let options = arguments.machine.options()?;
+    let timeout = pyro_manager::timeout(arguments.timeout_seconds)?;
+    let ttl = pyro_manager::run_ttl(arguments.machine.ttl_seconds, timeout)?;
     Ok(RunRequest {
         environment: arguments.environment.clone(),
         command: pyro_manager::shell_join(&arguments.command),
-        timeout: pyro_manager::timeout(arguments.timeout_seconds)?,
-        options: arguments.machine.options()?,
+        timeout,
+        options: VmOptions { ttl, ..options },
     })
 }

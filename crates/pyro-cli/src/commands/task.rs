@@ -6,8 +6,8 @@ use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
 use crate::context;
 use crate::failure::{ERROR, Format, print_json, show};
-use crate::stderr::note;
 use crate::stdio::{print, write_events};
+use crate::terminal::say;
 
 pub fn run(command: TaskCommand) -> i32 {
     match command {
@@ -46,7 +46,7 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     match created {
         Ok(created) => Ok(print_task(&created?, format)),
         Err(signal) => {
-            note!("[task-create] interrupted; nothing is left of the task");
+            say!("[task-create] interrupted; nothing is left of the task");
             Ok(128 + signal)
         }
     }
@@ -124,9 +124,9 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
 pub fn warn(label: &str, problems: &[Problem]) {
     for Problem { id, error, hint, .. } in problems {
         let whose = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
-        note!("[{label}] warning: {whose}{error}");
+        say!("[{label}] warning: {whose}{error}");
         if let Some(hint) = hint {
-            note!("[hint] {hint}");
+            say!("[hint] {hint}");
         }
     }
 }

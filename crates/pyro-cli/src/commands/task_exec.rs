@@ -9,8 +9,8 @@ use super::run::interrupted;
 use crate::arguments::{TaskCommandArguments, TaskExecArguments};
 use crate::context;
 use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
-use crate::stderr::note;
 use crate::stdio::{self, Written, print};
+use crate::terminal::say;
 
 /// What is said to one who leaves.
 const GOES_ON: &str = "the command goes on, and `pyro task logs` has its output";
@@ -90,13 +90,13 @@ fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
     let written = writer.join();
     match (result, signal) {
         (None, signal) => {
-            note!("[task-exec] left; {}", if accepted { GOES_ON } else { NOT_ACCEPTED });
+            say!("[task-exec] left; {}", if accepted { GOES_ON } else { NOT_ACCEPTED });
             128 + signal.unwrap_or(INTERRUPT)
         }
         (Some(Ok(record)), _) => finish(&record, format, written),
         (Some(Err(Error::CallerGone { .. })), _) if written == Written::Closed => stdio::unwritten(OWN_ERROR),
         (Some(Err(error)), Some(signal)) if error.code() == "command_cancelled" => {
-            note!("[task-exec] interrupted; the command was ended");
+            say!("[task-exec] interrupted; the command was ended");
             128 + signal
         }
         (Some(Err(error)), _) => show(&error, format, OWN_ERROR),
@@ -111,10 +111,10 @@ fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
         return if print_json(record) { record.exit_code } else { stdio::unwritten(OWN_ERROR) };
     }
     if record.out_of_memory {
-        note!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        say!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
     }
     let TaskExecRecord { task_id, sequence, cwd, execution_mode, exit_code, duration_ms, .. } = record;
-    note!(
+    say!(
         "[task-exec] task_id={task_id} sequence={sequence} cwd={cwd} execution_mode={execution_mode} \
          exit_code={exit_code} duration_ms={duration_ms}"
     );
@@ -136,7 +136,7 @@ fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i
         }
         Ok(started) => {
             print(&format!("{}\n", started.sequence));
-            note!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
+            say!("[task-exec] task_id={} sequence={} status=running", started.task_id, started.sequence);
             0
         }
     }

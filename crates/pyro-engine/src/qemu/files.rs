@@ -4,7 +4,7 @@
 //! run in it. Every other machine writes to its own disk and its console's log and nothing else, so what
 //! else is in its directory, its journal for one, is out of its reach.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -74,7 +74,7 @@ pub fn bounds(spec: &MachineSpec) -> io::Result<Bounds> {
 /// The files of a machine; makes those that QEMU may not make itself.
 pub fn places(program: &Program, spec: &MachineSpec, start: &Start<'_>) -> io::Result<Places> {
     let console = spec.directory.join(CONSOLE_LOG);
-    File::create(&console)?;
+    pyro_hostfs::write::private_file(&console)?;
     let mut places = Places { writable: vec![console], ..Places::default() };
     match spec.memory.mode {
         MemoryMode::Shared => places.writable.extend([spec.directory.clone(), spec.memory.path.clone()]),

@@ -147,7 +147,7 @@ impl Machine for QemuMachine {
                 return Err(SaveError::Path { path: state.to_owned() });
             }
             // QEMU may write to what is there, and make nothing new.
-            if let Err(error) = File::create(state) {
+            if let Err(error) = pyro_hostfs::write::private_file(state) {
                 return Err(SaveError::Refused { message: format!("its file cannot be made: {error}") });
             }
             match self.write_state(state).await {
@@ -188,7 +188,7 @@ fn confined(
     inherited: Vec<OwnedFd>,
     walls: Walls,
 ) -> io::Result<Process> {
-    let complaints = File::create(spec.directory.join(COMPLAINTS_LOG))?;
+    let complaints = pyro_hostfs::write::private_file(&spec.directory.join(COMPLAINTS_LOG))?;
     let mut descriptors = vec![null()?, null()?, complaints.into()];
     debug_assert_eq!(descriptors.len(), FIRST_DESCRIPTOR as usize);
     descriptors.extend(inherited);

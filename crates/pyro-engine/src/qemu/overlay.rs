@@ -4,7 +4,6 @@
 //! refcount block, L1 table. It names no backing file; the layer below is named on QEMU's command
 //! line, so an overlay may be moved together with its layers.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -41,7 +40,7 @@ pub fn write_empty(path: &Path, size: u64) -> io::Result<()> {
     header.extend_from_slice(&0u64.to_be_bytes()); // autoclear features
     header.extend_from_slice(&4u32.to_be_bytes()); // 16 bit refcounts
     header.extend_from_slice(&HEADER_LENGTH.to_be_bytes());
-    let file = File::create(path)?;
+    let file = pyro_hostfs::write::private_file(path)?;
     file.set_len(4 * CLUSTER)?;
     file.write_all_at(&header, 0)?;
     file.write_all_at(&(2 * CLUSTER).to_be_bytes(), CLUSTER)?;

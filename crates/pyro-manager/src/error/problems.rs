@@ -119,6 +119,12 @@ pub enum JournalProblem {
 /// Why an operation on a VM or task cannot be done.
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
+    /// A one-shot run outlived what it was given.
+    #[error("the run's time was up (ttl_seconds={ttl_seconds}): the command was ended and its machine removed")]
+    RunExpired {
+        /// What it was given.
+        ttl_seconds: u64,
+    },
     /// Nothing of that id is known.
     #[error("there is no {} {id}", kind.word())]
     Unknown {
@@ -257,7 +263,7 @@ impl Unavailable {
         match self {
             Self::Unknown { kind: Kind::Task, .. } => "unknown_task",
             Self::Unknown { kind: Kind::Vm, .. } => "unknown_vm",
-            Self::Gone { reason: Ended::Expired, .. } => "expired",
+            Self::Gone { reason: Ended::Expired, .. } | Self::RunExpired { .. } => "expired",
             Self::Gone { reason: Ended::Deleted, .. } => "deleted",
             Self::Ambiguous { .. } => "ambiguous_id",
             Self::Capacity { .. } => "max_active_vms",

@@ -82,6 +82,7 @@ fn every_error() -> Vec<Error> {
         Unavailable::Unknown { kind: Kind::Task, id: id() }.into(),
         Unavailable::Unknown { kind: Kind::Vm, id: id() }.into(),
         Unavailable::Gone { kind: Kind::Task, id: id(), reason: Ended::Expired }.into(),
+        Unavailable::RunExpired { ttl_seconds: 60 }.into(),
         Unavailable::Gone { kind: Kind::Vm, id: id(), reason: Ended::Deleted }.into(),
         Unavailable::Ambiguous { kind: Kind::Task, prefix: "0".into(), ids: vec![id(), "0fedcba98765".into()] }.into(),
         Unavailable::Capacity { limit: 4, live: 4 }.into(),

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Listener, PIECE, Seen};
+use crate::client::off_thread;
 use crate::journal::{self, Entry, Stream};
 use crate::run::RunEvent;
 use crate::{Error, Pyro};
@@ -50,7 +51,9 @@ impl Pyro {
                     break;
                 }
                 // A directory that is gone was deleted, or expired; what was seen was all.
-                let piece = match journal::read_output(directory, listener.sequence, stream, from, most) {
+                let (place, sequence) = (directory.to_owned(), listener.sequence);
+                let piece = off_thread(move || journal::read_output(&place, sequence, stream, from, most)).await;
+                let piece = match piece {
                     Err(Error::Host { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                     piece => piece?,
                 };

@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use pyro_hostfs::directory;
 use pyro_hostfs::lock::{self, TryError};
 
 use super::fate::{Fate, Mark, fate};
@@ -34,7 +33,7 @@ impl Machines {
             return Ok(());
         }
         match lock::try_exclusive(&self.data.join("vms.lock")) {
-            Ok(lock) => self.sweep_and_count(&Held { _lock: lock })?.1,
+            Ok(lock) => self.sweep_and_count(&Held::new(lock))?.1,
             // Whoever holds the lock just now sweeps, too.
             Err(TryError::Held) => Ok(()),
             Err(TryError::Io(error)) => Err(host("lock the machines' directory")(error)),
@@ -43,7 +42,7 @@ impl Machines {
 
     /// Settles the dead, and counts the living that have a machine. Says, too, what kept it from settling one;
     /// one that could not be looked at counts as living.
-    pub(super) fn sweep_and_count(&self, _held: &Held) -> Result<(usize, Result<(), Error>), Error> {
+    pub(super) fn sweep_and_count(&self, held: &Held) -> Result<(usize, Result<(), Error>), Error> {
         let read = host("read the machines' directory");
         let names: Result<Vec<_>, _> = fs::read_dir(self.vms()).and_then(Iterator::collect).map_err(read);
         let (mut live, mut settled) = (0, Ok(()));
@@ -51,8 +50,8 @@ impl Machines {
             let name = entry.file_name().to_string_lossy().into_owned();
             let result = match VmId::parse(&name) {
                 // A failure leaves it to the next sweep.
-                None => self.finish_removal(&entry.path()).map(|()| true),
-                Some(id) => self.settle(&id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
+                None => self.finish_removal(held, &entry.path()).map(|()| true),
+                Some(id) => self.settle(held, &id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
             };
             live += usize::from(match (VmId::parse(&name), &result) {
                 (None, _) => false,
@@ -65,13 +64,14 @@ impl Machines {
         Ok((live, settled))
     }
 
-    pub(super) fn finish_removal(&self, path: &Path) -> Result<(), Error> {
+    /// The tree is removed when the lock is not held any more.
+    pub(super) fn finish_removal(&self, held: &Held, path: &Path) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let remove = || directory::remove(path).map_err(host("remove what is gone"));
         if name.strip_prefix(NEW).is_some_and(|id| VmId::parse(id).is_some()) {
             Registry::refuse_newer(&self.data)?;
             // Its maker held the lock that the caller holds now, and is dead.
-            return remove();
+            held.doom(path.to_owned());
+            return Ok(());
         }
         let Some((why, id)) = name.strip_prefix(GONE).and_then(|rest| rest.split_once('-')) else { return Ok(()) };
         let Some(id) = VmId::parse(id) else { return Ok(()) };
@@ -79,16 +79,17 @@ impl Machines {
         if let Some(reason) = Ended::parse(why) {
             self.registry()?.bury(&id, reason, now())?;
         }
-        remove()
+        held.doom(path.to_owned());
+        Ok(())
     }
 
     /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
     /// `vms.lock`, so nobody is making it just now. What cannot be read is left as it is.
-    pub(super) fn settle(&self, id: &VmId) -> Result<bool, Error> {
+    pub(super) fn settle(&self, held: &Held, id: &VmId) -> Result<bool, Error> {
         let path = self.directory(id);
         if !exists(&path)? {
             for gone in self.on_their_way_out(id) {
-                self.finish_removal(&gone)?;
+                self.finish_removal(held, &gone)?;
             }
             self.forget_without_directory(id)?;
             return Ok(true);
@@ -108,9 +109,17 @@ impl Machines {
             host_compat::end_all(id); // the kernel ended the first process only
         }
         match (fate, record) {
-            (Fate::Remove, Some(_)) => self.undo(id)?,
-            (Fate::Remove, None) => self.discard(id)?,
-            (Fate::Bury(reason), _) => self.bury(id, reason)?,
+            (Fate::Remove, record) => {
+                if record.is_some() {
+                    self.registry()?.forget(id)?;
+                }
+                held.doom(self.put_out(id, "undone")?);
+            }
+            (Fate::Bury(reason), _) => {
+                let gone = self.put_out(id, reason.word())?;
+                // What cannot be remembered now is, by its name, when the tree is removed.
+                self.finish_removal(held, &gone)?;
+            }
             (Fate::Stop, Some(record)) => {
                 journal::recover(&path)?;
                 let record = stopped(record);

@@ -39,6 +39,20 @@ fn the_next_machine_sweeps_what_a_dead_run_left_and_nothing_else() {
 }
 
 #[test]
+fn what_a_sweep_removes_is_gone_when_the_lock_is_free_and_renamed_before() {
+    let (_base, machines) = machines();
+    let (dead, lock) = admit(&machines, 9).unwrap();
+    fs::create_dir_all(machines.directory(&dead).join("deep/tree")).unwrap();
+    drop(lock);
+    let held = machines.hold().unwrap();
+    assert_eq!(machines.sweep_and_count(&held).unwrap().0, 0);
+    let gone = machines.vms().join(format!(".gone-undone-{dead}"));
+    assert!(!machines.directory(&dead).exists() && gone.join("deep/tree").exists(), "others wait for a name at most");
+    drop(held);
+    assert!(!gone.exists());
+}
+
+#[test]
 fn a_sweep_of_nothing_makes_nothing() {
     let (base, machines) = machines();
     machines.sweep().unwrap();

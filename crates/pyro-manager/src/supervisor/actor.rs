@@ -14,6 +14,7 @@ use super::command::{Commands, Joined};
 use super::files::Files;
 use super::start::{News, Workspace};
 use super::wire::ExecRequest;
+use crate::client::off_thread;
 use crate::clock::{Timer, now};
 use crate::error::{Unavailable, host};
 use crate::journal::Began;
@@ -159,8 +160,9 @@ impl Actor {
         if self.record.kind == Kind::Task || !matches!(self.workspace, Workspace::None) {
             return Ok(Ok(self.record.clone()));
         }
+        let (machines, id) = (self.machines.clone(), self.record.id.clone());
         let admission = self.pyro.admission(self.record.size());
-        if let Err(error) = self.machines.take_place(&self.record.id, admission) {
+        if let Err(error) = off_thread(move || machines.take_place(&id, admission)).await {
             return Ok(Err(error));
         }
         let (notices, _nobody) = mpsc::channel(16);
@@ -261,7 +263,8 @@ impl Actor {
                 self.workspace.end(&self.record.id).await;
                 self.commands.ended().await;
                 self.step("end.halted");
-                let buried = self.machines.bury(&self.record.id, reason);
+                let (machines, id) = (self.machines.clone(), self.record.id.clone());
+                let buried = off_thread(move || machines.bury(&id, reason)).await;
                 self.step("end.buried");
                 if let Some(answer) = answer {
                     let _ = answer.send(buried);

@@ -17,6 +17,7 @@ use super::files::Files;
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
 use super::{SOCKET, connections};
+use crate::client::off_thread;
 use crate::error::host;
 use crate::journal::Journal;
 use crate::registry::{Kind, Record, State};
@@ -140,7 +141,8 @@ impl Actor {
         self.workspace.end(&self.record.id).await;
         if is_new {
             // A failure leaves it to the next sweep.
-            let _ = self.machines.undo(&self.record.id);
+            let (machines, id) = (self.machines.clone(), self.record.id.clone());
+            let _ = off_thread(move || machines.undo(&id)).await;
         }
     }
 }

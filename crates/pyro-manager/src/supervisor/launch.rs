@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -129,7 +130,7 @@ pub async fn launch(
 /// Starts it in a session of its own, with nothing of this process but what it needs. It is not
 /// killed with its creator; tokio collects it should it end before.
 fn spawn(supervisor: &Supervisor, id: &VmId, directory: &Path, given: Vec<OwnedFd>) -> Result<(), Error> {
-    let log = File::options().create(true).append(true).open(directory.join(LOG));
+    let log = File::options().create(true).append(true).mode(0o600).open(directory.join(LOG));
     let mut command = Command::new(&supervisor.program);
     command.arg0("pyro").args(&supervisor.arguments).arg(id.as_str()).current_dir("/");
     command.env_clear().envs(supervisor.environment.iter().map(|(key, value)| (key, value)));

@@ -90,7 +90,7 @@ impl Workspace {
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
             Self::Guest(live) => live.end().await,
-            Self::Host => host_compat::end_all(id),
+            Self::Host => host_compat::end_marked(id).await,
             Self::None => {}
         }
     }
@@ -150,9 +150,12 @@ impl Pyro {
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
-        let connection = self.connection(record.network_policy())?;
-        let installed = self.store.installed(&record.environment);
-        let installed = installed.map_err(|error| self.check_engine().err().unwrap_or(error.into()))?;
+        let policy = record.network_policy();
+        let connection = self.off_thread(move |pyro| pyro.connection(policy)).await?;
+        let installed = match self.installed(&record.environment).await {
+            Ok(installed) => installed,
+            Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),
+        };
         let again = record.environment_digest.as_ref().map(|digest| *digest == installed.digest);
         if again == Some(false) {
             return Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into());
@@ -163,12 +166,10 @@ impl Pyro {
             None => self.start_first(record, directory, &installed, accelerator, connection.as_ref(), notices).await,
         };
         let addresses = connection.as_ref().map(Connection::addresses);
-        let started = started.map(|(live, mode)| (live, mode, addresses));
-        // A QEMU that is too old fails in many ways; its version is the reason to tell.
-        started.map_err(|error| match self.check_engine() {
-            Err(reason) if error.means_no_guest() => reason,
-            _ => error,
-        })
+        match started {
+            Ok((live, mode)) => Ok((live, mode, addresses)),
+            Err(error) => Err(self.reason(error).await),
+        }
     }
 
     async fn start_first(
@@ -212,7 +213,7 @@ impl Pyro {
         accelerator: Accelerator,
         connection: Option<&Connection>,
     ) -> Result<(Live, StartMode), Error> {
-        let key = self.template_key(installed, accelerator, record.size())?;
+        let key = self.template_key(installed, accelerator, record.size()).await?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
         Ok((self.boot(spec, &record.id, connection).await?, StartMode::Cold))
     }

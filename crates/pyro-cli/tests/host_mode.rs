@@ -158,7 +158,10 @@ fn a_home_of_somebody_else_is_refused() {
     let world = World::empty();
     std::fs::create_dir_all(world.data()).unwrap();
     std::os::unix::fs::chown(world.data(), Some(12345), None).unwrap();
-    for words in [&["run", "debian:12", "--allow-host-compat", "--", "true"][..], &["task", "list"]] {
+    for command in ["run", "task create"] {
+        let words: Vec<&str> = command.split(' ').chain(["debian:12", "--allow-host-compat"]).collect();
+        let words = if command == "run" { [words, vec!["--", "true"]].concat() } else { words };
+        let words = words.as_slice();
         let refused = run(&world, words);
         assert!(refused.code != 0 && refused.stderr.contains("belongs to user 12345"), "{}", refused.stderr);
     }

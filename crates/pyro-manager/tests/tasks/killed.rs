@@ -222,7 +222,7 @@ async fn a_supervisor_that_is_asked_to_end_ends_in_order() {
     assert!(status.life.last_error.unwrap().contains("was asked to end"));
     let logs = world
         .pyro
-        .logs_task(id, LogsRequest { sequence: Some(started.sequence), tail_bytes: None, most_bytes: None })
+        .logs_task(id, LogsRequest { sequence: Some(started.sequence), tail_bytes: None, last: None, most_bytes: None })
         .await;
     assert_eq!(logs.unwrap().entries[0].status, "cancelled");
 }

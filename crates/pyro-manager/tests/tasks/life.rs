@@ -225,7 +225,7 @@ async fn output_can_be_read_again_from_any_byte() {
     assert_eq!(rest.cut.as_deref(), Some("the journal keeps 2500 bytes of each stream"));
     let logs = world
         .pyro
-        .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(10), most_bytes: None })
+        .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(10), last: None, most_bytes: None })
         .await
         .unwrap();
     let entry = &logs.entries[0];
@@ -469,7 +469,7 @@ async fn a_client_that_does_not_read_is_left_behind_and_misses_nothing() {
             assert_eq!(exec(&world.pyro, id, "fail 1").await.unwrap().exit_code, 1, "others are not held up");
             if world
                 .pyro
-                .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0), most_bytes: None })
+                .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0), last: None, most_bytes: None })
                 .await
                 .unwrap()
                 .entries[0]

@@ -43,7 +43,8 @@ pub fn escaped_json(json: &str) -> Cow<'_, str> {
 /// Control characters (C0, DEL, C1), and what changes the direction of a text (Unicode's UAX 9) or ends a
 /// line in some programs.
 fn steers(character: char) -> bool {
-    let directs = matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let directs =
+        matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     directs || (character.is_control() && !matches!(character, '\n' | '\t'))
 }
 

@@ -10,9 +10,9 @@
 //! which whoever cleans up after the dead finds it ([`remove_noted`]).
 
 use std::fs::{self, File};
+use std::io;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::io;
 use std::path::{Path, PathBuf};
 
 /// The beginning of every group's name: nothing else is ever removed.

@@ -130,7 +130,8 @@ impl Installation<'_> {
         let tree = self.directory.join("kernel");
         let release = extract_kernel(&archive, &tree)?;
         let image = fs::read(tree.join("vmlinuz")).map_err(host("read the kernel"))?;
-        pyro_hostfs::write::atomically(&self.directory.join(KERNEL), &kernel::extract(&image)?).map_err(host("write the kernel"))?;
+        pyro_hostfs::write::atomically(&self.directory.join(KERNEL), &kernel::extract(&image)?)
+            .map_err(host("write the kernel"))?;
         let mut depmod = self.tools.command("depmod")?;
         depmod.arg("-b").arg(tree.join("usr")).arg(&release);
         run_to_end("depmod", depmod, |_| {}).await?;
@@ -148,7 +149,8 @@ impl Installation<'_> {
         for file in modules::load_order(&dep) {
             let name = format!("{}.ko", modules::module_name(&file));
             let module = modules::read(&tree.join(&file))?;
-            pyro_hostfs::write::atomically(&target.join(&name), &module).map_err(host(format!("write module {name}")))?;
+            pyro_hostfs::write::atomically(&target.join(&name), &module)
+                .map_err(host(format!("write module {name}")))?;
             order.push_str(&format!("{name}\n"));
         }
         pyro_hostfs::write::atomically(&target.join(ORDER), order.as_bytes()).map_err(host("write the module order"))

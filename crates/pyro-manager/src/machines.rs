@@ -20,8 +20,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::directory;
-use pyro_hostfs::write::private_file;
 use pyro_hostfs::lock::{self, Lock, TryError};
+use pyro_hostfs::write::private_file;
 
 use crate::Error;
 use crate::clock::now;

@@ -36,7 +36,9 @@ Examples:
     #[command(after_help = "Example:\n  pyro task list")]
     List(JsonOnly),
     /// Show a task's journal: every command with its output
-    #[command(after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --last 5\n  pyro task logs 0123 --sequence 3 --follow")]
+    #[command(
+        after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --last 5\n  pyro task logs 0123 --sequence 3 --follow"
+    )]
     Logs(TaskLogsArguments),
     /// Wait for a command that was started before, and show it as `task exec` does
     #[command(after_help = "Example:\n  pyro task wait 0123456789ab 3")]

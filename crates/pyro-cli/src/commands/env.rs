@@ -6,8 +6,8 @@ use crate::arguments::EnvCommand;
 use crate::failure::{ERROR, Format, print_json, show};
 use crate::progress::Display;
 use crate::stdio::print;
-use crate::{commands, context};
 use crate::terminal::say;
+use crate::{commands, context};
 
 pub fn run(command: EnvCommand) -> i32 {
     let pyro = context::pyro();

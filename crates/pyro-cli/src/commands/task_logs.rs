@@ -43,12 +43,7 @@ pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result
 }
 
 /// One entry, with all of its output or the end of it. Says whether somebody still reads.
-fn show(
-    journal: &TaskJournal,
-    entry: &LogEntry,
-    tail_bytes: Option<usize>,
-    pager: &mut Pager,
-) -> Result<bool, Error> {
+fn show(journal: &TaskJournal, entry: &LogEntry, tail_bytes: Option<usize>, pager: &mut Pager) -> Result<bool, Error> {
     let mut read = pager.print(&heading(entry));
     for stream in [Stream::Stdout, Stream::Stderr] {
         let (bytes, cut) = match stream {
@@ -70,8 +65,11 @@ fn show(
             read = read && write(pager, stream, b"\n"); // the next heading stands on a line of its own
         }
         if let Some(why) = cut {
-            let text =
-                format!("[task-logs] {} of command {} is cut after {kept} bytes: {why}\n", stream.word(), entry.sequence);
+            let text = format!(
+                "[task-logs] {} of command {} is cut after {kept} bytes: {why}\n",
+                stream.word(),
+                entry.sequence
+            );
             pager.write_err(escaped(&text).as_bytes());
         }
     }

@@ -1,9 +1,9 @@
 //! The creator's side: starting a supervisor and taking over what it made.
 
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
 use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::{OwnedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream as StdStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,6 @@
 //! Only here are the environment, `$HOME` and the terminal looked at. Every command is a file of
 //! `commands`; every failure goes through `failure`, which knows text, JSON and exit codes.
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stderr, reason = "this is the face that talks to the terminal")]
 
 mod arguments;
 mod commands;

@@ -329,3 +329,52 @@ fn the_exit_code_is_the_commands_whatever_becomes_of_stderr() {
     assert_eq!(unwritten.status.code(), Some(125), "{said}");
     assert!(said.contains("[error] the output could not be written"), "{said}");
 }
+
+/// Every environment that is installed here has what the catalog says, and the default one lacks what it
+/// says that it lacks.
+#[test]
+fn environments_have_what_the_catalog_promises() {
+    let Some(world) = World::with_guests("environments_have_what_the_catalog_promises") else { return };
+    let list = world.run(&["env", "list", "--json"]).json();
+    let installed = |environment: &&serde_json::Value| environment["installed"] == true;
+    let mut seen = 0;
+    for environment in list["environments"].as_array().unwrap().iter().filter(installed) {
+        let name = environment["name"].as_str().unwrap();
+        for package in environment["default_packages"].as_array().unwrap() {
+            let package = package.as_str().unwrap();
+            let script = format!("dpkg -s {package} >&2 && command -v {package}");
+            let found = world.run(&["run", name, "--", "sh", "-c", &script]);
+            assert_eq!(found.code, 0, "{name} lacks {package}: {}", found.stderr);
+        }
+        if name == "debian:12" {
+            let script = "for it in bash git perl awk sed grep tar; do command -v $it || exit 1; done; ! command -v python3 && ! command -v curl";
+            let found = world.run(&["run", name, "--", "sh", "-c", script]);
+            assert_eq!((found.code, found.out().lines().count()), (0, 7), "{}{}", found.out(), found.stderr);
+        }
+        seen += 1;
+    }
+    assert!(seen > 0);
+}
+
+/// What QEMU and the supervisor write while a guest runs, too.
+#[test]
+fn nothing_of_a_running_guest_is_for_others() {
+    use std::os::unix::fs::MetadataExt;
+    let Some(world) = World::with_guests("nothing_of_a_running_guest_is_for_others") else { return };
+    let made = world.run(&["task", "create", "debian:12", "--json"]).json();
+    let id = made["task_id"].as_str().unwrap();
+    assert_eq!(world.run(&["task", "exec", id, "--", "sh", "-c", "echo a > file; sync"]).code, 0);
+    let (mut left, mut seen) = (vec![world.data()], Vec::new());
+    while let Some(path) = left.pop() {
+        let metadata = path.symlink_metadata().unwrap();
+        assert_eq!(metadata.mode() & 0o077, 0, "{} has mode {:o}", path.display(), metadata.mode());
+        if metadata.is_dir() {
+            left.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        seen.push(path.file_name().unwrap().to_string_lossy().into_owned());
+    }
+    for file in ["console.log", "disk.qcow2", "journal.log", "record.json", "socket", "registry.sqlite"] {
+        assert!(seen.iter().any(|name| name == file), "{file} is not among {seen:?}");
+    }
+    world.run(&["task", "delete", id]);
+}

@@ -33,6 +33,18 @@ pub fn private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The same file under another name, or a copy where names cannot be shared. One that is there stays.
+///
+/// # Errors
+/// What the file system says.
+pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(_) => fs::copy(from, to).map(drop),
+        linked => linked,
+    }
+}
+
 /// Makes the names in a directory durable.
 ///
 /// # Errors

@@ -187,11 +187,11 @@ impl Pyro {
         let (session, ()) = tokio::join!(making, hearing);
         let mut session = session?;
         let (machines, id) = (self.machines(), session.id.clone());
-        let leave = move || {
+        let left = off_thread(move || {
             machines.leave_place(&id);
             Ok(())
-        };
-        let _ = off_thread(leave).await;
+        });
+        let _ = left.await;
         if tokio::time::timeout(WARM_UP_LIMIT, warm_up(session.guest())).await != Ok(Ok(())) {
             end(session).await;
             return None;

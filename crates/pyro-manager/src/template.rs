@@ -255,8 +255,7 @@ impl Template {
             overlay::write_empty(&overlay, disk_size(&rootfs)?).map_err(host("make the machine's disk"))?;
             let below = match base {
                 Base::Templates => below,
-                // A copy, where names cannot be shared.
-                Base::Own => link_or_copy(&below, &own.join(BASE))?,
+                Base::Own => keep_below(&below, own.join(BASE))?,
             };
             Ok(vec![overlay, below])
         });
@@ -275,17 +274,6 @@ pub fn boot_again_spec(id: &VmId, vm: &Path, key: &TemplateKey, installed: &Inst
     Ok(boot_spec(machine_spec(&id.to_string(), key, memory, layers, &installed.rootfs, vm), installed))
 }
 
-/// The same file under another name, or a copy where names cannot be shared.
-fn link_or_copy(from: &Path, to: &Path) -> Result<PathBuf, Error> {
-    match fs::hard_link(from, to) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(_) => fs::copy(from, to).map(drop),
-        linked => linked,
-    }
-    .map_err(host("keep the template's disk for the machine"))?;
-    Ok(to.to_owned())
-}
-
 /// Takes the digests of a new template's files, and writes its record.
 fn write_down(partial: &Path, key: &TemplateKey) -> Result<(), Error> {
     let record = Record {
@@ -301,6 +289,12 @@ fn write_down(partial: &Path, key: &TemplateKey) -> Result<(), Error> {
 
 fn templates(installed: &Installed) -> PathBuf {
     installed.directory.join("templates")
+}
+
+/// The template's disk as the machine's own file.
+fn keep_below(from: &Path, to: PathBuf) -> Result<PathBuf, Error> {
+    pyro_hostfs::write::link_or_copy(from, &to).map_err(host("keep the template's disk for the machine"))?;
+    Ok(to)
 }
 
 fn disk_size(rootfs: &Path) -> Result<u64, Error> {

@@ -220,9 +220,7 @@ async fn a_supervisor_that_is_asked_to_end_ends_in_order() {
     let status = world.pyro.status_task(id).await.unwrap();
     assert_eq!(status.life.state, "stopped");
     assert!(status.life.last_error.unwrap().contains("was asked to end"));
-    let logs = world
-        .pyro
-        .logs_task(id, LogsRequest { sequence: Some(started.sequence), tail_bytes: None, last: None, most_bytes: None })
-        .await;
+    let logs =
+        world.pyro.logs_task(id, LogsRequest { sequence: Some(started.sequence), ..LogsRequest::default() }).await;
     assert_eq!(logs.unwrap().entries[0].status, "cancelled");
 }

@@ -225,7 +225,7 @@ async fn output_can_be_read_again_from_any_byte() {
     assert_eq!(rest.cut.as_deref(), Some("the journal keeps 2500 bytes of each stream"));
     let logs = world
         .pyro
-        .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(10), last: None, most_bytes: None })
+        .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(10), ..LogsRequest::default() })
         .await
         .unwrap();
     let entry = &logs.entries[0];
@@ -413,6 +413,24 @@ async fn the_host_stands_in_for_a_guest_only_where_none_can_be_had_and_only_when
 }
 
 #[tokio::test]
+async fn a_journal_that_is_shown_is_read_once() {
+    let world = World::new();
+    let task = world.create().await;
+    let id = task.task_id.as_str();
+    for _ in 0..3 {
+        exec(&world.pyro, id, "hello").await.unwrap();
+    }
+    let two = LogsRequest { last: Some(2), ..LogsRequest::default() };
+    let journal = world.pyro.journal_of_task(id, two).await.unwrap();
+    // Every entry's output is read without another look at what says that it is there.
+    std::fs::remove_file(world.directory(id).join("journal.log")).unwrap();
+    let read = |sequence| journal.read_output(sequence, Stream::Stdout, 0, 100).unwrap();
+    let sequences: Vec<u64> = journal.entries.iter().map(|entry| entry.sequence).collect();
+    assert_eq!(sequences, [2, 3]);
+    assert!(sequences.into_iter().all(|sequence| read(sequence) == b"hello\n"));
+}
+
+#[tokio::test]
 async fn a_supervisor_that_cannot_start_is_named_and_leaves_nothing() {
     let world = World::with(|config| config.supervisor.program = "/nonexistent/pyro".into());
     let error = create(&world.pyro, None).await.unwrap_err();
@@ -469,7 +487,7 @@ async fn a_client_that_does_not_read_is_left_behind_and_misses_nothing() {
             assert_eq!(exec(&world.pyro, id, "fail 1").await.unwrap().exit_code, 1, "others are not held up");
             if world
                 .pyro
-                .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0), last: None, most_bytes: None })
+                .logs_task(id, LogsRequest { sequence: Some(1), tail_bytes: Some(0), ..LogsRequest::default() })
                 .await
                 .unwrap()
                 .entries[0]

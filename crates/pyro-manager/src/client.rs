@@ -16,6 +16,7 @@ use crate::payload::Problem;
 use crate::registry::{Kind, Record, State};
 use crate::supervisor::SOCKET;
 use crate::supervisor::wire::{Reply, Request, Talk};
+use crate::threads::off_thread;
 use crate::vm::{VmId, is_hex};
 use crate::{Error, Pyro};
 
@@ -26,14 +27,6 @@ const END_TIMEOUT: Duration = Duration::from_secs(60);
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often another supervisor may take a machine over while one client looks for it.
 const MAX_TAKE_OVERS: usize = 8;
-
-/// Runs what waits for files or the registry on a thread of its own.
-pub(crate) async fn off_thread<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| Err(crate::error::host("finish the work")(std::io::Error::other(error))))
-}
 
 /// Connects to the supervisor of a directory. The path goes through a descriptor, because a
 /// socket's may not be longer than 107 bytes.

@@ -11,7 +11,6 @@ use std::time::Instant;
 use pyro_hostfs::lock::Lock;
 use tokio::sync::mpsc;
 
-use crate::client::off_thread;
 use crate::clock::now;
 use crate::error::Unavailable;
 use crate::limits::HostCompat;
@@ -19,6 +18,7 @@ use crate::machines::Machines;
 use crate::registry::{Kind, Known, Record, State};
 use crate::run::{RunEvent, millis};
 use crate::supervisor::launch::launch;
+use crate::threads::off_thread;
 use crate::vm::VmId;
 use crate::{Error, Pyro, VmOptions};
 

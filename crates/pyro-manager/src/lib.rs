@@ -41,6 +41,7 @@ mod steps;
 mod supervisor;
 mod tasks;
 mod template;
+mod threads;
 mod turns;
 mod unpacker;
 mod vm;

@@ -21,11 +21,11 @@ use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::client::off_thread;
 use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
 use crate::session::Session;
 use crate::template::run_quietly;
+use crate::threads::off_thread;
 use crate::vm::VmId;
 use crate::{Error, HostCompat, Pyro, VmOptions};
 

@@ -6,7 +6,6 @@ pub use logs::TaskJournal;
 
 use tokio::sync::mpsc;
 
-use crate::client::off_thread;
 use crate::clock::now;
 use crate::create::CreateRequest;
 use crate::exec::{ExecRequest, Over};
@@ -18,6 +17,7 @@ use crate::payload::{
 use crate::registry::{Kind, Record};
 use crate::run::{RunEvent, RunIo};
 use crate::supervisor::wire::{Reply, Request};
+use crate::threads::off_thread;
 use crate::{Error, Pyro, limits};
 
 /// Which entries of a journal, and how much of their output.

@@ -27,11 +27,11 @@ use pyro_hostfs::lock::{self, Lock, Mode};
 use pyro_hostfs::{digest, directory, stamp};
 use serde::{Deserialize, Serialize};
 
-use crate::client::off_thread;
 use crate::error::host;
 use crate::network::usual;
 use crate::payload::WORKSPACE;
 use crate::session::{Place, identity};
+use crate::threads::off_thread;
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};

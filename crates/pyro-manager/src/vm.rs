@@ -7,9 +7,9 @@ use pyro_hostfs::lock::Lock;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::client::off_thread;
 use crate::error::host;
 use crate::machines::{Admission, Machines};
+use crate::threads::off_thread;
 
 /// 12 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

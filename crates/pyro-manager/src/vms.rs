@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::client::off_thread;
 use crate::create::CreateRequest;
 use crate::error::Unavailable;
 use crate::exec::{ExecRequest, Over};
@@ -13,6 +12,7 @@ use crate::registry::{Ended, Kind, Record};
 use crate::run::{Executed, How, RunEvent, RunIo, record};
 use crate::supervisor::launch::launch;
 use crate::supervisor::wire::{Reply, Request};
+use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
 impl Pyro {

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::{Listener, PIECE, Seen};
-use crate::client::off_thread;
 use crate::journal::{self, Entry, Stream};
 use crate::run::RunEvent;
+use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
 impl Pyro {

@@ -14,12 +14,12 @@ use super::command::{Commands, Joined};
 use super::files::Files;
 use super::start::{News, Workspace};
 use super::wire::ExecRequest;
-use crate::client::off_thread;
 use crate::clock::{Timer, now};
 use crate::error::{Unavailable, host};
 use crate::journal::Began;
 use crate::machines::Machines;
 use crate::registry::{Ended, Kind, Record, State};
+use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
 /// How long clients have to hear the last answer.

@@ -17,10 +17,10 @@ use super::files::Files;
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
 use super::{SOCKET, connections};
-use crate::client::off_thread;
 use crate::error::host;
 use crate::journal::Journal;
 use crate::registry::{Kind, Record, State};
+use crate::threads::off_thread;
 use crate::vm::VmId;
 use crate::{Error, Pyro};
 

@@ -1,6 +1,5 @@
 //! A task's journal, as callers read it: its entries with their output, and what of it is damaged.
 
-use crate::client::off_thread;
 use crate::clock::now;
 use crate::error::Unavailable;
 use crate::journal::{self, Contents, Entry, Stream};
@@ -8,6 +7,7 @@ use crate::output::{PAYLOAD_CAP, fair_share, keep_ends};
 use crate::payload::{LogEntry, OutputPiece, Problem, TaskLogs};
 use crate::registry::{Kind, Record, State};
 use crate::supervisor::wire::{Reply, Request};
+use crate::threads::off_thread;
 use crate::{Error, Pyro};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

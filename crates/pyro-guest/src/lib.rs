@@ -65,14 +65,15 @@ impl Guest {
         }
     }
 
-    /// Makes the machine fit to be frozen. Afterwards it waits for a new introduction.
+    /// Makes the machine fit to be frozen. Afterwards it waits for a new introduction. Returns the name of the clock
+    /// source that the guest's kernel keeps time with; empty where it does not say.
     ///
     /// # Errors
     /// As [`GuestError`].
-    pub async fn freeze(&self) -> Result<(), GuestError> {
+    pub async fn freeze(&self) -> Result<String, GuestError> {
         self.link.send(StreamId::CONTROL, Request::Freeze(Freeze {}));
         match self.link.control().await? {
-            Event::Frozen(_) => Ok(()),
+            Event::Frozen(frozen) => Ok(frozen.clock_source),
             other => Err(unexpected(&other)),
         }
     }

@@ -83,6 +83,12 @@ pub enum Error {
     /// The machine could not be frozen into a template.
     #[error("the machine could not be saved as a template")]
     Save(#[source] SaveError),
+    /// The guest's kernel found its clock unstable while it booted.
+    #[error("the guest keeps time with {found:?}, which loses some of it: its clock was unstable while it booted")]
+    ClockSource {
+        /// Its clock source.
+        found: String,
+    },
     /// Whoever started the server did not allow it.
     #[error("allow_host_compat is refused: commands may not run on the host itself here")]
     HostCompatRefused,
@@ -157,6 +163,7 @@ impl Error {
             Self::GuestNonsense(_) => "guest_nonsense",
             Self::CommandRefused(_) => "command_refused",
             Self::Save(_) => "template_not_saved",
+            Self::ClockSource { .. } => "clock_unstable",
             Self::HostCompatRefused => "host_compat_refused",
             Self::Registry(problem) => problem.code(),
             Self::Record(problem) => problem.code(),
@@ -207,6 +214,7 @@ impl Error {
             "task_stopped" => "its journal can still be read; create another task to go on",
             "vm_stopped" => "start it again",
             "environment_changed" => "delete it and create another",
+            "clock_unstable" => "try again when the host is less busy; the template is made once",
             "host_compat_refused" => {
                 "leave it out; a person may start the server with `pyro mcp serve --allow-host-compat`"
             }

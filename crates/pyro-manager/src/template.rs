@@ -38,7 +38,7 @@ use crate::{Error, MachineSize, Pyro};
 use verify::{Read, read_record};
 
 /// Changes with what is kept, and with what was run before.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 pub const RECORD: &str = "template.json";
 const MEMORY: &str = "memory";
 const STATE: &str = "state";
@@ -48,6 +48,8 @@ const BASE: &str = "base.qcow2";
 const PARTIAL: &str = ".partial-";
 const LOCK: &str = ".lock-";
 
+/// How often a template is made before it is given up for its clock.
+const MAX_CLOCK_TRIES: usize = 3;
 /// Run in every machine before it is frozen, so that what nearly every command touches is in its
 /// memory already.
 const WARM_UP: &[&str] = &["true", "sh -c true", "sh -c 'cat /dev/null; ls / >/dev/null'"];
@@ -69,6 +71,8 @@ struct Record {
     fingerprint: String,
     vcpu_count: u8,
     mem_mib: u32,
+    /// What its guests keep time with.
+    clock_source: String,
     files: Vec<FileRecord>,
 }
 
@@ -172,7 +176,7 @@ impl Pyro {
         if is_there.await? {
             return Ok(());
         }
-        let made = self.freeze_into(&partial, installed, key).await;
+        let made = self.freeze_on_a_good_clock(&partial, installed, key).await;
         off_thread(move || {
             if made.is_err() {
                 // The first error is the one to tell; the rest is swept by the next run.
@@ -185,6 +189,30 @@ impl Pyro {
         .await
     }
 
+    /// A kernel that finds its clock unstable while it boots, on a busy host, takes a worse one, and every machine
+    /// restored from it would lose time for ever. Such a template is not kept, and made again.
+    async fn freeze_on_a_good_clock(
+        &self,
+        partial: &Path,
+        installed: &Installed,
+        key: &TemplateKey,
+    ) -> Result<(), Error> {
+        for _ in 1..MAX_CLOCK_TRIES {
+            match self.freeze_into(partial, installed, key).await {
+                Err(Error::ClockSource { .. }) => {}
+                made => return made,
+            }
+            let again = partial.to_owned();
+            off_thread(move || {
+                directory::remove(&again)
+                    .and_then(|()| directory::private(&again))
+                    .map_err(host("make a template again"))
+            })
+            .await?;
+        }
+        self.freeze_into(partial, installed, key).await
+    }
+
     async fn freeze_into(&self, partial: &Path, installed: &Installed, key: &TemplateKey) -> Result<(), Error> {
         make_memory(&partial.join(MEMORY), key.size.memory_mib())?;
         overlay::write_empty(&partial.join(DISK), disk_size(&installed.rootfs)?)
@@ -195,9 +223,9 @@ impl Pyro {
         let mut machine = in_time(self.engine.boot(boot_spec(machine, installed)), BOOT_LIMIT).await?;
         let result = warm_and_save(&mut *machine, &partial.join(STATE)).await;
         machine.halt().await;
-        result?;
+        let clock_source = result?;
         let (partial, key) = (partial.to_owned(), key.clone());
-        off_thread(move || write_down(&partial, &key)).await
+        off_thread(move || write_down(&partial, &key, clock_source)).await
     }
 
     /// Removes templates that no machine of this release on this host would use.
@@ -275,13 +303,14 @@ pub fn boot_again_spec(id: &VmId, vm: &Path, key: &TemplateKey, installed: &Inst
 }
 
 /// Takes the digests of a new template's files, and writes its record.
-fn write_down(partial: &Path, key: &TemplateKey) -> Result<(), Error> {
+fn write_down(partial: &Path, key: &TemplateKey, clock_source: String) -> Result<(), Error> {
     let record = Record {
         format: FORMAT,
         environment: key.environment.clone(),
         fingerprint: key.fingerprint.clone(),
         vcpu_count: key.size.vcpus(),
         mem_mib: key.size.memory_mib(),
+        clock_source,
         files: [MEMORY, STATE, DISK].into_iter().map(|name| describe(partial, name)).collect::<Result<_, _>>()?,
     };
     record.write(partial).map_err(host("write the template's record"))
@@ -335,15 +364,28 @@ fn boot_spec(machine: MachineSpec, installed: &Installed) -> BootSpec {
     }
 }
 
-async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<(), Error> {
+/// Returns what the guest keeps time with.
+async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<String, Error> {
     let guest = attach(machine);
     guest.introduce(Identity { network: usual(), ..identity(&VmId::random()?)? });
     await_guest(machine, guest.ready(), BOOT_LIMIT).await?;
     for command in WARM_UP {
         await_guest(machine, run_quietly(&guest, command), BOOT_LIMIT).await?;
     }
-    await_guest(machine, guest.freeze(), BOOT_LIMIT).await?;
-    machine.save(state).await.map_err(Error::Save)
+    let clock_source = await_guest(machine, guest.freeze(), BOOT_LIMIT).await?;
+    if !keeps_time(machine.accelerator(), &clock_source) {
+        return Err(Error::ClockSource { found: clock_source });
+    }
+    machine.save(state).await.map_err(Error::Save)?;
+    Ok(clock_source)
+}
+
+/// Whether guests keep time with this clock source.
+fn keeps_time(accelerator: Accelerator, clock_source: &str) -> bool {
+    match accelerator {
+        Accelerator::Tcg => clock_source == "tsc",
+        Accelerator::Kvm => ["kvm-clock", "tsc"].contains(&clock_source),
+    }
 }
 
 /// Runs a command to its end, where and as users' commands run, and forgets how it ended: an environment

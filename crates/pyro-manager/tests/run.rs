@@ -655,3 +655,27 @@ async fn a_template_of_a_newer_release_is_refused_and_left_alone() {
     std::fs::write(template, text).unwrap();
     world.run("hello").await.unwrap();
 }
+
+#[tokio::test]
+async fn a_template_whose_guest_lost_its_clock_is_made_again() {
+    let world = world();
+    world.engine.behave(|behaviour| behaviour.unstable_clocks = 2);
+    assert_eq!(world.run("hello").await.unwrap().exit_code, 0);
+    assert_eq!(world.engine.boots(), 3);
+    let record = std::fs::read_to_string(world.template().join("template.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    assert_eq!(record["clock_source"], "tsc");
+    world.assert_nothing_is_left();
+}
+
+#[tokio::test]
+async fn a_host_on_which_no_guest_keeps_its_clock_says_so() {
+    let world = world();
+    world.engine.behave(|behaviour| behaviour.unstable_clocks = 3);
+    let error = world.run("hello").await.unwrap_err();
+    assert_eq!(error.code(), "clock_unstable");
+    let templates = std::fs::read_dir(world.environment.join("templates")).unwrap();
+    assert!(templates.flatten().all(|entry| entry.file_name().to_string_lossy().starts_with(".lock-")));
+    world.assert_nothing_is_left();
+    assert_eq!(world.run("hello").await.unwrap().exit_code, 0, "the next one tries again");
+}

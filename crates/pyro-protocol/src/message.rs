@@ -145,9 +145,14 @@ pub struct Network {
 #[derive(Clone, Copy, PartialEq, Eq, Message)]
 pub struct Freeze {}
 
-/// Answer without arguments.
-#[derive(Clone, Copy, PartialEq, Eq, Message)]
-pub struct Frozen {}
+/// The machine may be frozen.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Frozen {
+    /// What the kernel keeps time with, as `/sys/devices/system/clocksource/clocksource0/current_clocksource` says;
+    /// empty where that cannot be read, and from agents that did not look.
+    #[prost(string, tag = "1")]
+    pub clock_source: String,
+}
 
 /// Fill `target`, which holds an empty ext4 file system.
 #[derive(Clone, PartialEq, Eq, Message)]

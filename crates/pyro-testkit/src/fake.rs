@@ -43,6 +43,8 @@ pub struct Behaviour {
     pub save_fails: bool,
     /// The generation that guests speak.
     pub generation: u32,
+    /// So many machines from now on find their clock unstable while they start, and take a worse one.
+    pub unstable_clocks: usize,
     /// The engine's program: whether it is there.
     pub program_is_there: bool,
     /// Part of the fingerprint.
@@ -57,6 +59,7 @@ impl Default for Behaviour {
             restore: Start::Works,
             save_fails: false,
             generation: pyro_protocol::GENERATION,
+            unstable_clocks: 0,
             program_is_there: true,
             build: "1".into(),
         }
@@ -83,6 +86,13 @@ impl FakeEngine {
     /// Changes how it behaves from now on.
     pub fn behave(&self, change: impl FnOnce(&mut Behaviour)) {
         change(&mut self.behaviour.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn clock_source(&self) -> String {
+        let mut behaviour = self.behaviour.lock().unwrap_or_else(PoisonError::into_inner);
+        let unstable = behaviour.unstable_clocks > 0;
+        behaviour.unstable_clocks -= usize::from(unstable);
+        if unstable { "refined-jiffies" } else { "tsc" }.into()
     }
 
     /// Machines booted so far.
@@ -132,6 +142,7 @@ impl FakeEngine {
                 let script = guest::Script {
                     stream: theirs,
                     generation: behaviour.generation,
+                    clock_source: self.clock_source(),
                     hangs: how == Start::Hangs,
                     identities: self.identities.clone(),
                     kill: kill.clone(),

@@ -20,6 +20,8 @@ use tokio::sync::watch;
 pub struct Script {
     pub stream: UnixStream,
     pub generation: u32,
+    /// What it keeps time with.
+    pub clock_source: String,
     /// No command ever ends.
     pub hangs: bool,
     pub identities: Arc<Mutex<Vec<Identity>>>,
@@ -77,7 +79,9 @@ impl Script {
                 self.identities.lock().unwrap_or_else(PoisonError::into_inner).push(identity);
                 Ok(())
             }
-            Request::Freeze(_) => self.say(stream, Event::Frozen(Frozen {})).await,
+            Request::Freeze(_) => {
+                self.say(stream, Event::Frozen(Frozen { clock_source: self.clock_source.clone() })).await
+            }
             Request::Unpack(_) => self.say(stream, Event::Unpacked(Unpacked { entries: 1 })).await,
             Request::Shutdown(_) => self.say(stream, Event::GoingDown(GoingDown {})).await,
             Request::Exec(exec) => self.exec(stream, &exec).await,

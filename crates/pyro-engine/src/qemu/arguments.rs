@@ -140,7 +140,8 @@ fn kernel_parameters(accelerator: Accelerator, parameters: &[String]) -> String 
         // Without a timer to calibrate against, the kernel must be told how fast its clock runs;
         // TCG shows the guest the host's own counter. Mitigations guard one guest process from
         // another, cost much under emulation, and do nothing there.
-        line.push_str(" no_timer_check mitigations=off");
+        // The counter is the host's and steady; a watchdog that is late on a busy host must not take it away.
+        line.push_str(" no_timer_check mitigations=off clocksource=tsc tsc=reliable");
         if let Some(khz) = pyro_sys::tsc::measure_khz(std::time::Duration::from_millis(50)) {
             line.push_str(&format!(" tsc_early_khz={khz}"));
         }

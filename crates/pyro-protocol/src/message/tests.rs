@@ -62,7 +62,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         ("stdin", data(Kind::Stdin, Continuation::More, b"in\0\xff")),
         ("stdin ends", data(Kind::Stdin, Continuation::End, b"")),
         ("hello to host", to_host(0, Event::Hello(hello))),
-        ("frozen", to_host(0, Event::Frozen(Frozen {}))),
+        ("frozen", to_host(0, Event::Frozen(Frozen::default()))),
         ("unpack progress", to_host(0, Event::UnpackProgress(UnpackProgress { archive_bytes: 1 << 33 }))),
         ("unpacked", to_host(0, Event::Unpacked(Unpacked { entries: 10917 }))),
         (

@@ -78,6 +78,7 @@ const KNOTS: &[(&str, &str)] = &[
     ("pyro-manager", "standby"),
     ("pyro-manager", "template"),
     ("pyro-manager", "template::verify"),
+    ("pyro-manager", "template::warm_up"),
     ("pyro-manager", "supervisor::files"),
     ("pyro-manager", "vm"),
     ("pyro-manager", "doctor"),

@@ -10,6 +10,7 @@
 //! only missing. Files whose stamp has changed since they were made are looked at again.
 
 mod verify;
+mod warm_up;
 
 pub use verify::{Verdict, verify};
 
@@ -18,21 +19,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_engine::qemu::overlay;
-use pyro_engine::{
-    Accelerator, BootSpec, Disk, DiskLayer, Layering, Machine, MachineSpec, MemoryFile, MemoryMode, RestoreSpec,
-};
+use pyro_engine::{Accelerator, BootSpec, Disk, DiskLayer, Layering, MachineSpec, MemoryFile, MemoryMode, RestoreSpec};
 use pyro_environment::Installed;
-use pyro_guest::{Guest, GuestError, Identity, OutputEvent};
 use pyro_hostfs::lock::{self, Lock, Mode};
 use pyro_hostfs::{digest, directory, stamp};
 use serde::{Deserialize, Serialize};
 
+pub use warm_up::run_quietly;
+use warm_up::warm_and_save;
+
 use crate::error::host;
-use crate::network::usual;
-use crate::payload::WORKSPACE;
-use crate::session::{Place, identity};
+use crate::session::Place;
 use crate::threads::off_thread;
-use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time, make_memory};
+use crate::unpacker::{BOOT_LIMIT, in_time, make_memory};
 use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
 use verify::{Read, read_record};
@@ -50,10 +49,6 @@ const LOCK: &str = ".lock-";
 
 /// How often a template is made before it is given up for its clock.
 const MAX_CLOCK_TRIES: usize = 3;
-/// Run in every machine before it is frozen, so that what nearly every command touches is in its
-/// memory already.
-const WARM_UP: &[&str] = &["true", "sh -c true", "sh -c 'cat /dev/null; ls / >/dev/null'"];
-
 /// What makes a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateKey {
@@ -361,45 +356,6 @@ fn boot_spec(machine: MachineSpec, installed: &Installed) -> BootSpec {
         kernel: installed.kernel.clone(),
         initramfs: installed.initramfs.clone(),
         parameters: vec![format!("{}/dev/vda", pyro_guest::ROOT_PARAMETER)],
-    }
-}
-
-/// Returns what the guest keeps time with.
-async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<String, Error> {
-    let guest = attach(machine);
-    guest.introduce(Identity { network: usual(), ..identity(&VmId::random()?)? });
-    await_guest(machine, guest.ready(), BOOT_LIMIT).await?;
-    for command in WARM_UP {
-        await_guest(machine, run_quietly(&guest, command), BOOT_LIMIT).await?;
-    }
-    let clock_source = await_guest(machine, guest.freeze(), BOOT_LIMIT).await?;
-    if !keeps_time(machine.accelerator(), &clock_source) {
-        return Err(Error::ClockSource { found: clock_source });
-    }
-    machine.save(state).await.map_err(Error::Save)?;
-    Ok(clock_source)
-}
-
-/// Whether guests keep time with this clock source.
-fn keeps_time(accelerator: Accelerator, clock_source: &str) -> bool {
-    match accelerator {
-        Accelerator::Tcg => clock_source == "tsc",
-        Accelerator::Kvm => ["kvm-clock", "tsc"].contains(&clock_source),
-    }
-}
-
-/// Runs a command to its end, where and as users' commands run, and forgets how it ended: an environment
-/// need not have everything.
-pub async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
-    let command = crate::run::command(guest, command).current_dir(WORKSPACE).timeout(BOOT_LIMIT);
-    let mut running = command.spawn();
-    running.stdin().end();
-    loop {
-        match running.next().await {
-            Ok(OutputEvent::Exited(_)) | Err(GuestError::Refused(_)) => return Ok(()),
-            Ok(_) => {}
-            Err(error) => return Err(error),
-        }
     }
 }
 

@@ -193,7 +193,8 @@ fn contains(after: &Value, before: &Value) -> bool {
             before.iter().all(|(key, value)| after.get(key).is_some_and(|one| contains(one, value)))
         }
         (Value::Array(after), Value::Array(before)) if !before.is_empty() => {
-            after.len() == before.len() && after.iter().zip(before).all(|(one, other)| contains(one, other))
+            // The order of a list is the index's affair.
+            after.len() == before.len() && before.iter().all(|other| after.iter().any(|one| contains(one, other)))
         }
         (_, Value::Null) => true,
         (Value::Array(_), Value::Array(_)) => true,

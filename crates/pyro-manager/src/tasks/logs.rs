@@ -2,7 +2,7 @@
 
 use crate::clock::now;
 use crate::error::Unavailable;
-use crate::journal::{self, Contents, Entry, Stream};
+use crate::journal::{self, Contents, Entry, Stream, StreamEnd};
 use crate::output::{PAYLOAD_CAP, fair_share, keep_ends};
 use crate::payload::{LogEntry, OutputPiece, Problem, TaskLogs};
 use crate::registry::{Kind, Record, State};
@@ -175,25 +175,35 @@ pub(super) fn log_entry(
 ) -> Result<LogEntry, Error> {
     let Entry { began, end } = entry;
     let sequence = began.sequence;
-    let read = |stream, share: u64, bytes: Option<u64>| {
+    let read = |stream, share: u64, end: Option<&StreamEnd>| {
+        let mut cut = end.and_then(|end| end.cut.clone());
         let length = journal::output_length(directory, sequence, stream)?;
         let text = match tail_bytes {
             Some(tail) => {
                 let most = tail.min(usize::try_from(share).unwrap_or(usize::MAX));
                 String::from_utf8_lossy(&journal::read_tail(directory, sequence, stream, most)?).into_owned()
             }
+            // All of it is read: then it can be told from another text.
+            None if length <= share => {
+                let bytes =
+                    journal::read_output(directory, sequence, stream, 0, usize::try_from(share).unwrap_or(usize::MAX))?;
+                if end.and_then(|end| end.crc32).is_some_and(|known| known != crc32fast::hash(&bytes)) {
+                    cut = Some("the file is damaged: its checksum is not that of what was written".into());
+                }
+                String::from_utf8_lossy(&bytes).into_owned()
+            }
             None => keep_ends(length, share, |offset, most| {
                 journal::read_output(directory, sequence, stream, offset, most)
             })?,
         };
         let shown = tail_bytes.map_or(share, |tail| share.min(tail as u64));
-        let total = bytes.unwrap_or(length).max(length);
-        Ok::<_, Error>((text, total > shown.min(length), total))
+        let total = end.map_or(length, |end| end.bytes).max(length);
+        Ok::<_, Error>((text, total > shown.min(length), total, cut))
     };
-    let (stdout, stdout_truncated, stdout_bytes) =
-        read(Stream::Stdout, stdout_share, end.as_ref().map(|end| end.stdout.bytes))?;
-    let (stderr, stderr_truncated, stderr_bytes) =
-        read(Stream::Stderr, stderr_share, end.as_ref().map(|end| end.stderr.bytes))?;
+    let (stdout, stdout_truncated, stdout_bytes, stdout_cut) =
+        read(Stream::Stdout, stdout_share, end.as_ref().map(|end| &end.stdout))?;
+    let (stderr, stderr_truncated, stderr_bytes, stderr_cut) =
+        read(Stream::Stderr, stderr_share, end.as_ref().map(|end| &end.stderr))?;
     Ok(LogEntry {
         sequence,
         command: began.command.clone(),
@@ -208,8 +218,8 @@ pub(super) fn log_entry(
         stderr,
         stdout_truncated,
         stderr_truncated,
-        stdout_cut: end.as_ref().and_then(|end| end.stdout.cut.clone()),
-        stderr_cut: end.as_ref().and_then(|end| end.stderr.cut.clone()),
+        stdout_cut,
+        stderr_cut,
         stdout_bytes,
         stderr_bytes,
         status: entry.status().word(),

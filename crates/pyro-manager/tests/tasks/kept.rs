@@ -440,3 +440,17 @@ fn is_same_object(whole: &[u8], bytes: &[u8]) -> bool {
     let object: Option<Value> = serde_json::from_slice(bytes).ok();
     object.is_some_and(|object| known.iter().all(|(key, value)| object.get(key) == Some(value)))
 }
+
+#[tokio::test]
+async fn output_that_was_changed_on_the_disk_is_said_to_be_damaged() {
+    let world = World::new();
+    let task = world.create().await;
+    let id = task.task_id.as_str();
+    exec(&world.pyro, id, "hello").await.unwrap();
+    let logs = world.pyro.logs_task(id, LogsRequest::default()).await.unwrap();
+    assert_eq!(logs.entries[0].stdout_cut, None);
+    std::fs::write(&logs.entries[0].stdout_file, "hellO\n").unwrap();
+    let logs = world.pyro.logs_task(id, LogsRequest::default()).await.unwrap();
+    assert!(logs.entries[0].stdout_cut.as_ref().unwrap().contains("damaged"), "{:?}", logs.entries[0]);
+    world.pyro.delete_task(id).await.unwrap();
+}

@@ -76,14 +76,16 @@ fn config() -> Config {
     let data = path("PYRO_HOME").unwrap_or_else(|| base("XDG_DATA_HOME", ".local/share").join("pyro"));
     let cache = path("PYRO_ENVIRONMENT_CACHE_DIR")
         .unwrap_or_else(|| base("XDG_CACHE_HOME", ".cache").join("pyro-mcp/environments"));
-    let mut search_path: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    let places = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect::<Vec<_>>();
+    // A program below a path that is not UTF-8 cannot be named to a supervisor.
+    let mut search_path: Vec<PathBuf> = places.into_iter().filter(|place| place.to_str().is_some()).collect();
     for directory in ADMINISTRATION.map(PathBuf::from) {
         if !search_path.contains(&directory) {
             search_path.push(directory);
         }
     }
     let mut config = Config::new(data, cache, search_path);
-    config.scratch = env::temp_dir();
+    config.scratch = path("TMPDIR").unwrap_or_else(env::temp_dir);
     if let Some(qemu) = path("PYRO_QEMU") {
         config.qemu = qemu;
     }
@@ -111,8 +113,14 @@ fn whole_number(variable: &str, value: &OsStr) -> usize {
     })
 }
 
+/// The path that a variable says. One that is not UTF-8 ends the program: it could not be written down in records.
 fn path(variable: &str) -> Option<PathBuf> {
-    env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
+    let value = env::var_os(variable).filter(|value| !value.is_empty())?;
+    if value.to_str().is_none() {
+        let message = format!("{variable} is {:?}, which is not UTF-8", value.display().to_string());
+        std::process::exit(wrong_usage(&message, "set it to a path that is UTF-8", Format::asked_for()));
+    }
+    Some(PathBuf::from(value))
 }
 
 /// A path below the user's home.

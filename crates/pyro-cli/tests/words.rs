@@ -350,3 +350,16 @@ fn what_cannot_be_read_is_listed_as_a_problem_and_kept() {
     assert!(!directory.exists());
     assert_eq!(world.run(&["repair"]).out(), "Nothing is damaged.\n");
 }
+
+#[test]
+fn a_path_that_is_not_utf8_is_refused_in_words() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::empty();
+    let odd = std::ffi::OsStr::from_bytes(b"/tmp/\xff");
+    for variable in ["PYRO_HOME", "PYRO_ENVIRONMENT_CACHE_DIR", "TMPDIR"] {
+        let refused =
+            world::Ended::from(world.pyro().args(["task", "list", "--json"]).env(variable, odd).output().unwrap());
+        assert_eq!((refused.code, &refused.json()["code"]), (2, &"usage".into()), "{}", refused.stderr);
+        assert!(refused.stderr.contains(variable) && refused.stderr.contains("not UTF-8"), "{}", refused.stderr);
+    }
+}

@@ -1,21 +1,9 @@
-//! Which addresses are closed to guests.
-//!
-//! By rule: what only has a meaning on one machine or one link (loopback, link-local, multicast,
-//! broadcast), which includes the metadata services of clouds, and those of them that have other
-//! addresses. By asking the kernel: every address of the host's own. Its interfaces come and go, so
-//! it is asked again after a second.
+//! Which addresses are closed to guests whatever the host's own addresses are: what only has a
+//! meaning on one machine or one link (loopback, link-local, multicast, broadcast), which includes
+//! the metadata services of clouds, and those of them that have other addresses. The host's own
+//! addresses are the kernel's to tell ([`crate::routes`]).
 
-use std::collections::HashMap;
-use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::time::{Duration, Instant};
-
-/// How long an answer of the kernel's holds.
-const HOLDS: Duration = Duration::from_secs(1);
-/// Answers kept. A guest that asks for more has them asked again.
-const KEPT: usize = 1024;
-/// Any port will do: nothing is sent.
-const ANY_PORT: u16 = 9;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Metadata services that are not link-local: Alibaba Cloud, Azure, AWS, Google Cloud.
 const METADATA: [IpAddr; 4] = [
@@ -50,49 +38,6 @@ pub fn by_rule(address: IpAddr) -> bool {
                 _ => first & 0xffc0 == 0xfe80 || first & 0xff00 == 0xff00,
             }
         }
-    }
-}
-
-/// What the kernel said of addresses.
-#[derive(Debug, Default)]
-pub struct HostAddresses {
-    said: HashMap<IpAddr, (bool, Instant)>,
-}
-
-impl HostAddresses {
-    /// Whether the address is one of the host's own now, or broadcasts.
-    pub fn hold(&mut self, address: IpAddr) -> bool {
-        let now = Instant::now();
-        if let Some((answer, since)) = self.said.get(&address)
-            && now.duration_since(*since) < HOLDS
-        {
-            return *answer;
-        }
-        if self.said.len() >= KEPT {
-            self.said.clear();
-        }
-        let answer = is_of_this_host(address);
-        self.said.insert(address, (answer, now));
-        answer
-    }
-}
-
-/// A socket connected to an address of the host's own has that address at its own end. A datagram
-/// socket sends nothing for it. (Binding to the address would tell the same, but not where
-/// `ip_nonlocal_bind` is set.)
-fn is_of_this_host(address: IpAddr) -> bool {
-    let unspecified: IpAddr = match address {
-        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    };
-    let own_end = UdpSocket::bind(SocketAddr::new(unspecified, 0)).and_then(|socket| {
-        socket.connect(SocketAddr::new(address, ANY_PORT))?;
-        socket.local_addr()
-    });
-    match own_end {
-        Ok(own) => own.ip() == address,
-        // Without a route there is nobody to be guarded; a broadcast is refused with this error.
-        Err(error) => error.kind() == ErrorKind::PermissionDenied,
     }
 }
 
@@ -144,19 +89,6 @@ mod tests {
             "64:ff9b::808:808",
         ] {
             assert!(!by_rule(open.parse().unwrap()), "{open}");
-        }
-    }
-
-    #[test]
-    fn the_kernel_knows_the_hosts_addresses() {
-        let mut addresses = HostAddresses::default();
-        assert!(addresses.hold("127.0.0.1".parse().unwrap()));
-        // Documentation addresses (RFC 5737, RFC 3849) are nobody's.
-        assert!(!addresses.hold("192.0.2.1".parse().unwrap()));
-        assert!(!addresses.hold("2001:db8::1".parse().unwrap()));
-        for n in 0..3 * KEPT as u32 {
-            addresses.hold(IpAddr::V4(Ipv4Addr::from(0xc633_6400 + n % 256)));
-            assert!(addresses.said.len() <= KEPT);
         }
     }
 }

@@ -21,7 +21,7 @@ pub fn stream(bytes: &[u8]) {
     let mine: IpAddr = [10, 9, 8, 7].into();
     for range in ranges {
         let frame = frames::frame(bytes, &range);
-        let verdict = judge(frame, &plan, &mut |address| address == mine);
+        let verdict = judge(frame, &plan, &mut |address| address != mine);
         if let (Packet::Ip(ip), Verdict::Pass) = (packet::read(frame), verdict) {
             let question = plan.dns_forward == Some(ip.destination);
             let discovery = ip.icmp_type().is_some();

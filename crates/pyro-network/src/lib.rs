@@ -27,6 +27,7 @@ mod passt;
 mod plan;
 mod refusal;
 mod relay;
+mod routes;
 mod way;
 
 pub use error::NetworkError;

@@ -34,27 +34,39 @@ pub struct Ip<'a> {
     pub destination: IpAddr,
     /// The protocol right after the header.
     pub protocol: u8,
-    /// Not the first piece of a packet: it has no ports.
-    pub later_fragment: bool,
+    /// A piece of a larger packet. It may have no ports, and passt puts no pieces together.
+    pub fragment: bool,
     /// Header and payload.
     pub whole: &'a [u8],
     pub payload: &'a [u8],
 }
 
 impl Ip<'_> {
-    /// The port it goes to, where the protocol has ports.
-    pub fn destination_port(&self) -> Option<u16> {
-        if self.later_fragment || !matches!(self.protocol, TCP | UDP) {
+    /// The ports it comes from and goes to, where the protocol has ports.
+    pub fn ports(&self) -> Option<(u16, u16)> {
+        if self.fragment || !matches!(self.protocol, TCP | UDP) {
             return None;
         }
-        let port = self.payload.get(2..4)?;
-        Some(u16::from_be_bytes([port[0], port[1]]))
+        let [a, b, c, d] = *self.payload.first_chunk()?;
+        Some((u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])))
+    }
+
+    /// The flags of a TCP segment (RFC 9293, 3.1).
+    pub fn tcp_flags(&self) -> Option<u8> {
+        if self.fragment || self.protocol != TCP { None } else { self.payload.get(13).copied() }
+    }
+
+    /// The identifier of an ICMP echo request or reply of its own version of IP (RFC 792, RFC 4443).
+    pub fn echo(&self) -> Option<u16> {
+        let is_echo = matches!(self.icmp_type()?, 8 | 0 | 128 | 129);
+        let id = self.payload.get(4..6)?;
+        is_echo.then(|| u16::from_be_bytes([id[0], id[1]]))
     }
 
     /// The type of an ICMP message for its own version of IP.
     pub fn icmp_type(&self) -> Option<u8> {
         let own = if self.destination.is_ipv4() { ICMP } else { ICMPV6 };
-        if self.later_fragment || self.protocol != own { None } else { self.payload.first().copied() }
+        if self.fragment || self.protocol != own { None } else { self.payload.first().copied() }
     }
 }
 
@@ -80,7 +92,8 @@ fn ipv4(whole: &[u8]) -> Option<Ip<'_>> {
         source: address(12),
         destination: address(16),
         protocol: header[9],
-        later_fragment: u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0,
+        // More to follow, or an offset.
+        fragment: u16::from_be_bytes([header[6], header[7]]) & 0x3fff != 0,
         whole,
         payload: whole.get(length..)?,
     })
@@ -100,7 +113,7 @@ fn ipv6(whole: &[u8]) -> Option<Ip<'_>> {
         source: address(8),
         destination: address(24),
         protocol: header[6],
-        later_fragment: false,
+        fragment: false,
         whole,
         payload: &whole[IPV6_HEADER..],
     })
@@ -139,7 +152,7 @@ pub mod tests {
     pub fn ipv6_frame(destination: Ipv6Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
         let mut frame = vec![0x52, 0x54, 0, 0, 0, 2, 0x52, 0x54, 0, 0, 0, 1, 0x86, 0xdd];
         frame.extend([0x60, 0, 0, 0, 0, payload.len() as u8, protocol, 64]);
-        frame.extend("fd70::2".parse::<Ipv6Addr>().unwrap().octets());
+        frame.extend("fd70:7972:6f00::2".parse::<Ipv6Addr>().unwrap().octets());
         frame.extend(destination.octets());
         frame.extend(payload);
         frame
@@ -148,7 +161,7 @@ pub mod tests {
     #[test]
     fn ports_are_there_only_where_the_protocol_has_them() {
         let port = |frame: &[u8]| match read(frame) {
-            Packet::Ip(ip) => ip.destination_port(),
+            Packet::Ip(ip) => ip.ports().map(|(_, to)| to),
             _ => panic!("no packet"),
         };
         let ports = [0x30, 0x39, 0, 53, 0, 8, 0, 0];
@@ -175,7 +188,7 @@ pub mod tests {
                 frame[12..14].copy_from_slice(&[IPV4, IPV6, ARP][kind]);
             }
             if let Packet::Ip(ip) = read(&frame) {
-                let _ = (ip.destination_port(), ip.icmp_type());
+                let _ = (ip.ports(), ip.icmp_type(), ip.tcp_flags(), ip.echo());
                 prop_assert!(ip.whole.len() == frame.len() - ETHERNET && ip.payload.len() < ip.whole.len());
             }
         }

@@ -2,7 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::closed::{self, HostAddresses};
+use crate::closed;
+use crate::error::host as failed;
+use crate::routes::Routes;
 use crate::{HostNetwork, NetworkError};
 
 /// Every guest has its network to itself, so all of them have the same addresses.
@@ -51,10 +53,10 @@ impl Plan {
     /// For a guest on this host.
     ///
     /// # Errors
-    /// [`NetworkError::NoRoute`].
+    /// [`NetworkError::NoRoute`], [`NetworkError::Host`].
     pub fn new(host: &HostNetwork, guest_mac: [u8; 6]) -> Result<Self, NetworkError> {
-        let mut addresses = HostAddresses::default();
-        Self::decide(host, guest_mac, |address| closed::by_rule(address) || addresses.hold(address))
+        let mut routes = Routes::open().map_err(failed("ask the kernel for routes"))?;
+        Self::decide(host, guest_mac, |address| closed::by_rule(address) || !routes.lead_away(address))
     }
 
     pub(crate) fn decide(

@@ -12,7 +12,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::closed::HostAddresses;
+use crate::routes::Routes;
 use crate::gate::{Verdict, judge};
 use crate::{Plan, frames, refusal};
 
@@ -22,25 +22,32 @@ const REFUSALS: usize = 16;
 const MOST_WAITING: usize = 16 << 20;
 
 /// Starts both directions. `early` is what was read from passt already.
-pub fn start(tasks: &mut JoinSet<()>, machine: UnixStream, passt: UnixStream, early: Vec<u8>, plan: Plan) {
+pub fn start(
+    tasks: &mut JoinSet<()>,
+    machine: UnixStream,
+    passt: UnixStream,
+    early: Vec<u8>,
+    plan: Plan,
+    routes: Routes,
+) {
     let (from_machine, to_machine) = machine.into_split();
     let (from_passt, to_passt) = passt.into_split();
     let (refuse, refusals) = mpsc::channel(REFUSALS);
-    let gate = Gate { plan, addresses: HostAddresses::default(), refuse };
+    let gate = Gate { plan, routes, refuse };
     tasks.spawn(async move { drop(outward(from_machine, to_passt, gate).await) });
     tasks.spawn(async move { drop(inward(from_passt, to_machine, early, refusals).await) });
 }
 
 struct Gate {
     plan: Plan,
-    addresses: HostAddresses,
+    routes: Routes,
     refuse: mpsc::Sender<Vec<u8>>,
 }
 
 impl Gate {
     /// Whether the frame may go on; its sender is told when not.
     fn opens_for(&mut self, frame: &[u8]) -> bool {
-        match judge(frame, &self.plan, &mut |address| self.addresses.hold(address)) {
+        match judge(frame, &self.plan, &mut |address| self.routes.lead_away(address)) {
             Verdict::Pass => return true,
             Verdict::Drop => {}
             Verdict::Refuse => self.refuse(frame),
@@ -64,6 +71,7 @@ async fn outward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: Gate
         let ranges = frames::split(&buffer).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let whole = ranges.last().map_or(0, |range| range.end);
         passing.clear();
+        gate.routes.hear_news();
         for range in &ranges {
             let frame = frames::frame(&buffer, range);
             if !passt_is_there {

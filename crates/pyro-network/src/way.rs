@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use crate::error::host;
 use crate::packet::{self, ETHERNET, ICMPV6, IPV6_HEADER, Packet, checksum};
 use crate::passt::{Passt, Running};
+use crate::routes::Routes;
 use crate::{NetworkError, Plan, frames, relay};
 
 /// How long passt may take to answer its first question.
@@ -40,6 +41,7 @@ impl Way {
     /// # Errors
     /// [`NetworkError::Host`].
     pub fn open(passt: &Passt, plan: &Plan) -> Result<Self, NetworkError> {
+        let routes = Routes::open().map_err(host("ask the kernel for routes"))?;
         let (wire, passts_end) = stream_pair()?;
         let running = passt.start(plan, passts_end)?;
         let (tell, answered) = oneshot::channel();
@@ -52,7 +54,7 @@ impl Way {
             let _ = tell.send(());
             let Ok(machine) = machine.await else { return };
             let mut both = JoinSet::new();
-            relay::start(&mut both, machine, wire, early, plan);
+            relay::start(&mut both, machine, wire, early, plan, routes);
             while both.join_next().await.is_some() {}
         });
         Ok(Self { running, answered: Some(answered), machine: Some(give), _tasks: tasks })

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+#[path = "network/gate.rs"]
+mod gate;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -12,8 +12,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::routes::Routes;
 use crate::gate::{Verdict, judge};
+use crate::routes::Routes;
 use crate::{Plan, frames, refusal};
 
 /// Refusals on their way to the guest. More are not needed: each is one of many to the same end.

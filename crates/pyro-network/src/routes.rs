@@ -21,7 +21,9 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, recvfrom, send, socket_with};
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, recvfrom, send, socket_with,
+};
 
 /// How long an answer is kept at most. The kernel tells of changes; this is for one it does not tell of.
 const KEPT_FOR: Duration = Duration::from_secs(1);
@@ -55,16 +57,8 @@ const NEWS_AT_ONCE: usize = 64;
 
 /// The groups of news (`enum rtnetlink_groups`): links, addresses, routes, rules and settings of
 /// both families, and next hops.
-const NEWS: u32 = group(1)
-    | group(5)
-    | group(7)
-    | group(8)
-    | group(9)
-    | group(11)
-    | group(19)
-    | group(24)
-    | group(25)
-    | group(32);
+const NEWS: u32 =
+    group(1) | group(5) | group(7) | group(8) | group(9) | group(11) | group(19) | group(24) | group(25) | group(32);
 
 const fn group(number: u32) -> u32 {
     1 << (number - 1)

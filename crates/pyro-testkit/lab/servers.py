@@ -13,6 +13,7 @@ import sys
 ROLE, HEARD = sys.argv[1:3]
 PR_SET_PDEATHSIG = 1
 LISTENING = 7001
+ANYWHERE = 7002  # the host listens there whatever the address
 BLOCK = bytes(1 << 16)
 NAMES = {b"\x03www\x07outside\x04test\x00": ("198.51.100.80", "2001:db8:80::80")}
 
@@ -103,6 +104,14 @@ def main() -> None:
         for address in own:
             selector.register(tcp(address, LISTENING), selectors.EVENT_READ, serve_http)
             selector.register(udp(address, LISTENING), selectors.EVENT_READ, bytes)
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            everywhere = socket.socket(socket.AF_INET6, kind)
+            everywhere.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            everywhere.bind(("::", ANYWHERE))
+            if kind == socket.SOCK_STREAM:
+                everywhere.listen()
+            everywhere.setblocking(False)
+            selector.register(everywhere, selectors.EVENT_READ, serve_http if kind == socket.SOCK_STREAM else bytes)
         selector.register(udp("127.0.0.53", 53), selectors.EVENT_READ, resolve)
     print("serving", flush=True)
     while True:

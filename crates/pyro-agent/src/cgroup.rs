@@ -153,7 +153,8 @@ impl Cgroups {
         let path = format!("/{COMMANDS}/{}", cgroup.name);
         let mut any = false;
         for _ in 0..ROUNDS {
-            let strays = hierarchy.processes.strays(&format!("/{COMMANDS}/"), &path, &cgroup.namespace_name)?;
+            let strays = hierarchy.processes.strays(&format!("/{COMMANDS}/"), &path, &cgroup.namespace_name);
+            let strays = strays.map_err(failed("look for processes that left their control group"))?;
             if strays.is_empty() {
                 break;
             }
@@ -197,7 +198,7 @@ impl Hierarchy {
             commands,
             home: open(&root, "cgroup.procs", OFlags::WRONLY)?,
             namespace: own_namespace()?,
-            processes: Processes::open()?,
+            processes: Processes::open().map_err(failed("look at the processes"))?,
             bounds: all.of_one(),
         })
     }
@@ -213,7 +214,7 @@ impl Hierarchy {
             cgroup_namespace::make()?;
             own_namespace()
         })?;
-        let namespace_name = self.processes.own_namespace(&namespace)?;
+        let namespace_name = self.processes.own_namespace(&namespace).map_err(failed("name a namespace"))?;
         Ok(Cgroup { name, directory, procs, namespace, namespace_name, earlier_kills: 0 })
     }
 

@@ -1,6 +1,6 @@
 //! Processes that are in no group of the agent's, or not in that of their own command.
 //!
-//! Only who entered the agent's cgroup namespace can move a process there (`crate::cgroup`). A
+//! Only who entered the agent's cgroup namespace can move a process there. A
 //! process is known by its namespace, or by being where nobody should be. What both enters another
 //! command's namespace and moves into its group is a process of that command.
 
@@ -10,8 +10,6 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{Dir, Mode, OFlags, openat, readlinkat};
 use rustix::io::Errno;
-
-use crate::failed;
 
 /// The parent of the kernel's threads, and of the programs that the kernel itself starts.
 const KERNEL: i32 = 2;
@@ -42,8 +40,8 @@ struct Seen {
 
 impl Processes {
     pub fn open() -> io::Result<Self> {
-        let directory = File::open("/proc").map_err(failed("open /proc"))?.into();
-        let agents = link(&directory, "1/ns/cgroup").map_err(failed("the agent's namespace"))?;
+        let directory = File::open("/proc")?.into();
+        let agents = link(&directory, "1/ns/cgroup")?;
         Ok(Self { directory, agents })
     }
 
@@ -51,22 +49,22 @@ impl Processes {
     pub fn own_namespace(&self, namespace: &File) -> io::Result<String> {
         use std::os::fd::AsRawFd;
         let path = format!("1/fd/{}", namespace.as_raw_fd());
-        link(&self.directory, &path).map_err(failed("a command's namespace"))
+        Ok(link(&self.directory, &path)?)
     }
 
     /// Processes that are outside of `group` and should not be: those of `namespace`, and those that
     /// are in no command's group or in no command's namespace.
     pub fn strays(&self, all_groups: &str, group: &str, namespace: &str) -> io::Result<Vec<Stray>> {
         // An entry of a directory that was opened anew: the position is the open file's.
-        let mut entries = Dir::read_from(&self.directory).map_err(failed("list the processes"))?;
+        let mut entries = Dir::read_from(&self.directory)?;
         let mut strays = Vec::new();
         while let Some(entry) = entries.read() {
-            let entry = entry.map_err(failed("list the processes"))?;
+            let entry = entry?;
             let Some(pid) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else { continue };
             match self.see(pid) {
                 Ok(Some(seen)) => strays.extend(seen.stray(&self.agents, all_groups, group, namespace)),
                 Ok(None) | Err(Errno::NOENT | Errno::SRCH) => {} // the kernel's, or it has ended
-                Err(error) => return Err(failed(&format!("look at process {pid}"))(error)),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(strays)

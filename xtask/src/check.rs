@@ -63,6 +63,8 @@ pub fn run(root: &Path) -> Result<(), String> {
             "--locked",
             "--no-fail-fast",
             "--test",
+            "bounds",
+            "--test",
             "guests",
             "--test",
             "network",

@@ -8,24 +8,27 @@ use std::process::ExitCode;
 use pyro_protocol::ROOT_PARAMETER;
 use rustix::mount::{MountFlags, mount};
 
-use crate::{cgroup, failed, log, modules, network, port};
+use crate::cgroup::Cgroups;
+use crate::{failed, log, modules, network, port};
 
 const NEW_ROOT: &str = "/newroot";
 
 /// Mounts, modules, port, root disk, in this order; each is needed by the next.
-pub fn bring_up() -> io::Result<port::Port> {
+pub fn bring_up() -> io::Result<(port::Port, Cgroups)> {
     pseudo_filesystem("devtmpfs", "/dev", "mode=755")?;
     pseudo_filesystem("proc", "/proc", "")?;
     pseudo_filesystem("sysfs", "/sys", "")?;
     let news = port::kernel_news()?;
     modules::load_all(Path::new("/modules"))?;
     let port = port::open(&news)?;
+    let mut cgroups = Cgroups::default();
     if let Some(device) = root_device()? {
         switch_root(&device)?;
         furnish()?;
+        cgroups = Cgroups::mount()?;
     }
     limits();
-    Ok(port)
+    Ok((port, cgroups))
 }
 
 /// Writes everything to disk and turns the machine off.
@@ -86,7 +89,6 @@ fn furnish() -> io::Result<()> {
             std::os::unix::fs::symlink(target, path)?;
         }
     }
-    cgroup::prepare()?;
     network::loopback_up()
 }
 

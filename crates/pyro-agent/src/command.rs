@@ -31,6 +31,8 @@ pub struct Command {
     started: Instant,
     deadline: Option<Instant>,
     ending: Option<Ending>,
+    /// Nobody is left of a command that is being ended.
+    nobody_left: bool,
     first_process: Option<(WaitStatus, Duration)>,
 }
 
@@ -63,6 +65,7 @@ impl Command {
             started,
             deadline: limit.and_then(|limit| started.checked_add(limit)),
             ending: None,
+            nobody_left: false,
             first_process: None,
         })
     }
@@ -77,28 +80,28 @@ impl Command {
     }
 
     /// Ends all of it when its time is up.
-    pub fn enforce(&mut self, now: Instant) {
+    pub fn enforce(&mut self, now: Instant, cgroups: &Cgroups) {
         if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.end_all(Ending::TimedOut);
+            self.end_all(Ending::TimedOut, cgroups);
         }
     }
 
     /// Delivers a signal; KILL reaches every process of the command.
-    pub fn signal(&mut self, signal: Signal) {
+    pub fn signal(&mut self, signal: Signal, cgroups: &Cgroups) {
         if signal.number == 9 {
-            self.end_all(Ending::Killed);
+            self.end_all(Ending::Killed, cgroups);
         } else if let Some(signal) = rustix::process::Signal::from_named_raw(signal.number as i32) {
             // The group may be gone already; then there is nobody to tell.
             let _ = rustix::process::kill_process_group(self.pid, signal);
         }
     }
 
-    fn end_all(&mut self, why: Ending) {
+    fn end_all(&mut self, why: Ending, cgroups: &Cgroups) {
         if self.ending.is_none() && self.first_process.is_none() {
             self.ending = Some(why);
             self.stdout.let_go();
             self.stderr.let_go();
-            if let Err(error) = self.cgroup.kill() {
+            if let Err(error) = cgroups.end(&self.cgroup) {
                 crate::log(&format!("kill a command: {error}"));
             }
         }
@@ -107,12 +110,22 @@ impl Command {
     /// Its first process was reaped.
     pub fn reaped(&mut self, status: WaitStatus) {
         self.first_process = Some((status, self.started.elapsed()));
-        self.settle();
     }
 
     /// Looks whether nothing more can come.
-    pub fn settle(&mut self) {
-        if self.first_process.is_some() && (self.ending.is_none() || self.cgroup.is_empty()) {
+    pub fn settle(&mut self, cgroups: &Cgroups) {
+        if self.first_process.is_none() {
+            return;
+        }
+        if self.ending.is_some() && !self.nobody_left && self.cgroup.is_empty() {
+            // One may have left its group since the others were ended; it is awaited, too.
+            let left = cgroups.end(&self.cgroup).unwrap_or_else(|error| {
+                crate::log(&format!("kill a command: {error}"));
+                false
+            });
+            self.nobody_left = !left || self.cgroup.is_empty();
+        }
+        if self.ending.is_none() || self.nobody_left {
             self.stdout.seal();
             self.stderr.seal();
         }
@@ -124,7 +137,7 @@ impl Command {
         if !(self.stdout.is_done() && self.stderr.is_done()) {
             return None;
         }
-        if self.ending.is_some() && !self.cgroup.is_empty() {
+        if self.ending.is_some() && !self.nobody_left {
             return None;
         }
         Some(Exited {

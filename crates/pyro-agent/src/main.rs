@@ -21,6 +21,7 @@ mod pipes;
 mod port;
 mod server;
 mod spawn;
+mod strays;
 mod unpack;
 
 use std::process::ExitCode;
@@ -30,7 +31,7 @@ fn main() -> ExitCode {
         log("pyro-agent is the first process of a pyro guest and does nothing anywhere else");
         return ExitCode::from(2);
     }
-    match boot::bring_up().and_then(|port| server::Server::new(port)?.serve()) {
+    match boot::bring_up().and_then(|(port, cgroups)| server::Server::new(port, cgroups)?.serve()) {
         Ok(()) => boot::power_off(),
         Err(error) => {
             // PID 1 may not end: the kernel panics, the machine stops, and the host shows this line.

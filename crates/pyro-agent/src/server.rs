@@ -53,11 +53,11 @@ enum Then {
 }
 
 impl Server {
-    pub fn new(port: Port) -> io::Result<Self> {
+    pub fn new(port: Port, cgroups: Cgroups) -> io::Result<Self> {
         Ok(Self {
             port,
             children: ChildSignals::block()?,
-            cgroups: Cgroups::default(),
+            cgroups,
             commands: BTreeMap::new(),
             lingering: Vec::new(),
             network: Device::default(),
@@ -168,7 +168,7 @@ impl Server {
             }
             Request::Signal(signal) => {
                 if let Some(command) = self.commands.get_mut(&stream) {
-                    command.signal(signal);
+                    command.signal(signal, &self.cgroups);
                 }
             }
         }
@@ -216,14 +216,14 @@ impl Server {
                 command.reaped(status);
             }
         }
-        self.commands.values_mut().for_each(Command::settle);
+        self.commands.values_mut().for_each(|command| command.settle(&self.cgroups));
         self.tidy_groups();
     }
 
     fn enforce_limits(&mut self) {
         if self.commands.values().any(|command| command.deadline().is_some()) {
             let now = Instant::now();
-            self.commands.values_mut().for_each(|command| command.enforce(now));
+            self.commands.values_mut().for_each(|command| command.enforce(now, &self.cgroups));
         }
     }
 

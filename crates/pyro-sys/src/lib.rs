@@ -4,6 +4,7 @@
 //! `rustix` already offers safely is used from there directly and is not wrapped again.
 
 pub mod byte_lock;
+pub mod cgroup_namespace;
 pub mod child;
 pub mod entropy;
 pub mod keeper;

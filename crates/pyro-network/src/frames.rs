@@ -38,11 +38,6 @@ pub fn frame<'a>(bytes: &'a [u8], range: &Range<usize>) -> &'a [u8] {
     &bytes[range.start + PREFIX..range.end]
 }
 
-/// How many bytes at the front of `bytes` are whole frames.
-pub fn whole(bytes: &[u8]) -> Result<usize, Nonsense> {
-    Ok(split(bytes)?.last().map_or(0, |range| range.end))
-}
-
 /// Adds a frame with its prefix.
 pub fn append(stream: &mut impl BufMut, frame: &[u8]) {
     stream.put_u32(frame.len() as u32);

@@ -42,7 +42,7 @@ pub fn judge(frame: &[u8], plan: &Plan, leads_away: &mut dyn FnMut(IpAddr) -> bo
 }
 
 /// passt answers these itself.
-fn is_discovery(ip: &Ip<'_>) -> bool {
+pub fn is_discovery(ip: &Ip<'_>) -> bool {
     ip.destination.is_ipv6() && ip.icmp_type().is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(&kind))
 }
 

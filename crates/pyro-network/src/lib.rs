@@ -17,6 +17,7 @@
 
 mod closed;
 mod error;
+mod flows;
 mod frames;
 #[cfg(fuzzing)]
 pub mod fuzzing;

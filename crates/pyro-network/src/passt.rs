@@ -17,7 +17,7 @@ use crate::{NetworkError, Plan};
 const SOCKET: i32 = 3;
 /// What it may use up. It keeps tables of some megabytes, writes no file, and has a socket for each
 /// connection of its guest.
-const BOUNDS: Bounds = Bounds { address_space: 4 << 30, file: 0, descriptors: 1 << 20 };
+const BOUNDS: Bounds = Bounds { address_space: 4 << 30, file: 0, descriptors: 4096 };
 /// Bytes of a line of its complaints that are read.
 const LONGEST_LINE: u64 = 1024;
 /// Bytes of its answer to `--version` that are read.

@@ -4,6 +4,9 @@
 //! kept a while, up to a bound. When passt is gone, every packet of the guest is refused.
 
 use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +15,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::gate::{Verdict, judge};
+use crate::flows::Flows;
+use crate::gate::{Verdict, is_discovery, judge};
+use crate::packet::{self, Packet};
 use crate::routes::Routes;
 use crate::{Plan, frames, refusal};
 
@@ -33,26 +38,39 @@ pub fn start(
     let (from_machine, to_machine) = machine.into_split();
     let (from_passt, to_passt) = passt.into_split();
     let (refuse, refusals) = mpsc::channel(REFUSALS);
-    let gate = Gate { plan, routes, refuse };
+    let flows = Arc::new(Mutex::new(Flows::new(Instant::now())));
+    let gate = Gate { plan, routes, flows: Arc::clone(&flows), refuse };
     tasks.spawn(async move { drop(outward(from_machine, to_passt, gate).await) });
-    tasks.spawn(async move { drop(inward(from_passt, to_machine, early, refusals).await) });
+    tasks.spawn(async move { drop(inward(from_passt, to_machine, early, refusals, flows).await) });
 }
 
 struct Gate {
     plan: Plan,
     routes: Routes,
+    flows: Arc<Mutex<Flows>>,
     refuse: mpsc::Sender<Vec<u8>>,
 }
 
 impl Gate {
     /// Whether the frame may go on; its sender is told when not.
     fn opens_for(&mut self, frame: &[u8]) -> bool {
-        match judge(frame, &self.plan, &mut |address| self.routes.lead_away(address)) {
+        match self.verdict(frame) {
             Verdict::Pass => return true,
             Verdict::Drop => {}
             Verdict::Refuse => self.refuse(frame),
         }
         false
+    }
+
+    /// By address first, then by how much the guest uses already.
+    fn verdict(&mut self, frame: &[u8]) -> Verdict {
+        let verdict = judge(frame, &self.plan, &mut |address| self.routes.lead_away(address));
+        match packet::read(frame) {
+            Packet::Ip(ip) if verdict == Verdict::Pass && !is_discovery(&ip) => {
+                self.flows.lock().unwrap_or_else(PoisonError::into_inner).admit(&ip, Instant::now())
+            }
+            _ => verdict,
+        }
     }
 
     fn refuse(&self, frame: &[u8]) {
@@ -96,11 +114,14 @@ async fn inward(
     mut to: OwnedWriteHalf,
     early: Vec<u8>,
     mut refusals: mpsc::Receiver<Vec<u8>>,
+    flows: Arc<Mutex<Flows>>,
 ) -> io::Result<()> {
     let (mut arriving, mut waiting) = (early, BytesMut::new());
     let mut passt_is_there = true;
     loop {
-        let whole = frames::whole(&arriving).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let ranges = frames::split(&arriving).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+        let whole = ranges.last().map_or(0, |range| range.end);
+        note(&flows, &arriving, &ranges);
         waiting.extend_from_slice(&arriving[..whole]);
         arriving.drain(..whole);
         arriving.reserve(frames::ROOM);
@@ -116,6 +137,17 @@ async fn inward(
                 None => return Ok(()), // the machine has ended
             },
             written = to.write_buf(&mut waiting), if !waiting.is_empty() => drop(written?),
+        }
+    }
+}
+
+/// Tells the table of flows what passt sends.
+fn note(flows: &Mutex<Flows>, arriving: &[u8], ranges: &[Range<usize>]) {
+    let mut flows = flows.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    for range in ranges {
+        if let Packet::Ip(ip) = packet::read(frames::frame(arriving, range)) {
+            flows.heard(&ip, now);
         }
     }
 }

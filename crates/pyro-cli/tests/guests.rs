@@ -93,7 +93,8 @@ fn the_process_of_a_machine_is_behind_the_walls_it_is_said_to_be_behind() {
 }
 
 /// The tests of the confinement, inside a guest: its kernel is another one, and has control groups to
-/// delegate.
+/// delegate. A command sees the hierarchy read-only. Its own group, the root of its control group namespace,
+/// is its to divide.
 #[test]
 fn the_walls_hold_on_another_kernel_and_with_a_control_group() {
     let test = "the_walls_hold_on_another_kernel_and_with_a_control_group";
@@ -101,7 +102,10 @@ fn the_walls_hold_on_another_kernel_and_with_a_control_group() {
     let Some(program) = std::env::var_os("PYRO_ESCAPE_TEST") else {
         return pyro_testkit::skip(test, "PYRO_ESCAPE_TEST names no program; `make check` does");
     };
-    let script = "cat > t && chmod 755 t && ./t --nocapture --test-threads=1";
+    let script =
+        "set -e; umount /sys/fs/cgroup; mount -t cgroup2 own /sys/fs/cgroup; cd /sys/fs/cgroup; mkdir tests; echo $$ > tests/cgroup.procs
+        echo '+cpu +memory +pids' > cgroup.subtree_control; cd /tmp
+        cat > t; chmod 755 t; ./t --nocapture --test-threads=1";
     let words = ["run", "debian:12", "--timeout-seconds", "300", "--", "sh", "-c", script];
     let ended = world.run_with_input(&words, fs::read(program).unwrap());
     assert_eq!(ended.code, 0, "{}{}", ended.out(), ended.stderr);

@@ -49,8 +49,9 @@ impl Pyro {
         request: CreateRequest,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
-        let network = request.options.network;
-        self.off_thread(move |pyro| pyro.connection(network)).await?;
+        let (network, id) = (request.options.network, VmId::random()?);
+        let mac_address = id.mac_address();
+        self.off_thread(move |pyro| pyro.connection(network, mac_address)).await?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {
@@ -62,8 +63,7 @@ impl Pyro {
             Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {}
             installed => drop(installed?),
         }
-        let mut record =
-            Record::new(VmId::random()?, kind, &request.environment, entry.version, request.options, now());
+        let mut record = Record::new(id, kind, &request.environment, entry.version, request.options, now());
         record.attempt_id = request.attempt_id.clone();
         record.request_digest = digest.clone();
         record.create_ms = millis(began.elapsed());

@@ -74,6 +74,12 @@ pub enum Error {
         /// Its generation.
         guest: u32,
     },
+    /// The guest could not become a machine of its own.
+    #[error("the guest could not take its identity, so nothing was run in it: {why}")]
+    NotIdentified {
+        /// The guest's own words.
+        why: String,
+    },
     /// The guest broke the protocol.
     #[error("the guest's answers make no sense, so its machine was ended")]
     GuestNonsense(#[source] GuestError),
@@ -160,6 +166,7 @@ impl Error {
             Self::GuestNotUp { .. } | Self::DiedEarly { .. } => "guest_not_up",
             Self::MachineLost { .. } => "machine_lost",
             Self::AgentGeneration { .. } => "agent_generation",
+            Self::NotIdentified { .. } => "not_identified",
             Self::GuestNonsense(_) => "guest_nonsense",
             Self::CommandRefused(_) => "command_refused",
             Self::Save(_) => "template_not_saved",
@@ -205,6 +212,9 @@ impl Error {
             "machine_lost" => "run the command again if doing it twice does no harm",
             "agent_generation" => "`pyro env prune` removes old templates; the next run makes a new one",
             "unknown_task" => "`pyro task list` shows every task",
+            "not_identified" => {
+                "try again; if it stays, `pyro env prune` removes old templates and the next run makes a new one"
+            }
             "expired" => "`pyro task create` makes a new one; --ttl-seconds says how long it may live",
             "ambiguous_id" => "give more of the id",
             "max_active_vms" => {

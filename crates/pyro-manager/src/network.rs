@@ -37,16 +37,16 @@ pub struct Addresses {
 }
 
 impl Pyro {
-    /// What a machine needs for this policy; `None` where it is to reach nothing.
+    /// What a machine with this MAC address needs for this policy; `None` where it is to reach nothing.
     ///
     /// # Errors
     /// [`Error::Network`], when the host has not what it takes.
-    pub(crate) fn connection(&self, policy: NetworkPolicy) -> Result<Option<Connection>, Error> {
+    pub(crate) fn connection(&self, policy: NetworkPolicy, mac_address: [u8; 6]) -> Result<Option<Connection>, Error> {
         match policy {
             NetworkPolicy::Off => Ok(None),
             NetworkPolicy::Egress => {
                 let passt = Passt::find(&self.config.passt, &self.config.search_path)?;
-                let plan = Plan::new(&HostNetwork::look(&Places::default()), MAC_ADDRESS)?;
+                let plan = Plan::new(&HostNetwork::look(&Places::default()), mac_address)?;
                 Ok(Some(Connection { passt, plan }))
             }
         }
@@ -70,7 +70,7 @@ impl Connection {
             guest_ip: self.plan.guest_ip(),
             gateway_ip: self.plan.gateways[0],
             subnet_cidr: self.plan.subnet(),
-            mac_address: MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":"),
+            mac_address: self.plan.guest_mac.map(|byte| format!("{byte:02x}")).join(":"),
             dns_servers: self.plan.dns_servers.clone(),
         }
     }

@@ -19,19 +19,17 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock::Timer;
+use crate::clock::{Timer, WallClock, wall_clock_ns};
 use crate::environments::EnvironmentProgress;
 use crate::error::{Unavailable, host};
 use crate::execution::Execution;
-use crate::limits::HostCompat;
+use crate::limits::{HostCompat, host_time_limit};
 use crate::network::lost;
 use crate::output::{Capture, Captured};
 use crate::payload::{Cleanup, GUEST_AGENT, Isolation, RunRecord, StartMode, Timings, WORKSPACE};
 use crate::session::Live;
 use crate::{Error, Pyro, Session, VmOptions, host_compat, shell};
 
-/// The guest enforces a command's time limit; this long after it, the machine is ended instead.
-pub(crate) const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 /// How long a command that runs may take for itself before others are restored beside it. Its first steps
 /// are slow under software emulation, and most commands are over by then.
 const REST_OF_TURN: Duration = Duration::from_millis(100);
@@ -154,7 +152,7 @@ impl Session {
             command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
         let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
             Ok(()) => {
-                let Live { machine, way, turn, .. } = &mut self.live;
+                let Live { machine, guest, way, turn, .. } = &mut self.live;
                 let events = io.events.clone();
                 let running = Execution::Guest(running);
                 let command = execute(running, Some(&mut **machine), turn.take(), request.timeout, io);
@@ -163,6 +161,7 @@ impl Session {
                     executed = command => executed,
                     error = end_of_life(life) => Err(error),
                     never = tell_of_loss(way, events) => match never {},
+                    never = keep_clock(guest) => match never {},
                 }
             }
             Err(error) => Err(error),
@@ -192,6 +191,18 @@ async fn tell_of_loss(way: &mut Option<Way>, events: mpsc::Sender<RunEvent>) -> 
     let why = lost(way).await;
     let _ = tell(&events, RunEvent::Notice(why)).await;
     drop(events);
+    std::future::pending().await
+}
+
+/// The guest hears when the host's clock was set.
+async fn keep_clock(guest: &Guest) -> Infallible {
+    // Where the clock cannot be watched, commands run all the same.
+    if let Ok(wall_clock) = WallClock::listen() {
+        loop {
+            wall_clock.was_set().await;
+            guest.set_clock(wall_clock_ns());
+        }
+    }
     std::future::pending().await
 }
 
@@ -288,7 +299,7 @@ pub(crate) async fn execute(
     let mut beside = JoinSet::new();
     running.input().feed(stdin, &mut beside);
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
-    let backstop = tokio::time::sleep(timeout + TIMEOUT_GRACE);
+    let backstop = tokio::time::sleep(host_time_limit(timeout));
     tokio::pin!(backstop);
     let exit = loop {
         let event = tokio::select! {
@@ -326,7 +337,7 @@ async fn end_soon(turn: Option<Turn>) {
 
 /// The machine is ended with everything in it, so no process of the command is left either.
 fn ended_by_host(timeout: Duration) -> Exit {
-    Exit { code: 124, timed_out: true, out_of_memory: false, duration: timeout + TIMEOUT_GRACE }
+    Exit { code: 124, timed_out: true, out_of_memory: false, duration: host_time_limit(timeout) }
 }
 
 async fn end_by_itself(machine: &mut Option<&mut dyn Machine>) -> Death {

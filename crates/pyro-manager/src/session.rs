@@ -9,7 +9,7 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec, StartError};
 use pyro_environment::{EnvironmentError, Installed};
@@ -18,6 +18,7 @@ use pyro_hostfs::turn::Turn;
 use pyro_network::Way;
 use tokio::sync::mpsc;
 
+use crate::clock::wall_clock_ns;
 use crate::environments::EnvironmentProgress;
 use crate::network::Connection;
 use crate::payload::StartMode;
@@ -117,11 +118,12 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Session, Error> {
         let began = Instant::now();
-        let connection = self.off_thread(move |pyro| pyro.connection(options.network)).await?;
+        let id = VmId::random()?;
+        let mac_address = id.mac_address();
+        let connection = self.off_thread(move |pyro| pyro.connection(options.network, mac_address)).await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
-        let id = VmId::random()?;
         let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size)).await?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
@@ -282,12 +284,12 @@ impl Pyro {
 
 /// Who a machine is from now on.
 pub(crate) fn identity(id: &VmId) -> Result<Identity, Error> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Identity {
-        wall_clock_ns: u64::try_from(since.as_nanos()).unwrap_or(0),
+        wall_clock_ns: wall_clock_ns(),
         entropy: random_bytes::<64>()?.to_vec(),
         host_name: id.to_string(),
         machine_id: hex(&random_bytes::<16>()?),
         network: None,
+        mac_address: id.mac_address().to_vec(),
     })
 }

@@ -21,6 +21,7 @@ use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::clock::wall_clock_ns;
 use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
 use crate::session::Session;
@@ -133,6 +134,8 @@ impl Pyro {
             return None;
         }
         session.created = Duration::ZERO;
+        // The host may have slept while it waited.
+        session.guest().set_clock(wall_clock_ns());
         Some(session)
     }
 

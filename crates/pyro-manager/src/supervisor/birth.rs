@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
 use tokio::net::UnixListener;
@@ -17,6 +18,7 @@ use super::files::Files;
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
 use super::{SOCKET, connections};
+use crate::clock::WallClock;
 use crate::error::host;
 use crate::journal::Journal;
 use crate::registry::{Kind, Record, State};
@@ -59,6 +61,8 @@ impl Actor {
             files,
             listener: Some(tokio::spawn(listener)),
             closing,
+            wall_clock: WallClock::listen().map_err(host("watch the clock"))?,
+            time_told: Instant::now(),
             unsaved: false,
             _life: life,
         })

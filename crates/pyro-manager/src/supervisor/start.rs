@@ -13,6 +13,7 @@ use pyro_environment::Installed;
 use tokio::sync::mpsc;
 
 use super::wire::Reply;
+use crate::clock::wall_clock_ns;
 use crate::environments::EnvironmentProgress;
 use crate::error::Unavailable;
 use crate::execution::Execution;
@@ -86,6 +87,13 @@ impl Workspace {
         }
     }
 
+    /// Tells the guest what time it is. The host needs no telling.
+    pub fn tell_time(&self) {
+        if let Self::Guest(live) = self {
+            live.guest.set_clock(wall_clock_ns());
+        }
+    }
+
     /// Ends the machine at once, with everything that runs in it.
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
@@ -150,8 +158,8 @@ impl Pyro {
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
-        let policy = record.network_policy();
-        let connection = self.off_thread(move |pyro| pyro.connection(policy)).await?;
+        let (policy, mac_address) = (record.network_policy(), record.id.mac_address());
+        let connection = self.off_thread(move |pyro| pyro.connection(policy, mac_address)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use pyro_engine::MAC_ADDRESS;
 use pyro_guest::Network;
 use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::NetworkPolicy;
@@ -22,7 +23,7 @@ pub(crate) struct Connection {
 }
 
 /// Addresses of a guest (the form on disk and in the payloads).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Addresses {
     /// The guest's.
     pub guest_ip: IpAddr,

@@ -12,6 +12,7 @@
 use std::fs;
 use std::path::Path;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
@@ -44,7 +45,7 @@ pub enum RepairMode {
 }
 
 /// What a repair found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RepairReport {
     /// Whether it was to change anything.
     pub applied: bool,
@@ -55,7 +56,7 @@ pub struct RepairReport {
 }
 
 /// Something that is damaged, and what is to be done about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// What is wrong.
     #[serde(flatten)]

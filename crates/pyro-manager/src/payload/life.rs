@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Problem, WORKSPACE};
@@ -11,7 +12,7 @@ use crate::network::Addresses;
 use crate::registry::{Kind, Record};
 
 /// A VM.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct VmRecord {
     /// Its id.
     pub vm_id: String,
@@ -21,7 +22,7 @@ pub struct VmRecord {
 }
 
 /// A task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskRecord {
     /// Its id.
     pub task_id: String,
@@ -39,7 +40,7 @@ pub struct TaskRecord {
 }
 
 /// What VMs and tasks have in common.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LifeRecord {
     /// The environment's name.
     pub environment: String,
@@ -74,7 +75,7 @@ pub struct LifeRecord {
 }
 
 /// The newest command of a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LastCommand {
     /// Its number.
     pub sequence: u64,
@@ -93,7 +94,7 @@ pub struct LastCommand {
 }
 
 /// The result of a command in a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskExecRecord {
     /// The task.
     pub task_id: String,
@@ -131,10 +132,12 @@ pub struct TaskExecRecord {
     pub cwd: String,
     /// The caller's name for the attempt.
     pub attempt_id: Option<String>,
+    /// `finished` or `timed_out`.
+    pub status: &'static str,
 }
 
 /// A command that was sent off without waiting for its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DetachedRecord {
     /// The task.
     pub task_id: String,
@@ -145,7 +148,7 @@ pub struct DetachedRecord {
 }
 
 /// The journal of a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskLogs {
     /// The task.
     pub task_id: String,
@@ -158,7 +161,7 @@ pub struct TaskLogs {
 }
 
 /// A command in a task's journal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LogEntry {
     /// Its number.
     pub sequence: u64,
@@ -222,7 +225,7 @@ pub struct OutputPiece {
 }
 
 /// Every task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskList {
     /// How many.
     pub count: usize,
@@ -233,7 +236,7 @@ pub struct TaskList {
 }
 
 /// A deleted VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VmDeleted {
     /// Its id.
     pub vm_id: String,
@@ -244,7 +247,7 @@ pub struct VmDeleted {
 }
 
 /// A deleted task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TaskDeleted {
     /// Its id.
     pub task_id: String,
@@ -255,7 +258,7 @@ pub struct TaskDeleted {
 }
 
 /// What had expired and was removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reaped {
     /// VMs.
     pub deleted_vm_ids: Vec<String>,
@@ -266,7 +269,7 @@ pub struct Reaped {
 }
 
 /// The network of a VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NetworkInfo {
     /// Its id.
     pub vm_id: String,

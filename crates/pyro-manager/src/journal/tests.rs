@@ -188,7 +188,7 @@ fn a_number_is_never_used_twice_whatever_of_the_log_is_gone() {
     let (_, places) = three(base.path());
     // The last command's records are gone, and its output is there.
     File::options().write(true).open(base.path().join(LOG)).unwrap().set_len(places[4].start as u64 + 5).unwrap();
-    std::fs::write(reading::path(base.path(), 3, Stream::Stdout), "kept").unwrap();
+    std::fs::write(files::path(base.path(), 3, Stream::Stdout), "kept").unwrap();
     let (mut journal, _) = Journal::adopt(base.path(), 100).unwrap();
     assert_eq!(journal.begin(began("four")).unwrap().sequence, 4);
     assert_eq!(read_output(base.path(), 3, Stream::Stdout, 0, 9).unwrap(), b"kept");

@@ -14,9 +14,10 @@ use pyro_guest::Identity;
 use serde::{Deserialize, Serialize};
 
 use crate::error::host;
+use crate::id::VmId;
 use crate::machines::Admission;
 use crate::unpacker::{attach, await_guest, in_time, make_memory};
-use crate::vm::{VmDirectory, VmId};
+use crate::vm_directory::VmDirectory;
 use crate::{Error, Pyro};
 
 /// A guest that really runs on the processor is up well before this.

@@ -11,13 +11,13 @@ use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::error::Unavailable;
+use crate::id::{VmId, is_hex};
 use crate::machines::{Found, Seen};
 use crate::payload::Problem;
 use crate::registry::{Kind, Record, State};
 use crate::supervisor::SOCKET;
 use crate::supervisor::wire::{Reply, Request, Talk};
 use crate::threads::off_thread;
-use crate::vm::{VmId, is_hex};
 use crate::{Error, Pyro};
 
 /// How long a supervisor that nobody can connect to may take to end. One that ends in an orderly way gives its

@@ -11,15 +11,16 @@ use std::time::Instant;
 use pyro_hostfs::lock::Lock;
 use tokio::sync::mpsc;
 
-use crate::clock::now;
+use crate::clock::{millis, now};
 use crate::error::Unavailable;
+use crate::events::RunEvent;
+use crate::id::VmId;
 use crate::limits::HostCompat;
 use crate::machines::Machines;
+use crate::network::Connection;
 use crate::registry::{Kind, Known, Record, State};
-use crate::run::{RunEvent, millis};
 use crate::supervisor::launch::launch;
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, Pyro, VmOptions};
 
 /// A VM or task to be created.
@@ -50,7 +51,7 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
         let network = request.options.network;
-        self.off_thread(move |pyro| pyro.connection(network)).await?;
+        self.off_thread(move |pyro| Connection::for_policy(&pyro.config, network)).await?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {

@@ -18,6 +18,7 @@ use pyro_network::{HostNetwork, Passt, Places};
 use serde_json::{Value, json};
 
 use crate::limits::NetworkPolicy;
+use crate::network::Connection;
 use crate::{Error, Pyro};
 use host::{DATA_DIRECTORY, directory_check, kvm_check, memory_check, platform, platform_check};
 
@@ -161,7 +162,7 @@ impl Pyro {
         let host = HostNetwork::look(&Places::default());
         let passt = Passt::find(&self.config.passt, &self.config.search_path);
         let version = passt.as_ref().ok().and_then(Passt::version);
-        let connection = self.connection(NetworkPolicy::Egress);
+        let connection = Connection::for_policy(&self.config, NetworkPolicy::Egress);
         let (reason, fix) = match &connection {
             Ok(_) => (None, None),
             Err(error) => (Some(error.failure().error), error.hint()),
@@ -190,7 +191,7 @@ impl Pyro {
     /// Lets passt come up.
     async fn deep_network_check(&self) -> Check {
         let tried = async {
-            let Some(connection) = self.connection(NetworkPolicy::Egress)? else { return Ok(()) };
+            let Some(connection) = Connection::for_policy(&self.config, NetworkPolicy::Egress)? else { return Ok(()) };
             let mut way = connection.open()?;
             let up = way.ready().await;
             way.close().await;

@@ -2,59 +2,14 @@
 
 use std::sync::Arc;
 
-use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress, Step};
+use pyro_engine::Accelerator;
+use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress};
 
+use crate::events::EnvironmentProgress;
 use crate::payload::{CATALOG_VERSION, EnvironmentList, EnvironmentRecord, PruneRecord, PullRecord};
 use crate::template::Lookup;
 use crate::unpacker::GuestUnpacker;
-use crate::{Accelerator, Error, MachineSize, Pyro};
-
-/// How far the making of an environment is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnvironmentProgress {
-    /// A step of the installation.
-    Install {
-        /// The step.
-        step: Step,
-        /// What of it; may be empty.
-        detail: String,
-        /// Bytes done and in all, where they are known.
-        bytes: Option<(u64, u64)>,
-    },
-    /// A guest shows whether KVM works here.
-    Probe,
-    /// A machine is booted and frozen as the template of all others.
-    Template,
-}
-
-impl EnvironmentProgress {
-    /// Number of this stage and of all stages, both from 1; waiting for others is stage 0.
-    #[must_use]
-    pub fn stage(&self) -> (u32, u32) {
-        let stage = match self {
-            Self::Install { step, .. } => *step as u32,
-            Self::Probe => Step::Publishing as u32 + 1,
-            Self::Template => Step::Publishing as u32 + 2,
-        };
-        (stage, Step::Publishing as u32 + 2)
-    }
-
-    /// For people.
-    #[must_use]
-    pub fn describe(&self) -> &'static str {
-        match self {
-            Self::Install { step, .. } => step.describe(),
-            Self::Probe => "trying whether KVM runs a guest here",
-            Self::Template => "booting a machine and freezing it as the template",
-        }
-    }
-}
-
-impl From<Progress> for EnvironmentProgress {
-    fn from(progress: Progress) -> Self {
-        Self::Install { step: progress.step, detail: progress.detail, bytes: progress.bytes }
-    }
-}
+use crate::{Error, MachineSize, Pyro};
 
 impl Pyro {
     /// Every environment of the catalog.

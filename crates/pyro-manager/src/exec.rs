@@ -20,11 +20,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Unavailable;
+use crate::events::{Phase, RunEvent, RunIo, tell};
 use crate::journal::{Entry, Status, Stream};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
 use crate::registry::Record;
-use crate::run::{Phase, RunEvent, RunIo, tell};
 use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
 use crate::{Error, Pyro};
 

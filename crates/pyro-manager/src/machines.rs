@@ -32,8 +32,8 @@ use pyro_hostfs::write::private_file;
 use crate::Error;
 use crate::clock::now;
 use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
+use crate::id::VmId;
 use crate::registry::{Ended, Record, Registry};
-use crate::vm::VmId;
 pub use look::{Found, Seen};
 
 const LOCK: &str = "lock";

@@ -12,8 +12,9 @@ use pyro_guest::Network;
 use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
 use serde::{Deserialize, Serialize};
 
+use crate::config::Config;
+use crate::error::Error;
 use crate::limits::NetworkPolicy;
-use crate::{Error, Pyro};
 
 /// What a machine with a network is started with.
 pub(crate) struct Connection {
@@ -36,24 +37,22 @@ pub struct Addresses {
     pub dns_servers: Vec<IpAddr>,
 }
 
-impl Pyro {
+impl Connection {
     /// What a machine needs for this policy; `None` where it is to reach nothing.
     ///
     /// # Errors
     /// [`Error::Network`], when the host has not what it takes.
-    pub(crate) fn connection(&self, policy: NetworkPolicy) -> Result<Option<Connection>, Error> {
+    pub fn for_policy(config: &Config, policy: NetworkPolicy) -> Result<Option<Self>, Error> {
         match policy {
             NetworkPolicy::Off => Ok(None),
             NetworkPolicy::Egress => {
-                let passt = Passt::find(&self.config.passt, &self.config.search_path)?;
+                let passt = Passt::find(&config.passt, &config.search_path)?;
                 let plan = Plan::new(&HostNetwork::look(&Places::default()), MAC_ADDRESS)?;
-                Ok(Some(Connection { passt, plan }))
+                Ok(Some(Self { passt, plan }))
             }
         }
     }
-}
 
-impl Connection {
     /// Starts passt.
     pub fn open(&self) -> Result<Way, Error> {
         Ok(Way::open(&self.passt, &self.plan)?)

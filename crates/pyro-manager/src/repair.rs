@@ -15,13 +15,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
+use crate::id::VmId;
 use crate::journal;
 use crate::machines::Machines;
 use crate::payload::Problem;
 use crate::registry::record::RECORD;
 use crate::registry::{Ended, Kind, Record, Rows};
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, Pyro};
 
 /// What a repair may do.

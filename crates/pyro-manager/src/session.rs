@@ -9,7 +9,7 @@
 
 use std::future::Future;
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec, StartError};
 use pyro_environment::{EnvironmentError, Installed};
@@ -18,13 +18,13 @@ use pyro_hostfs::turn::Turn;
 use pyro_network::Way;
 use tokio::sync::mpsc;
 
-use crate::environments::EnvironmentProgress;
+use crate::events::{EnvironmentProgress, Phase, RunEvent, tell};
+use crate::id::{VmId, identity};
 use crate::network::Connection;
 use crate::payload::StartMode;
-use crate::run::{Phase, RunEvent, tell};
 use crate::template::{Base, Lookup};
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time};
-use crate::vm::{VmDirectory, VmId, hex, random_bytes};
+use crate::vm_directory::VmDirectory;
 use crate::{Error, MachineSize, Pyro, VmOptions};
 
 /// How long a restored guest may take to answer.
@@ -117,7 +117,7 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Session, Error> {
         let began = Instant::now();
-        let connection = self.off_thread(move |pyro| pyro.connection(options.network)).await?;
+        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, options.network)).await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
@@ -278,16 +278,4 @@ impl Pyro {
             }
         }
     }
-}
-
-/// Who a machine is from now on.
-pub(crate) fn identity(id: &VmId) -> Result<Identity, Error> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(Identity {
-        wall_clock_ns: u64::try_from(since.as_nanos()).unwrap_or(0),
-        entropy: random_bytes::<64>()?.to_vec(),
-        host_name: id.to_string(),
-        machine_id: hex(&random_bytes::<16>()?),
-        network: None,
-    })
 }

@@ -21,12 +21,12 @@ use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use crate::id::VmId;
 use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
 use crate::session::Session;
 use crate::template::run_quietly;
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, HostCompat, Pyro, VmOptions};
 
 /// Machines that wait at once, each of another kind.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::now;
 use crate::create::CreateRequest;
+use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
 use crate::journal::{Contents, Entry, Status};
 use crate::machines::Seen;
@@ -15,7 +16,6 @@ use crate::payload::{
     DetachedRecord, LastCommand, LogEntry, Problem, TaskDeleted, TaskExecRecord, TaskList, TaskRecord,
 };
 use crate::registry::{Kind, Record};
-use crate::run::{RunEvent, RunIo};
 use crate::supervisor::wire::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro, limits};

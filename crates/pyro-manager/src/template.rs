@@ -29,10 +29,10 @@ pub use warm_up::run_quietly;
 use warm_up::warm_and_save;
 
 use crate::error::host;
+use crate::id::VmId;
 use crate::session::Place;
 use crate::threads::off_thread;
 use crate::unpacker::{BOOT_LIMIT, in_time, make_memory};
-use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
 use verify::{Read, read_record};
 

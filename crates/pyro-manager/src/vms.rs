@@ -6,10 +6,11 @@ use tokio::sync::mpsc;
 
 use crate::create::CreateRequest;
 use crate::error::Unavailable;
+use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
 use crate::payload::{HOST_COMPAT, Isolation, NetworkInfo, Reaped, RunRecord, StartMode, VmDeleted, VmRecord};
 use crate::registry::{Ended, Kind, Record};
-use crate::run::{Executed, How, RunEvent, RunIo, record};
+use crate::run::{Executed, How, record};
 use crate::supervisor::launch::launch;
 use crate::supervisor::wire::{Reply, Request};
 use crate::threads::off_thread;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::registry::{Ended, Kind};
+use crate::lifecycle::{Ended, Kind};
 
 /// The registry cannot be used.
 #[derive(Debug, thiserror::Error)]

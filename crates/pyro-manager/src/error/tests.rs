@@ -1,5 +1,5 @@
 use super::*;
-use crate::registry::{Ended, Kind};
+use crate::lifecycle::{Ended, Kind};
 use pyro_network::NetworkError;
 
 /// One of every kind of error a user can meet.

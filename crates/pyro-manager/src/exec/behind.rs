@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Listener, PIECE, Seen};
+use crate::events::RunEvent;
 use crate::journal::{self, Entry, Stream};
-use crate::run::RunEvent;
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 

@@ -55,8 +55,8 @@ pub fn capacity(live: usize, available_mib: u64, mem_mib: u64) -> usize {
 mod tests {
     use super::*;
     use crate::VmOptions;
+    use crate::id::VmId;
     use crate::registry::Kind;
-    use crate::vm::VmId;
 
     fn record(state: State) -> Record {
         let id = VmId::parse("0123456789ab").unwrap();

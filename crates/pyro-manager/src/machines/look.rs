@@ -13,9 +13,9 @@ use super::{Machines, exists};
 use crate::Error;
 use crate::clock::now;
 use crate::error::{RecordProblem, RegistryProblem, host};
+use crate::id::VmId;
 use crate::payload::Problem;
 use crate::registry::{Ended, Kind, Known, Record, Rows};
-use crate::vm::VmId;
 
 /// A VM or task, and what is wrong with its files.
 #[derive(Clone, Debug, PartialEq)]

@@ -12,10 +12,10 @@ use super::{GONE, Held, IDLE, LOCK, Machines, NEW, SUPERVISOR_GONE, exists, lock
 use crate::Error;
 use crate::clock::now;
 use crate::error::{RecordProblem, host};
+use crate::id::VmId;
 use crate::payload::HOST_COMPAT;
 use crate::registry::{Ended, Known, Record, Registry, State};
-use crate::vm::VmId;
-use crate::{host_compat, journal};
+use crate::{host_processes, journal};
 
 impl Machines {
     /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
@@ -106,7 +106,7 @@ impl Machines {
         }
         Registry::refuse_newer(&self.data)?;
         if record.as_ref().is_some_and(|record| record.execution_mode == HOST_COMPAT) {
-            host_compat::end_all(id); // the kernel ended the first process only
+            host_processes::end_all(id); // the kernel ended the first process only
         }
         match (fate, record) {
             (Fate::Remove, record) => {

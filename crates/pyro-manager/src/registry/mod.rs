@@ -16,7 +16,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-pub use record::{Ended, Kind, Record, State};
+pub use crate::lifecycle::{Ended, Kind, State};
+pub use record::Record;
 
 use std::fs;
 use std::io;
@@ -29,7 +30,7 @@ use schema::OpenError;
 
 use crate::Error;
 use crate::error::{RecordProblem, RegistryProblem, host};
-use crate::vm::VmId;
+use crate::id::VmId;
 
 /// How long a writer waits for another one. Transactions take milliseconds.
 const BUSY: Duration = Duration::from_secs(15);

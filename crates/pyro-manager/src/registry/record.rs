@@ -7,49 +7,16 @@ use std::path::Path;
 use pyro_hostfs::seal::{self, Seal};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::error::{RecordProblem, host};
+use crate::error::{Error, RecordProblem, host};
+use crate::id::VmId;
+use crate::lifecycle::{Kind, State};
 use crate::limits::{HostCompat, MachineSize, NetworkPolicy, VmOptions};
 use crate::network::Addresses;
-use crate::vm::VmId;
 
 /// The record's file in its directory.
 pub const RECORD: &str = "record.json";
 /// The format this release writes, and the only one it reads.
 const FORMAT: u32 = 1;
-
-/// What a record is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A machine for one command.
-    Vm,
-    /// A machine that stays.
-    Task,
-}
-
-/// Where it is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Its creator has not got it yet; gone when the creator is.
-    Creating,
-    /// Its machine was not started yet.
-    Created,
-    /// Its machine runs.
-    Started,
-    /// Its machine ran.
-    Stopped,
-}
-
-/// How something ended that is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Somebody deleted it.
-    Deleted,
-    /// Its time was up.
-    Expired,
-}
 
 /// A VM or task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,43 +55,6 @@ pub struct Record {
     pub environment_digest: Option<String>,
     /// Digest of what was asked for, to tell a repeated attempt from another one.
     pub request_digest: String,
-}
-
-impl Kind {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Vm => "vm",
-            Self::Task => "task",
-        }
-    }
-
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Vm, Self::Task].into_iter().find(|kind| kind.word() == word)
-    }
-}
-
-impl State {
-    /// The word every face shows.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Creating | Self::Created => "created",
-            Self::Started => "started",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-impl Ended {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Expired => "expired",
-        }
-    }
-
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Deleted, Self::Expired].into_iter().find(|ended| ended.word() == word)
-    }
 }
 
 impl Record {

@@ -18,10 +18,10 @@ use super::start::Workspace;
 use super::wire::{Reply, Talk};
 use super::{SOCKET, connections};
 use crate::error::host;
+use crate::id::VmId;
 use crate::journal::Journal;
 use crate::registry::{Kind, Record, State};
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, Pyro};
 
 /// Letters on their way.

@@ -16,11 +16,10 @@ use tokio::sync::mpsc;
 
 use super::LOG;
 use super::wire::{Reply, Talk};
-use crate::environments::EnvironmentProgress;
 use crate::error::{Unavailable, host};
+use crate::events::{EnvironmentProgress, RunEvent, tell};
+use crate::id::VmId;
 use crate::registry::Record;
-use crate::run::{RunEvent, tell};
-use crate::vm::VmId;
 use crate::{Config, Error, Supervisor};
 
 /// Descriptors a supervisor is started with: the conversation with its creator, the lock that says

@@ -13,18 +13,20 @@ use pyro_environment::Installed;
 use tokio::sync::mpsc;
 
 use super::wire::Reply;
-use crate::environments::EnvironmentProgress;
+use crate::clock::millis;
 use crate::error::Unavailable;
+use crate::events::{EnvironmentProgress, RunEvent};
 use crate::execution::Execution;
-use crate::host_compat::{self, HostCommand};
+use crate::guest_command::command;
+use crate::host_command::{HostCommand, notice};
+use crate::host_processes::end_marked;
+use crate::id::VmId;
 use crate::network::{Addresses, Connection, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
 use crate::registry::{Kind, Record};
-use crate::run::{RunEvent, command, millis};
 use crate::session::{Live, Place};
 use crate::supervisor::wire::ExecRequest;
 use crate::template::Base;
-use crate::vm::VmId;
 use crate::{Error, Pyro};
 
 /// How long a guest may take to end in an orderly way.
@@ -90,7 +92,7 @@ impl Workspace {
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
             Self::Guest(live) => live.end().await,
-            Self::Host => host_compat::end_marked(id).await,
+            Self::Host => end_marked(id).await,
             Self::None => {}
         }
     }
@@ -121,7 +123,7 @@ impl Pyro {
         let began = Instant::now();
         let started = match self.start_guest(record, directory, notices).await {
             Err(error) if record.allow_host_compat && error.means_no_guest() => {
-                let _ = notices.send(Reply::Notice { text: host_compat::notice(&error) }).await;
+                let _ = notices.send(Reply::Notice { text: notice(&error) }).await;
                 record.execution_mode = HOST_COMPAT.into();
                 record.boundary = Some("none".into());
                 (record.accelerator, record.start_mode, record.layers) = (None, None, Vec::new());
@@ -151,7 +153,7 @@ impl Pyro {
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
         let policy = record.network_policy();
-        let connection = self.off_thread(move |pyro| pyro.connection(policy)).await?;
+        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, policy)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),

@@ -16,10 +16,10 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::host;
+use crate::guest_command::check_command;
 use crate::journal::Entry;
 use crate::limits;
 use crate::registry::Record;
-use crate::run::check_command;
 use crate::{Error, Failure};
 
 /// The longest message in bytes; commands and entries are far shorter.

@@ -69,15 +69,6 @@ fn does_not_listen(record: &Record) -> Error {
 }
 
 impl Pyro {
-    /// The same for work of the manager's own.
-    pub(crate) async fn off_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let pyro = self.clone();
-        off_thread(move || work(&pyro)).await
-    }
-
     /// What is known of a VM or task, after a look at whether its supervisor lives.
     pub(crate) async fn record_of(&self, kind: Kind, id: &str) -> Result<Record, Error> {
         self.seen(kind, id).await.map(|seen| seen.record)

@@ -251,7 +251,7 @@ impl Pyro {
             "qemu": self.find(&self.config.qemu.to_string_lossy()),
             "data_dir": self.config.data,
             "cache_dir": self.config.cache,
-            "agent_bytes": crate::agent_size(),
+            "agent_bytes": crate::agent::agent_size(),
         })
     }
 

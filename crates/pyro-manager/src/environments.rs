@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use pyro_engine::Accelerator;
 use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress};
+use tokio::sync::mpsc;
 
-use crate::events::EnvironmentProgress;
+use crate::events::{EnvironmentProgress, RunEvent, tell};
 use crate::payload::{CATALOG_VERSION, EnvironmentList, EnvironmentRecord, PruneRecord, PullRecord};
 use crate::template::Lookup;
 use crate::unpacker::GuestUnpacker;
@@ -85,6 +86,38 @@ impl Pyro {
         let unpacker = GuestUnpacker { engine: Arc::clone(&self.engine), accelerator: Accelerator::Tcg };
         let mut report = |step: Progress| progress(step.into());
         Ok(self.store.pull(name, &unpacker, &mut report).await?)
+    }
+
+    /// The installed environment. Where files have changed, their digests are taken: that may take long.
+    pub(crate) async fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
+        let owned = name.to_owned();
+        // An error of the outer result is none of the environment's.
+        let looked = self.off_thread(move |pyro| Ok(pyro.store.installed(&owned))).await;
+        looked.unwrap_or_else(|error| {
+            let (attempt, source) = ("look at the environment".into(), std::io::Error::other(error));
+            Err(EnvironmentError::Host { attempt, source })
+        })
+    }
+
+    /// The environment, pulled when it is not installed, and made again when it is damaged.
+    pub(crate) async fn environment_for_run(
+        &self,
+        name: &str,
+        events: &mpsc::Sender<RunEvent>,
+    ) -> Result<Installed, Error> {
+        match self.installed(name).await {
+            Ok(installed) => return Ok(installed),
+            Err(EnvironmentError::NotInstalled { .. }) => {
+                tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
+            }
+            Err(error @ EnvironmentError::Damaged { .. }) => {
+                tell(events, RunEvent::Notice(format!("{error}; removing it and pulling it again"))).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.off_thread(Pyro::check_engine).await?;
+        let mut report = |progress| drop(events.try_send(RunEvent::Environment(progress)));
+        self.install(name, &mut report).await
     }
 
     fn record(&self, entry: &'static CatalogEntry) -> EnvironmentRecord {

@@ -24,9 +24,9 @@ use crate::id::VmId;
 use crate::network::{Addresses, Connection, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
 use crate::registry::{Kind, Record};
-use crate::session::{Live, Place};
+use crate::session::Live;
 use crate::supervisor::wire::ExecRequest;
-use crate::template::Base;
+use crate::template::{Base, Place};
 use crate::{Error, Pyro};
 
 /// How long a guest may take to end in an orderly way.

@@ -3,8 +3,7 @@
 use crate::error::Unavailable;
 use crate::journal::{Entry, Status};
 use crate::registry::Record;
-use crate::supervisor::digest;
-use crate::supervisor::wire::{ExecRequest as WireExec, Reply, Request};
+use crate::supervisor::wire::{ExecRequest as WireExec, Reply, Request, digest};
 use crate::{Error, Pyro};
 
 impl Pyro {

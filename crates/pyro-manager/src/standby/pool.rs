@@ -8,22 +8,24 @@ use tokio::task::JoinHandle;
 
 use crate::session::Session;
 
-/// Machines that wait at once, each of another kind.
+/// WarmMachines that wait at once, each of another kind.
 const MAX_WAITING: usize = 2;
 
 /// The machines that wait.
 #[derive(Clone)]
-pub struct WarmPool(Arc<Mutex<Machines>>);
+pub struct WarmPool(Arc<Mutex<WarmMachines>>);
 
-pub struct Machines {
+/// What a pool holds.
+pub struct WarmMachines {
     /// A process that was forked from this one has none of these: they are its parent's.
     owner: u32,
+    /// No others are made from now on.
     pub ended: bool,
     pub waiting: HashMap<PoolKey, Waiting>,
     made: u64,
 }
 
-/// Machines of one kind are as good as each other.
+/// WarmMachines of one kind are as good as each other.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PoolKey {
     pub environment: String,
@@ -36,7 +38,7 @@ pub struct Waiting {
     pub machine: JoinHandle<Option<Session>>,
 }
 
-impl Machines {
+impl WarmMachines {
     fn new() -> Self {
         Self { owner: std::process::id(), ended: false, waiting: HashMap::new(), made: 0 }
     }
@@ -44,17 +46,18 @@ impl Machines {
 
 impl Default for WarmPool {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Machines::new())))
+        Self(Arc::new(Mutex::new(WarmMachines::new())))
     }
 }
 
 impl WarmPool {
-    pub fn state(&self) -> MutexGuard<'_, Machines> {
+    /// What it holds now, locked.
+    pub fn state(&self) -> MutexGuard<'_, WarmMachines> {
         // It is changed in single steps; a panic elsewhere leaves it whole.
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.owner != std::process::id() {
             // Not dropped: that would end the parent's machines.
-            std::mem::forget(std::mem::replace(&mut *state, Machines::new()));
+            std::mem::forget(std::mem::replace(&mut *state, WarmMachines::new()));
         }
         state
     }

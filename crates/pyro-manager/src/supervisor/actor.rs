@@ -10,8 +10,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::command::{Commands, Joined};
+use super::command::Commands;
 use super::files::Files;
+use super::letter::{Joined, Letter};
 use super::start::{News, Workspace};
 use super::wire::ExecRequest;
 use crate::clock::{Timer, now};
@@ -24,24 +25,6 @@ use crate::{Error, Pyro};
 
 /// How long clients have to hear the last answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
-
-/// What the owner is asked or told.
-pub enum Letter {
-    /// Run a command.
-    Exec { request: ExecRequest, answer: oneshot::Sender<Result<Joined, Error>> },
-    /// Start the machine.
-    Start { answer: oneshot::Sender<Result<Record, Error>> },
-    /// Stop the machine.
-    Stop { answer: oneshot::Sender<Result<Record, Error>> },
-    /// Count the life anew.
-    Extend { ttl_seconds: u64, answer: oneshot::Sender<Result<Record, Error>> },
-    /// Remove everything. The answer comes when that is done.
-    Remove { reason: Ended, answer: oneshot::Sender<Result<(), Error>> },
-    /// The guest cannot be trusted or does not answer any more.
-    Trouble { what: String },
-    /// The command was to be the last one.
-    LastCommandEnded,
-}
 
 /// The owner.
 pub struct Actor {
@@ -136,7 +119,7 @@ impl Actor {
             command: request.command.clone(),
             cwd: request.cwd.clone(),
             attempt_id: request.attempt_id.clone(),
-            request_digest: super::command::digest(request),
+            request_digest: super::wire::digest(request),
             started_at: now(),
             execution_mode: self.record.execution_mode.clone(),
         };

@@ -13,10 +13,10 @@ use tokio::sync::mpsc;
 
 use super::actor::{Actor, timer};
 use super::command::Commands;
-use super::files::Files;
+use super::connections;
+use super::files::{Files, SOCKET};
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
-use super::{SOCKET, connections};
 use crate::error::host;
 use crate::id::VmId;
 use crate::journal::Journal;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::LOG;
+use super::files::LOG;
 use super::wire::{Reply, Talk};
 use crate::error::{Unavailable, host};
 use crate::events::{EnvironmentProgress, RunEvent, tell};

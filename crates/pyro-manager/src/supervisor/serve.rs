@@ -5,8 +5,7 @@ use pyro_protocol::frame::Kind as FrameKind;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::actor::Letter;
-use super::command::Attached;
+use super::letter::{Attached, Letter};
 use super::table::{Progress, Table};
 use super::wire::{Arrived, Ear, ExecRequest, Mouth, Reply, Request, Talk};
 use crate::error::Unavailable;

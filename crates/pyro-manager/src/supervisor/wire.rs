@@ -107,6 +107,13 @@ impl ExecRequest {
     }
 }
 
+/// Tells a repeated request from another one under the same attempt.
+pub fn digest(request: &ExecRequest) -> String {
+    let ExecRequest { command, cwd, environment, timeout_us, .. } = request;
+    let text = serde_json::to_vec(&(command, cwd, environment, timeout_us)).expect("a request has string keys only");
+    pyro_hostfs::digest::of_bytes(&text)
+}
+
 /// What a supervisor answers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]

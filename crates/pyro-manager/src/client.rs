@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::error::Unavailable;
 use crate::id::{VmId, is_hex};
-use crate::machines::{Found, Seen};
+use crate::look::{Found, Seen, look, look_at_all};
 use crate::payload::Problem;
 use crate::registry::{Kind, Record, State};
 use crate::supervisor::SOCKET;
@@ -87,7 +87,7 @@ impl Pyro {
             {
                 return Ok(record.into());
             }
-            match machines.look(&id)? {
+            match look(&machines, &id)? {
                 Found::Here(seen) if seen.record.kind == kind && seen.record.state != State::Creating => Ok(*seen),
                 Found::Gone { kind: was, reason } if was == kind => {
                     Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into())
@@ -102,7 +102,7 @@ impl Pyro {
     pub(crate) async fn find_all(&self, kind: Kind, prefix: &str) -> Result<(Vec<Seen>, Vec<Problem>), Error> {
         let (machines, prefix) = (self.machines(), prefix.to_owned());
         off_thread(move || {
-            let (mut seen, problems) = machines.look_at_all(kind, &prefix)?;
+            let (mut seen, problems) = look_at_all(&machines, kind, &prefix)?;
             seen.retain(|seen| seen.record.state != State::Creating);
             Ok((seen, problems))
         })

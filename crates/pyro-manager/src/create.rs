@@ -15,7 +15,7 @@ use crate::clock::{millis, now};
 use crate::error::Unavailable;
 use crate::events::RunEvent;
 use crate::id::VmId;
-use crate::limits::HostCompat;
+use crate::limits::{HostCompat, MachineSize};
 use crate::machines::Machines;
 use crate::network::Connection;
 use crate::registry::{Kind, Known, Record, State};
@@ -64,7 +64,7 @@ impl Pyro {
             installed => drop(installed?),
         }
         let mut record =
-            Record::new(VmId::random()?, kind, &request.environment, entry.version, request.options, now());
+            Record::new(VmId::random()?, kind, &request.environment, entry.version, request.options.into(), now());
         record.attempt_id = request.attempt_id.clone();
         record.request_digest = digest.clone();
         record.create_ms = millis(began.elapsed());
@@ -126,7 +126,7 @@ impl Pyro {
     /// Makes directory, locks, record and row, while nobody else is admitted.
     async fn admit(&self, record: Record) -> Result<Admitted, Error> {
         let (machines, steps) = (self.machines(), self.steps.clone());
-        let admission = self.admission(record.size());
+        let admission = self.admission(MachineSize::of(&record));
         off_thread(move || {
             let (mut known, mut creating) = (false, None);
             steps.reached("admit.before");

@@ -31,6 +31,7 @@ mod id;
 mod journal;
 mod lifecycle;
 mod limits;
+mod look;
 mod machines;
 mod network;
 mod output;
@@ -63,7 +64,6 @@ pub use events::{EnvironmentProgress, Phase, RunEvent, RunIo};
 pub use exec::ExecRequest;
 pub use journal::Stream;
 pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, run_ttl, timeout, ttl};
-pub use network::Addresses;
 pub use output::PAYLOAD_CAP;
 pub use payload::{
     CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand, LifeRecord,
@@ -73,6 +73,7 @@ pub use payload::{
 pub use pyro::Pyro;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
+pub use registry::record::Addresses;
 pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::RunRequest;
 pub use session::Session;

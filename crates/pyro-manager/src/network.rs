@@ -10,31 +10,16 @@ use std::net::IpAddr;
 use pyro_engine::MAC_ADDRESS;
 use pyro_guest::Network;
 use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
-use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::limits::NetworkPolicy;
+use crate::registry::record::Addresses;
 
 /// What a machine with a network is started with.
 pub(crate) struct Connection {
     passt: Passt,
     plan: Plan,
-}
-
-/// Addresses of a guest (the form on disk and in the payloads).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Addresses {
-    /// The guest's.
-    pub guest_ip: IpAddr,
-    /// What it sends everything to.
-    pub gateway_ip: IpAddr,
-    /// Of both.
-    pub subnet_cidr: String,
-    /// Of the guest's network device.
-    pub mac_address: String,
-    /// The resolvers it asks. The gateway stands for one that only the host can ask.
-    pub dns_servers: Vec<IpAddr>,
 }
 
 impl Connection {

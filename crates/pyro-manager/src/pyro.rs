@@ -3,17 +3,23 @@
 use std::sync::Arc;
 
 use pyro_engine::Engine;
-use pyro_engine::qemu::Qemu;
+use pyro_engine::qemu::{Qemu, remove_cgroup};
 use pyro_environment::{Store, Tools};
 
 use crate::agent::AGENT;
 use crate::config::Config;
 use crate::error::Error;
+use crate::host_processes;
 use crate::limits::MachineSize;
-use crate::machines::{Admission, Machines};
+use crate::machines::{Admission, Machines, Outside};
+use crate::payload::HOST_COMPAT;
+use crate::registry::Record;
 use crate::standby::pool::WarmPool;
 use crate::steps::{Steps, Unwatched};
 use crate::threads::off_thread;
+
+/// What a machine has outside of its directory: the processes of commands on the host, and QEMU's control group.
+const OUTSIDE: Outside = Outside { end_processes, remove: remove_cgroup };
 
 /// The manager. Cheap to open: it looks at nothing before it is asked to.
 #[derive(Clone)]
@@ -62,7 +68,7 @@ impl Pyro {
     }
 
     pub(crate) fn machines(&self) -> Machines {
-        Machines::new(self.config.data.clone())
+        Machines::new(self.config.data.clone(), OUTSIDE)
     }
 
     /// Whether there may be one more machine of this size.
@@ -80,5 +86,12 @@ impl Pyro {
     ) -> Result<T, Error> {
         let pyro = self.clone();
         off_thread(move || work(&pyro)).await
+    }
+}
+
+/// The kernel has ended the first process of a command on the host, and nothing else of it.
+fn end_processes(record: &Record) {
+    if record.execution_mode == HOST_COMPAT {
+        host_processes::end_all(&record.id);
     }
 }

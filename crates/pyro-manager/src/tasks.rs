@@ -11,7 +11,7 @@ use crate::create::CreateRequest;
 use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
 use crate::journal::{Contents, Entry, Status};
-use crate::machines::Seen;
+use crate::look::Seen;
 use crate::payload::{
     DetachedRecord, LastCommand, LogEntry, Problem, TaskDeleted, TaskExecRecord, TaskList, TaskRecord,
 };

@@ -50,11 +50,12 @@ impl Drop for VmDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machines::NOTHING_OUTSIDE;
 
     #[tokio::test]
     async fn a_dropped_directory_is_gone() {
         let base = tempfile::tempdir().unwrap();
-        let machines = Machines::new(base.path().to_owned());
+        let machines = Machines::new(base.path().to_owned(), NOTHING_OUTSIDE);
         let directory = VmDirectory::create(&machines, &VmId::random().unwrap(), Admission::Always).await.unwrap();
         let path = directory.path().to_owned();
         assert!(path.exists());

@@ -54,13 +54,13 @@ pub fn capacity(live: usize, available_mib: u64, mem_mib: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VmOptions;
     use crate::id::VmId;
     use crate::registry::Kind;
+    use crate::registry::record::wanted;
 
     fn record(state: State) -> Record {
         let id = VmId::parse("0123456789ab").unwrap();
-        Record { state, ..Record::new(id, Kind::Task, "debian:12", "1", VmOptions::default(), 1000.0) }
+        Record { state, ..Record::new(id, Kind::Task, "debian:12", "1", wanted(), 1000.0) }
     }
 
     #[test]

@@ -1,11 +1,11 @@
 use super::*;
-use crate::VmOptions;
 use crate::journal;
+use crate::registry::record::wanted;
 use crate::registry::{Kind, Known, State};
 
 fn machines() -> (tempfile::TempDir, Machines) {
     let base = tempfile::tempdir().unwrap();
-    let machines = Machines::new(base.path().join("data"));
+    let machines = Machines::new(base.path().join("data"), NOTHING_OUTSIDE);
     (base, machines)
 }
 
@@ -17,7 +17,7 @@ fn admit(machines: &Machines, limit: usize) -> Result<(VmId, Lock), Error> {
 /// A directory with a record and nobody who owns it.
 fn dead(machines: &Machines, state: State, created_at: f64) -> VmId {
     let id = VmId::random().unwrap();
-    let new = Record::new(id.clone(), Kind::Task, "debian:12", "1", VmOptions::default(), created_at);
+    let new = Record::new(id.clone(), Kind::Task, "debian:12", "1", wanted(), created_at);
     let record = Record { state, ..new };
     let publish = || machines.registry()?.put(&record);
     machines.admit(&id, Admission::Limit(100), |path| record.write(path), publish).unwrap();
@@ -110,6 +110,6 @@ fn a_dead_task_that_cannot_be_settled_is_kept_and_takes_no_place() {
     assert_eq!(machines.sweep().unwrap_err().code(), "newer_journal");
     let _only = admit(&machines, 1).expect("the dead take no place");
     assert_eq!(fs::read(journal).unwrap(), b"pyrolog2 of a later release");
-    let Found::Here(seen) = machines.look(&id).unwrap() else { panic!("it is there") };
+    let crate::look::Found::Here(seen) = crate::look::look(&machines, &id).unwrap() else { panic!("it is there") };
     assert_eq!((seen.record.state, seen.problems[0].code.as_str()), (State::Stopped, "newer_journal"));
 }

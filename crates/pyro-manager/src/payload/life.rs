@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Problem, WORKSPACE};
-use crate::network::Addresses;
+use crate::registry::record::Addresses;
 use crate::registry::{Kind, Record};
 
 /// A VM.

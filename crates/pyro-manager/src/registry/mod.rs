@@ -17,7 +17,7 @@ mod schema;
 mod tests;
 
 pub use crate::lifecycle::{Ended, Kind, State};
-pub use record::Record;
+pub use record::{Record, Wanted};
 
 use std::fs;
 use std::io;

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use pyro_hostfs::seal::{self, Seal};
 use serde::{Deserialize, Serialize};
@@ -10,13 +12,41 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, RecordProblem, host};
 use crate::id::VmId;
 use crate::lifecycle::{Kind, State};
-use crate::limits::{HostCompat, MachineSize, NetworkPolicy, VmOptions};
-use crate::network::Addresses;
 
 /// The record's file in its directory.
 pub const RECORD: &str = "record.json";
 /// The format this release writes, and the only one it reads.
 const FORMAT: u32 = 1;
+
+/// Addresses of a guest (the form on disk and in the payloads).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The guest's.
+    pub guest_ip: IpAddr,
+    /// What it sends everything to.
+    pub gateway_ip: IpAddr,
+    /// Of both.
+    pub subnet_cidr: String,
+    /// Of the guest's network device.
+    pub mac_address: String,
+    /// The resolvers it asks. The gateway stands for one that only the host can ask.
+    pub dns_servers: Vec<IpAddr>,
+}
+
+/// What somebody wants of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Virtual processors.
+    pub vcpu_count: u8,
+    /// Memory in MiB.
+    pub mem_mib: u32,
+    /// How long it may live.
+    pub ttl: Duration,
+    /// Whether it may reach anything.
+    pub network: bool,
+    /// Whether the host may stand in for it.
+    pub allow_host_compat: bool,
+}
 
 /// A VM or task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,7 +89,7 @@ pub struct Record {
 
 impl Record {
     /// Something that is being created now.
-    pub fn new(id: VmId, kind: Kind, environment: &str, version: &str, options: VmOptions, now: f64) -> Self {
+    pub fn new(id: VmId, kind: Kind, environment: &str, version: &str, wanted: Wanted, now: f64) -> Self {
         Self {
             format: FORMAT,
             id,
@@ -67,14 +97,14 @@ impl Record {
             state: State::Creating,
             environment: environment.into(),
             environment_version: version.into(),
-            vcpu_count: options.size.vcpus(),
-            mem_mib: options.size.memory_mib(),
-            ttl_seconds: options.ttl.as_secs(),
+            vcpu_count: wanted.vcpu_count,
+            mem_mib: wanted.mem_mib,
+            ttl_seconds: wanted.ttl.as_secs(),
             created_at: now,
-            expires_at: now + options.ttl.as_secs_f64(),
-            network: options.network == NetworkPolicy::Egress,
+            expires_at: now + wanted.ttl.as_secs_f64(),
+            network: wanted.network,
             addresses: None,
-            allow_host_compat: options.host_compat == HostCompat::Allowed,
+            allow_host_compat: wanted.allow_host_compat,
             execution_mode: "pending".into(),
             accelerator: None,
             start_mode: None,
@@ -87,14 +117,6 @@ impl Record {
             environment_digest: None,
             request_digest: String::new(),
         }
-    }
-
-    pub fn size(&self) -> MachineSize {
-        MachineSize::new(i64::from(self.vcpu_count), i64::from(self.mem_mib)).unwrap_or_default()
-    }
-
-    pub fn network_policy(&self) -> NetworkPolicy {
-        if self.network { NetworkPolicy::Egress } else { NetworkPolicy::Off }
     }
 
     pub fn is_expired(&self, now: f64) -> bool {
@@ -150,4 +172,10 @@ impl Record {
 
 fn is_of_another(name: &str, record: &Record) -> bool {
     VmId::parse(name).is_some_and(|id| id != record.id)
+}
+
+/// What most machines are wanted as.
+#[cfg(test)]
+pub fn wanted() -> Wanted {
+    Wanted { vcpu_count: 1, mem_mib: 1024, ttl: Duration::from_secs(600), network: false, allow_host_compat: false }
 }

@@ -1,9 +1,9 @@
+use super::record::wanted;
 use super::*;
-use crate::VmOptions;
 
 fn record(digits: &str, kind: Kind, at: f64) -> Record {
     let id = VmId::parse(digits).unwrap();
-    Record { state: State::Started, ..Record::new(id, kind, "debian:12", "1", VmOptions::default(), at) }
+    Record { state: State::Started, ..Record::new(id, kind, "debian:12", "1", wanted(), at) }
 }
 
 fn data() -> (tempfile::TempDir, PathBuf) {

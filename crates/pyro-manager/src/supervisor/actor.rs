@@ -21,7 +21,7 @@ use crate::journal::Began;
 use crate::machines::Machines;
 use crate::registry::{Ended, Kind, Record, State};
 use crate::threads::off_thread;
-use crate::{Error, Pyro};
+use crate::{Error, MachineSize, Pyro};
 
 /// How long clients have to hear the last answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -144,7 +144,7 @@ impl Actor {
             return Ok(Ok(self.record.clone()));
         }
         let (machines, id) = (self.machines.clone(), self.record.id.clone());
-        let admission = self.pyro.admission(self.record.size());
+        let admission = self.pyro.admission(MachineSize::of(&self.record));
         if let Err(error) = off_thread(move || machines.take_place(&id, admission)).await {
             return Ok(Err(error));
         }

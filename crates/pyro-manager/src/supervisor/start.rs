@@ -21,8 +21,10 @@ use crate::guest_command::command;
 use crate::host_command::{HostCommand, notice};
 use crate::host_processes::end_marked;
 use crate::id::VmId;
-use crate::network::{Addresses, Connection, lost};
+use crate::limits::{MachineSize, NetworkPolicy};
+use crate::network::{Connection, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
+use crate::registry::record::Addresses;
 use crate::registry::{Kind, Record};
 use crate::session::Live;
 use crate::supervisor::wire::ExecRequest;
@@ -152,7 +154,7 @@ impl Pyro {
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
-        let policy = record.network_policy();
+        let policy = NetworkPolicy::of(record);
         let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, policy)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,
@@ -185,7 +187,7 @@ impl Pyro {
     ) -> Result<(Live, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
         let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
-        let (size, id) = (record.size(), record.id.clone());
+        let (size, id) = (MachineSize::of(record), record.id.clone());
         let start = async {
             let events = events;
             self.start(installed, accelerator, size, Place { id: &id, directory, base, connection }, &events).await
@@ -215,7 +217,7 @@ impl Pyro {
         accelerator: Accelerator,
         connection: Option<&Connection>,
     ) -> Result<(Live, StartMode), Error> {
-        let key = self.template_key(installed, accelerator, record.size()).await?;
+        let key = self.template_key(installed, accelerator, MachineSize::of(record)).await?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
         Ok((self.boot(spec, &record.id, connection).await?, StartMode::Cold))
     }

@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
+use pyro_store::{Kind, Record, State};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
@@ -14,7 +15,6 @@ use crate::error::Unavailable;
 use crate::id::{VmId, is_hex};
 use crate::look::{Found, Seen, look, look_at_all};
 use crate::payload::Problem;
-use crate::registry::{Kind, Record, State};
 use crate::supervisor::SOCKET;
 use crate::supervisor::wire::{Reply, Request, Talk};
 use crate::threads::off_thread;
@@ -180,6 +180,6 @@ impl Pyro {
         if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
             return Err(does_not_listen(record));
         }
-        off_thread(move || machines.look_after(&id)).await
+        off_thread(move || Ok(machines.look_after(&id)?)).await
     }
 }

@@ -1,17 +1,14 @@
 //! The two clocks: the wall's, for what is written down, and one that nobody can set, for waiting.
 
+pub use pyro_store::clock::now;
+
 use std::io;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
 };
 use tokio::io::unix::AsyncFd;
-
-/// Unix seconds.
-pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
-}
 
 /// Milliseconds, to the microsecond.
 pub fn millis(duration: Duration) -> f64 {

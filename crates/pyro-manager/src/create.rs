@@ -9,6 +9,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::machines::Machines;
+use pyro_store::{Kind, Known, Record, State};
 use tokio::sync::mpsc;
 
 use crate::clock::{millis, now};
@@ -16,9 +18,7 @@ use crate::error::Unavailable;
 use crate::events::RunEvent;
 use crate::id::VmId;
 use crate::limits::{HostCompat, MachineSize};
-use crate::machines::Machines;
 use crate::network::Connection;
-use crate::registry::{Kind, Known, Record, State};
 use crate::supervisor::launch::launch;
 use crate::threads::off_thread;
 use crate::{Error, Pyro, VmOptions};
@@ -77,7 +77,9 @@ impl Pyro {
                     let launched = launch(&self.config, &record.id, &directory, life, Some(creating), events).await;
                     self.steps.reached("take.before");
                     let launched = match launched {
-                        Ok((record, _talk)) => off_thread(move || machines.take(&record.id).map(|()| record)).await,
+                        Ok((record, _talk)) => {
+                            off_thread(move || Ok(machines.take(&record.id).map(|()| record)?)).await
+                        }
                         Err(error) => Err(error),
                     };
                     self.steps.reached("take.after");
@@ -139,11 +141,11 @@ impl Pyro {
                 }
                 creating = Some(Machines::lock_creating(path)?);
                 steps.reached("admit.record");
-                record.write(path)
+                Ok(record.write(path)?)
             };
             let publish = || {
                 steps.reached("admit.row");
-                machines.registry()?.put(&record)
+                Ok(machines.registry()?.put(&record)?)
             };
             let admitted = machines.admit(&record.id, admission, fill, publish);
             steps.reached("admit.after");
@@ -162,7 +164,7 @@ impl Pyro {
         let (machines, id) = (self.machines(), id.clone());
         let cleaned = off_thread(move || {
             machines.wait_for_end(&id);
-            machines.look_after(&id)
+            Ok(machines.look_after(&id)?)
         });
         // The next sweep will do it.
         let _ = cleaned.await;

@@ -2,9 +2,10 @@
 //!
 //! Codes are frozen: programs and models act on them. The list is tested against a snapshot.
 
-mod problems;
+mod unavailable;
 
-pub use problems::{JournalProblem, RecordProblem, RegistryProblem, Unavailable};
+pub use pyro_store::error::{JournalProblem, RecordProblem, RegistryProblem};
+pub use unavailable::Unavailable;
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -15,6 +16,7 @@ use pyro_engine::{Death, ProgramError, SaveError, StartError};
 use pyro_environment::EnvironmentError;
 use pyro_guest::{GuestError, Refusal};
 use pyro_network::NetworkError;
+use pyro_store::Error as StoreError;
 use serde::{Deserialize, Serialize};
 
 /// An operation of the manager failed.
@@ -165,9 +167,9 @@ impl Error {
             Self::Save(_) => "template_not_saved",
             Self::ClockSource { .. } => "clock_unstable",
             Self::HostCompatRefused => "host_compat_refused",
-            Self::Registry(problem) => problem.code(),
-            Self::Record(problem) => problem.code(),
-            Self::Journal(problem) => problem.code(),
+            Self::Registry(problem) => registry_code(problem),
+            Self::Record(problem) => record_code(problem),
+            Self::Journal(problem) => journal_code(problem),
             Self::Unavailable(reason) => reason.code(),
             Self::CallerGone { .. } => "caller_gone",
             Self::Remote { failure } => &failure.code,
@@ -279,6 +281,19 @@ impl Error {
     }
 }
 
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Registry(problem) => Self::Registry(problem),
+            StoreError::Record(problem) => Self::Record(problem),
+            StoreError::Journal(problem) => Self::Journal(problem),
+            StoreError::Full { limit, live } => Unavailable::Capacity { limit, live }.into(),
+            StoreError::Lives { .. } => Self::InvalidArgument { problem: error.to_string() },
+            StoreError::Host { attempt, source } => Self::Host { attempt, source },
+        }
+    }
+}
+
 /// Whether this process, or the host, may open no more files.
 pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
     use rustix::io::Errno;
@@ -307,6 +322,30 @@ fn network_code(error: &NetworkError) -> &'static str {
         NetworkError::NotUp { .. } | NetworkError::Silent { .. } => "network_failed",
         NetworkError::Host { .. } => "host_refused",
     }
+}
+
+fn registry_code(problem: &RegistryProblem) -> &'static str {
+    match problem {
+        RegistryProblem::Newer { .. } => "newer_registry",
+        RegistryProblem::Network { .. } => "network_file_system",
+        RegistryProblem::Sql { .. } if problem.is_out_of_space() => "no_space",
+        RegistryProblem::Sql { .. } | RegistryProblem::Row { .. } | RegistryProblem::Stale { .. } => {
+            "registry_unusable"
+        }
+    }
+}
+
+fn record_code(problem: &RecordProblem) -> &'static str {
+    match problem {
+        RecordProblem::Newer { .. } => "newer_record",
+        RecordProblem::Damaged { .. } => "record_damaged",
+        RecordProblem::Unread { .. } => "record_unreadable",
+        RecordProblem::Missing { .. } => "record_missing",
+    }
+}
+
+fn journal_code(problem: &JournalProblem) -> &'static str {
+    if problem.is_newer() { "newer_journal" } else { "journal_unusable" }
 }
 
 fn last_words(console: &[String]) -> String {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use pyro_store::{Record, Wanted};
+
 use crate::error::Error;
-use crate::registry::{Record, Wanted};
 
 /// A closed range of whole numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,12 +5,14 @@
 
 use std::collections::HashMap;
 
+use pyro_store::Error as StoreError;
+use pyro_store::machines::{Fate, Machines, Mark, exists, fate, stopped};
+use pyro_store::{Ended, Kind, Known, Record, Rows};
+
 use crate::clock::now;
 use crate::error::{Error, RecordProblem, RegistryProblem};
 use crate::id::VmId;
-use crate::machines::{Fate, Machines, Mark, exists, fate, stopped};
 use crate::payload::Problem;
-use crate::registry::{Ended, Kind, Known, Record, Rows};
 
 /// A VM or task, and what is wrong with its files.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +70,7 @@ pub fn look_at_all(machines: &Machines, kind: Kind, prefix: &str) -> Result<(Vec
         Rows::default()
     });
     let ids = machines.ids()?;
-    problems.extend(broken.iter().map(|(id, error)| Problem::of(Some(id.clone()), error)));
+    problems.extend(broken.into_iter().map(|(id, error)| Problem::of(Some(id), &error.into())));
     let rows: HashMap<VmId, Record> = records.into_iter().map(|record| (record.id.clone(), record)).collect();
     let mut seen = Vec::new();
     for id in ids.iter().filter(|id| id.as_str().starts_with(prefix)) {
@@ -151,9 +153,31 @@ fn from_row(
 }
 
 /// A registry of a newer release ends everything; other errors leave something to be told.
-fn unless_newer<T>(result: Result<T, Error>) -> Result<Result<T, Error>, Error> {
-    match result {
+fn unless_newer<T>(result: Result<T, StoreError>) -> Result<Result<T, Error>, Error> {
+    match result.map_err(Error::from) {
         Err(error @ Error::Registry(RegistryProblem::Newer { .. })) => Err(error),
         other => Ok(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pyro_store::{Admission, Outside, State, journal};
+
+    use super::*;
+    use crate::limits::VmOptions;
+
+    #[test]
+    fn a_dead_task_that_cannot_be_settled_is_shown_stopped_with_the_reason() {
+        let base = tempfile::tempdir().unwrap();
+        let machines = Machines::new(base.path().join("data"), Outside { end_processes: |_| {}, remove: |_| {} });
+        let id = VmId::random().unwrap();
+        let new = Record::new(id.clone(), Kind::Task, "debian:12", "1", VmOptions::default().into(), now());
+        let record = Record { state: State::Started, ..new };
+        let publish = || machines.registry()?.put(&record);
+        machines.admit(&id, Admission::Limit(1), |path| record.write(path), publish).unwrap();
+        std::fs::write(machines.directory(&id).join(journal::LOG), b"pyrolog2 of a later release").unwrap();
+        let Found::Here(seen) = look(&machines, &id).unwrap() else { panic!("it is there") };
+        assert_eq!((seen.record.state, seen.problems[0].code.as_str()), (State::Stopped, "newer_journal"));
     }
 }

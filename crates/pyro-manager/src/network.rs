@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use pyro_engine::MAC_ADDRESS;
 use pyro_guest::Network;
 use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
+use pyro_store::record::Addresses;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::limits::NetworkPolicy;
-use crate::registry::record::Addresses;
 
 /// What a machine with a network is started with.
 pub(crate) struct Connection {

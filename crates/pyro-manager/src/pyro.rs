@@ -5,15 +5,15 @@ use std::sync::Arc;
 use pyro_engine::Engine;
 use pyro_engine::qemu::{Qemu, remove_cgroup};
 use pyro_environment::{Store, Tools};
+use pyro_store::Record;
+use pyro_store::machines::{Admission, Machines, Outside};
 
 use crate::agent::AGENT;
 use crate::config::Config;
 use crate::error::Error;
 use crate::host_processes;
 use crate::limits::MachineSize;
-use crate::machines::{Admission, Machines, Outside};
 use crate::payload::HOST_COMPAT;
-use crate::registry::Record;
 use crate::standby::pool::WarmPool;
 use crate::steps::{Steps, Unwatched};
 use crate::threads::off_thread;

@@ -62,7 +62,7 @@ impl Pyro {
 
     async fn take_place_for(&self, id: VmId, options: VmOptions) -> Result<(), Error> {
         let (machines, admission) = (self.machines(), self.admission(options.size));
-        off_thread(move || machines.take_place(&id, admission)).await
+        off_thread(move || Ok(machines.take_place(&id, admission)?)).await
     }
 
     /// Begins to make a machine ready for the next run like this one. It is made while nobody waits; a run that

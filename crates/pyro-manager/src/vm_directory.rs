@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::machines::{Admission, Machines};
 
 use crate::error::Error;
 use crate::id::VmId;
-use crate::machines::{Admission, Machines};
 use crate::threads::off_thread;
 
 /// A directory that lives as long as its owner. Dropping it removes it.
@@ -36,7 +36,7 @@ impl VmDirectory {
 
     /// Removes it, and says whether that worked.
     pub async fn remove(self) -> Result<(), Error> {
-        off_thread(move || self.machines.discard(&self.id)).await
+        off_thread(move || Ok(self.machines.discard(&self.id)?)).await
     }
 }
 
@@ -50,12 +50,12 @@ impl Drop for VmDirectory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machines::NOTHING_OUTSIDE;
+    use pyro_store::Outside;
 
     #[tokio::test]
     async fn a_dropped_directory_is_gone() {
         let base = tempfile::tempdir().unwrap();
-        let machines = Machines::new(base.path().to_owned(), NOTHING_OUTSIDE);
+        let machines = Machines::new(base.path().to_owned(), Outside { end_processes: |_| {}, remove: |_| {} });
         let directory = VmDirectory::create(&machines, &VmId::random().unwrap(), Admission::Always).await.unwrap();
         let path = directory.path().to_owned();
         assert!(path.exists());

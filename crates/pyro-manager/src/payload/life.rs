@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use pyro_store::record::Addresses;
+use pyro_store::{Kind, Record};
 use serde::Serialize;
 
 use super::{Problem, WORKSPACE};
-use crate::registry::record::Addresses;
-use crate::registry::{Kind, Record};
 
 /// A VM.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use pyro_store::machines::Admission;
+
 use super::follow::{end_of_life, execute};
 use super::record::{How, record};
 use super::request::RunRequest;
@@ -10,7 +12,6 @@ use crate::execution::Execution;
 use crate::host_command::{HostCommand, notice};
 use crate::host_processes::end_marked;
 use crate::id::VmId;
-use crate::machines::Admission;
 use crate::payload::{HOST_COMPAT, Isolation, RunRecord, WORKSPACE};
 use crate::vm_directory::VmDirectory;
 use crate::{Error, Pyro};

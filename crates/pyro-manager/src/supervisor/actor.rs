@@ -6,6 +6,9 @@ use std::time::Duration;
 
 use pyro_engine::Death;
 use pyro_hostfs::lock::Lock;
+use pyro_store::journal::Began;
+use pyro_store::machines::Machines;
+use pyro_store::{Ended, Kind, Record, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -17,9 +20,6 @@ use super::start::{News, Workspace};
 use super::wire::ExecRequest;
 use crate::clock::{Timer, now};
 use crate::error::{Unavailable, host};
-use crate::journal::Began;
-use crate::machines::Machines;
-use crate::registry::{Ended, Kind, Record, State};
 use crate::threads::off_thread;
 use crate::{Error, MachineSize, Pyro};
 
@@ -145,7 +145,7 @@ impl Actor {
         }
         let (machines, id) = (self.machines.clone(), self.record.id.clone());
         let admission = self.pyro.admission(MachineSize::of(&self.record));
-        if let Err(error) = off_thread(move || machines.take_place(&id, admission)).await {
+        if let Err(error) = off_thread(move || Ok(machines.take_place(&id, admission)?)).await {
             return Ok(Err(error));
         }
         let (notices, _nobody) = mpsc::channel(16);
@@ -247,7 +247,7 @@ impl Actor {
                 self.commands.ended().await;
                 self.step("end.halted");
                 let (machines, id) = (self.machines.clone(), self.record.id.clone());
-                let buried = off_thread(move || machines.bury(&id, reason)).await;
+                let buried = off_thread(move || Ok(machines.bury(&id, reason)?)).await;
                 self.step("end.buried");
                 if let Some(answer) = answer {
                     let _ = answer.send(buried);
@@ -280,7 +280,7 @@ impl Actor {
         let (record, directory, machines) = (self.record.clone(), self.directory.clone(), self.machines.clone());
         let save = move || {
             record.write(&directory)?;
-            machines.registry()?.put(&record)
+            Ok(machines.registry()?.put(&record)?)
         };
         let saved = tokio::task::spawn_blocking(save).await;
         let saved = saved.unwrap_or_else(|error| Err(host("write the record")(std::io::Error::other(error))));

@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::journal::Journal;
+use pyro_store::{Kind, Record, State};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
@@ -19,8 +21,6 @@ use super::start::Workspace;
 use super::wire::{Reply, Talk};
 use crate::error::host;
 use crate::id::VmId;
-use crate::journal::Journal;
-use crate::registry::{Kind, Record, State};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
@@ -142,7 +142,7 @@ impl Actor {
         if is_new {
             // A failure leaves it to the next sweep.
             let (machines, id) = (self.machines.clone(), self.record.id.clone());
-            let _ = off_thread(move || machines.undo(&id)).await;
+            let _ = off_thread(move || Ok(machines.undo(&id)?)).await;
         }
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pyro_guest::{Exit, GuestError, OutputEvent};
 use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,7 +26,6 @@ use super::wire::{ExecRequest, digest};
 use crate::clock::now;
 use crate::error::{Unavailable, host};
 use crate::execution::Execution;
-use crate::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
 use crate::{Error, Pyro};
 
 /// The guest enforces a command's time limit; this long after it, the guest is given up.
@@ -303,7 +303,8 @@ impl Driver {
             let written = lock(&journal).end(sequence, &end);
             steps.reached("ended.after");
             let handle = lock(&journal).handle();
-            let flushed = written.and(handle).and_then(|log| log.sync_data().map_err(host("flush the journal")));
+            let flushed = written.and(handle).map_err(Error::from);
+            let flushed = flushed.and_then(|log| log.sync_data().map_err(host("flush the journal")));
             (end, flushed)
         };
         let Ok((mut end, written)) = tokio::task::spawn_blocking(write).await else { return };

@@ -9,11 +9,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pyro_store::journal;
+use pyro_store::record::RECORD;
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use tokio::io::unix::AsyncFd;
-
-use crate::journal;
-use crate::registry::record::RECORD;
 
 /// The socket's name in the machine's directory.
 pub const SOCKET: &str = "socket";

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::Record;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
@@ -19,7 +20,6 @@ use super::wire::{Reply, Talk};
 use crate::error::{Unavailable, host};
 use crate::events::{EnvironmentProgress, RunEvent, tell};
 use crate::id::VmId;
-use crate::registry::Record;
 use crate::{Config, Error, Supervisor};
 
 /// Descriptors a supervisor is started with: the conversation with its creator, the lock that says

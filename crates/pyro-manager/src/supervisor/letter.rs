@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::table::Progress;
 use super::wire::ExecRequest;
 use crate::error::Error;
-use crate::registry::{Ended, Record};
 
 /// What the owner is asked or told.
 pub enum Letter {

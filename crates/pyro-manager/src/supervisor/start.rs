@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use pyro_engine::{Accelerator, Death};
 use pyro_environment::Installed;
+use pyro_store::record::Addresses;
+use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
 use super::wire::Reply;
@@ -24,8 +26,6 @@ use crate::id::VmId;
 use crate::limits::{MachineSize, NetworkPolicy};
 use crate::network::{Connection, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
-use crate::registry::record::Addresses;
-use crate::registry::{Kind, Record};
 use crate::session::Live;
 use crate::supervisor::wire::ExecRequest;
 use crate::template::{Base, Place};

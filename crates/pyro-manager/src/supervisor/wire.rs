@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId, encode_parts};
+use pyro_store::Record;
+use pyro_store::journal::Entry;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -17,9 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::host;
 use crate::guest_command::check_command;
-use crate::journal::Entry;
 use crate::limits;
-use crate::registry::Record;
 use crate::{Error, Failure};
 
 /// The longest message in bytes; commands and entries are far shorter.

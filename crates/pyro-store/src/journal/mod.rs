@@ -36,9 +36,8 @@ use std::path::{Path, PathBuf};
 use pyro_hostfs::log::{AppendLog, Gap};
 use pyro_hostfs::{directory, log, write};
 
-use crate::Error;
 use crate::clock::now;
-use crate::error::{JournalProblem, host};
+use crate::error::{Error, JournalProblem, host};
 use entry::Event;
 use files::{OUTPUT, unreadable};
 
@@ -58,8 +57,11 @@ pub struct Journal {
 /// A command that was written down and may now be sent.
 #[derive(Debug)]
 pub struct Begun {
+    /// Its number.
     pub sequence: u64,
+    /// Takes its standard output.
     pub stdout: OutputLog,
+    /// Takes its standard error.
     pub stderr: OutputLog,
 }
 

@@ -10,12 +10,13 @@ use pyro_hostfs::lock::{self, TryError};
 use super::fate::{Fate, Mark, fate};
 use super::files::{GONE, Held, IDLE, LOCK, NEW, exists, lock_of_the_dead};
 use super::{Machines, SUPERVISOR_GONE};
-use crate::Error;
 use crate::clock::now;
-use crate::error::{RecordProblem, host};
+use crate::error::{Error, RecordProblem, host};
 use crate::id::VmId;
 use crate::journal;
-use crate::registry::{Ended, Known, Record, Registry, State};
+use crate::lifecycle::{Ended, State};
+use crate::record::Record;
+use crate::registry::{Known, Registry};
 
 impl Machines {
     /// Removes what the dead left behind, if there is anything at all. Costs next to nothing

@@ -6,6 +6,10 @@ fn entries(directory: &Path) -> Result<Vec<Entry>, Error> {
     Ok(read(directory)?.entries)
 }
 
+fn is_newer(error: &Error) -> bool {
+    matches!(error, Error::Journal(problem) if problem.is_newer())
+}
+
 fn began(command: &str) -> Began {
     Began {
         sequence: 0,
@@ -86,8 +90,8 @@ fn what_was_running_when_the_writer_died_is_lost_and_numbers_go_on() {
 fn a_journal_of_a_later_format_is_refused() {
     let base = tempfile::tempdir().unwrap();
     std::fs::write(base.path().join(LOG), b"pyrolog2").unwrap();
-    assert_eq!(entries(base.path()).unwrap_err().code(), "newer_journal");
-    assert_eq!(recover(base.path()).unwrap_err().code(), "newer_journal");
+    assert!(is_newer(&entries(base.path()).unwrap_err()));
+    assert!(is_newer(&recover(base.path()).unwrap_err()));
 }
 
 /// Found by fuzzing: an end of the number was taken for the end of one of them, and the other ran for ever.

@@ -36,6 +36,8 @@ pub enum Ended {
 }
 
 impl Kind {
+    /// The word every front end shows.
+    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Vm => "vm",
@@ -43,13 +45,16 @@ impl Kind {
         }
     }
 
+    /// What a word says; `None` where it is none of these.
+    #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Vm, Self::Task].into_iter().find(|kind| kind.word() == word)
     }
 }
 
 impl State {
-    /// The word every face shows.
+    /// The word every front end shows.
+    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Creating | Self::Created => "created",
@@ -60,6 +65,8 @@ impl State {
 }
 
 impl Ended {
+    /// The word every front end shows.
+    #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
@@ -67,6 +74,8 @@ impl Ended {
         }
     }
 
+    /// What a word says; `None` where it is none of these.
+    #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Deleted, Self::Expired].into_iter().find(|ended| ended.word() == word)
     }

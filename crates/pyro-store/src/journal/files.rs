@@ -8,6 +8,7 @@ use pyro_hostfs::log::{self, Contents as LogContents, LogError};
 
 use crate::error::{Error, JournalProblem, host};
 
+/// The log of what began and ended.
 pub const LOG: &str = "journal.log";
 pub const OUTPUT: &str = "output";
 

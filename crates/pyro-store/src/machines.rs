@@ -29,11 +29,12 @@ use pyro_hostfs::directory;
 use pyro_hostfs::lock::{self, Lock};
 use pyro_hostfs::write::private_file;
 
-use crate::Error;
 use crate::clock::now;
-use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
+use crate::error::{Error, RecordProblem, RegistryProblem, host};
 use crate::id::VmId;
-use crate::registry::{Ended, Record, Registry};
+use crate::lifecycle::Ended;
+use crate::record::Record;
+use crate::registry::Registry;
 pub use fate::{Fate, Mark, fate};
 #[cfg(test)]
 pub use files::NOTHING_OUTSIDE;
@@ -54,6 +55,8 @@ pub struct Machines {
 }
 
 impl Machines {
+    /// The machines of this data directory.
+    #[must_use]
     pub fn new(data: PathBuf, outside: Outside) -> Self {
         Self { data, outside }
     }
@@ -63,6 +66,10 @@ impl Machines {
         self.vms().join(id.as_str())
     }
 
+    /// The registry; the first call makes it.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
     pub fn registry(&self) -> Result<Registry, Error> {
         Registry::open(&self.data)
     }
@@ -102,13 +109,16 @@ impl Machines {
     /// Makes the directory of a new machine, held by the caller, where there is room for one more. `fill` gives
     /// it what it is to have before it gets its name, its record or its mark at least; `publish` is called
     /// after that. Nobody else is admitted meanwhile.
-    pub fn admit(
+    ///
+    /// # Errors
+    /// [`Error::Full`], what the host says, or what the two say.
+    pub fn admit<E: From<Error>>(
         &self,
         id: &VmId,
         admission: Admission,
-        fill: impl FnOnce(&Path) -> Result<(), Error>,
-        publish: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<(PathBuf, Lock), Error> {
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+        publish: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(PathBuf, Lock), E> {
         let held = self.hold()?;
         self.check_room(&held, admission)?;
         let (new, path) = (self.vms().join(format!("{NEW}{id}")), self.directory(id));
@@ -235,7 +245,7 @@ impl Machines {
             error => Err(error),
         })?;
         let path = self.directory(id);
-        let lives = || Error::InvalidArgument { problem: format!("{id} lives, and is its owner's alone to change") };
+        let lives = || Error::Lives { id: id.to_string() };
         let _lock = lock_of_the_dead(&path.join(LOCK))?.ok_or_else(lives)?;
         work(&path)
     }
@@ -307,7 +317,7 @@ impl Machines {
             Admission::Limit(limit) => limit,
             Admission::ByMemory { mem_mib } => fate::capacity(live, available_memory_mib(), u64::from(mem_mib)),
         };
-        if live < limit { Ok(()) } else { Err(Unavailable::Capacity { limit, live }.into()) }
+        if live < limit { Ok(()) } else { Err(Error::Full { limit, live }) }
     }
 
     fn vms(&self) -> PathBuf {

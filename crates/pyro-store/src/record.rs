@@ -51,35 +51,52 @@ pub struct Wanted {
 /// A VM or task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// The format, see [`RECORD`].
     pub format: u32,
+    /// Its id.
     pub id: VmId,
+    /// What it is kept for.
     pub kind: Kind,
+    /// Where it is in its life.
     pub state: State,
+    /// The environment's name.
     pub environment: String,
+    /// The version of that.
     pub environment_version: String,
+    /// Virtual processors.
     pub vcpu_count: u8,
+    /// Memory in MiB.
     pub mem_mib: u32,
+    /// How long it may live.
     pub ttl_seconds: u64,
     /// Unix seconds, as are all times.
     pub created_at: f64,
+    /// When its time is up.
     pub expires_at: f64,
+    /// Whether it may reach anything.
     pub network: bool,
     /// The addresses it has; none while it reaches nothing.
     #[serde(default)]
     pub addresses: Option<Addresses>,
+    /// Whether the host may stand in for it.
     pub allow_host_compat: bool,
     /// `pending` until the first start.
     pub execution_mode: String,
+    /// `kvm` or `tcg`; none where there was no machine.
     pub accelerator: Option<String>,
     /// `template` or `cold`.
     pub start_mode: Option<String>,
     /// The boundary, and the layers around it.
     pub boundary: Option<String>,
+    /// Those that are in force.
     pub layers: Vec<String>,
+    /// Why it has no machine, or no network.
     pub last_error: Option<String>,
     /// Milliseconds.
     pub create_ms: f64,
+    /// The same of its start.
     pub start_ms: f64,
+    /// The caller's name for the attempt to create it.
     pub attempt_id: Option<String>,
     /// Digest of the environment a VM's disk was made over; none before its first start.
     pub environment_digest: Option<String>,
@@ -119,6 +136,8 @@ impl Record {
         }
     }
 
+    /// Whether its time is up.
+    #[must_use]
     pub fn is_expired(&self, now: f64) -> bool {
         now >= self.expires_at
     }
@@ -172,6 +191,24 @@ impl Record {
 
 fn is_of_another(name: &str, record: &Record) -> bool {
     VmId::parse(name).is_some_and(|id| id != record.id)
+}
+
+/// Keeps a damaged record under another name.
+///
+/// # Errors
+/// What the host says.
+pub fn set_aside(directory: &Path) -> Result<(), Error> {
+    let set_aside = || {
+        let mut number = 1;
+        while directory.join(format!("record.damaged-{number}.json")).try_exists()? {
+            number += 1;
+        }
+        match fs::rename(directory.join(RECORD), directory.join(format!("record.damaged-{number}.json"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    };
+    set_aside().map_err(host("keep a damaged record aside"))
 }
 
 /// What most machines are wanted as.

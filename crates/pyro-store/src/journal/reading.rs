@@ -7,8 +7,7 @@ use std::path::Path;
 
 use super::entry::Contents;
 use super::files::{LOG, Stream, log_contents, output_length, output_numbers, path};
-use crate::Error;
-use crate::error::{JournalProblem, host};
+use crate::error::{Error, JournalProblem, host};
 
 /// Every command, in order of start, and what of the journal is damaged.
 pub fn read(directory: &Path) -> Result<Contents, Error> {

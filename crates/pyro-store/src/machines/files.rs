@@ -7,7 +7,7 @@ use pyro_hostfs::directory;
 use pyro_hostfs::lock::{self, Lock, TryError};
 
 use crate::error::{Error, host};
-use crate::registry::Record;
+use crate::record::Record;
 
 pub const LOCK: &str = "lock";
 pub const IDLE: &str = "idle";

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A machine cannot outlive its owner (the kernel kills it), so a directory whose lock is free is
-//! all that can be left of the dead. [`fate`] says what becomes of it. Removed is only what is marked for that
+//! all that can be left of the dead. `fate` says what becomes of it. Removed is only what is marked for that
 //! (by the file `one-shot`, or by its name), or what has a record that was read and says so; what cannot be
 //! read is kept (decision 0013).
 

@@ -65,6 +65,7 @@ fn talk(mut channel: UnixStream) -> Outcome<()> {
         host_name: "0123456789ab".into(),
         machine_id: "0123456789abcdef0123456789abcdef".into(),
         network: None,
+        mac_address: vec![2, 0, 0, 0, 0, 1],
     };
     let words = |words: &[&str]| Argv { words: words.iter().map(|word| word.as_bytes().to_vec()).collect() };
     let exec = Exec {

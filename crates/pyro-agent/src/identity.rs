@@ -3,16 +3,17 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyro_protocol::message::Identity;
 
 use crate::failed;
 use crate::network::Device;
 
-/// Takes the identity. Nothing runs in the machine before this is done.
+/// Takes the identity, all of it or with an error. The server runs nothing in the machine before this is done.
 pub fn take(identity: &Identity, device: &mut Device) -> io::Result<()> {
     if !identity.entropy.is_empty() {
-        let device = File::open("/dev/urandom")?;
+        let device = File::open("/dev/urandom").map_err(failed("open /dev/urandom"))?;
         pyro_sys::entropy::reseed(&device, &identity.entropy).map_err(failed("reseed"))?;
     }
     if identity.wall_clock_ns != 0 {
@@ -21,11 +22,14 @@ pub fn take(identity: &Identity, device: &mut Device) -> io::Result<()> {
     if !identity.host_name.is_empty() {
         let name = &identity.host_name;
         rustix::system::sethostname(name.as_bytes()).map_err(failed("host name"))?;
-        write_in_place("/etc/hostname", &format!("{name}\n"))?;
-        write_in_place("/etc/hosts", &hosts(name))?;
+        write_in_place("/etc/hostname", &format!("{name}\n")).map_err(failed("write /etc/hostname"))?;
+        write_in_place("/etc/hosts", &hosts(name)).map_err(failed("write /etc/hosts"))?;
     }
     if !identity.machine_id.is_empty() {
-        write_in_place("/etc/machine-id", &format!("{}\n", identity.machine_id))?;
+        write_in_place("/etc/machine-id", &format!("{}\n", identity.machine_id)).map_err(failed("machine id"))?;
+    }
+    if !identity.mac_address.is_empty() {
+        device.set_address(&identity.mac_address)?;
     }
     let Some(network) = &identity.network else { return Ok(()) };
     device.configure(network)?;
@@ -53,6 +57,17 @@ fn write_in_place(path: &str, content: &str) -> io::Result<()> {
         file.set_len(content.len() as u64)?;
     }
     Ok(())
+}
+
+/// A clock that is off by less is left alone: setting it is a step that programs see.
+const GOOD_ENOUGH: Duration = Duration::from_millis(100);
+
+/// Corrects the wall clock.
+pub fn correct_clock(wall_clock_ns: u64) -> io::Result<()> {
+    let shall = UNIX_EPOCH + Duration::from_nanos(wall_clock_ns);
+    let now = SystemTime::now();
+    let off = now.duration_since(shall).unwrap_or_else(|earlier| earlier.duration());
+    if off > GOOD_ENOUGH { set_clock(wall_clock_ns) } else { Ok(()) }
 }
 
 fn set_clock(wall_clock_ns: u64) -> io::Result<()> {

@@ -37,6 +37,7 @@ const CREATE_OR_REPLACE: u16 = 0x100 | 0x400;
 const ERROR: u16 = 2;
 const HEADER: usize = 16;
 /// Attributes.
+const LINK_ADDRESS: u16 = 1;
 const LINK_MTU: u16 = 4;
 const ADDRESS: u16 = 1;
 const LOCAL_ADDRESS: u16 = 2;
@@ -85,6 +86,14 @@ impl Device {
             self.network = shall;
         }
         Ok(())
+    }
+
+    /// Gives the device a MAC address of its own. Its driver takes one while the device is up.
+    pub fn set_address(&mut self, mac_address: &[u8]) -> io::Result<()> {
+        let index = self.place()?.index;
+        let mut link = link_of(index, 0);
+        attribute(&mut link, LINK_ADDRESS, mac_address);
+        Kernel::connect(0)?.ask(NEW_LINK, 0, &link).map_err(failed("set the MAC address"))
     }
 
     /// Returns when packets can be sent.
@@ -215,10 +224,15 @@ fn octets(address: IpAddr) -> Vec<u8> {
 }
 
 fn link_up(index: i32) -> Vec<u8> {
+    link_of(index, UP)
+}
+
+/// `flags` are set, and no others are changed.
+fn link_of(index: i32, flags: u32) -> Vec<u8> {
     let mut body = vec![0; 4]; // any family, padding, type
     body.extend(index.to_ne_bytes());
-    body.extend(UP.to_ne_bytes()); // flags
-    body.extend(UP.to_ne_bytes()); // which of them change
+    body.extend(flags.to_ne_bytes());
+    body.extend(flags.to_ne_bytes()); // which of them change
     body
 }
 

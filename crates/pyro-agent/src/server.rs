@@ -1,12 +1,14 @@
 //! The loop that serves the host.
 //!
 //! ```text
-//! Silent ──Hello of our generation──▶ Talking ──Freeze──▶ Silent
+//! Silent ──Hello of our generation──▶ Greeted ──Identity taken──▶ Identified ──Freeze──▶ Silent
+//!    │                                    └─────Identity failed──▶ stays Greeted, says why
 //!    └─────Hello of another one──▶ says its own, stays Silent (the host explains it to its user)
 //! ```
 //!
 //! While Silent everything but Hello is dropped: a machine frozen in this state can be restored by
-//! a host that starts a conversation of its own.
+//! a host that starts a conversation of its own. Commands run only when Identified: a machine that
+//! shares its entropy, its names or its clock with its twins runs nothing.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,7 +18,7 @@ use std::time::Instant;
 use prost::Message;
 use pyro_protocol::frame::{Frame, Kind, MAX_BODY, StreamId};
 use pyro_protocol::message::{
-    Event, Exec, Frozen, GoingDown, Hello, Refused, Request, Started, StdinCredit, ToGuest, UnpackProgress,
+    Event, Exec, Frozen, GoingDown, Hello, Identified, Refused, Request, Started, StdinCredit, ToGuest, UnpackProgress,
 };
 use pyro_sys::signals::ChildSignals;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -42,8 +44,16 @@ pub struct Server {
     /// Output of those, which goes nowhere.
     discarded: Vec<OwnedFd>,
     network: Device,
-    talking: bool,
+    talk: Talk,
     scratch: Vec<u8>,
+}
+
+/// How far the conversation with the host is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Talk {
+    Silent,
+    Greeted,
+    Identified,
 }
 
 /// What a request asks of the loop.
@@ -62,7 +72,7 @@ impl Server {
             lingering: Vec::new(),
             network: Device::default(),
             discarded: Vec::new(),
-            talking: false,
+            talk: Talk::Silent,
             scratch: vec![0; MAX_BODY],
         })
     }
@@ -121,7 +131,7 @@ impl Server {
             }
             Kind::Stdin => {
                 match self.commands.get_mut(&frame.stream) {
-                    Some(command) if self.talking => command.input.push(&frame.body, frame.continuation),
+                    Some(command) if self.talk != Talk::Silent => command.input.push(&frame.body, frame.continuation),
                     _ => {} // the command is over; its host will hear so
                 }
                 Ok(Then::Continue)
@@ -132,18 +142,29 @@ impl Server {
 
     fn carry_out(&mut self, stream: StreamId, request: Request) -> io::Result<Then> {
         if let Request::Hello(hello) = &request {
-            self.talking = hello.generation == pyro_protocol::GENERATION;
+            let is_ours = hello.generation == pyro_protocol::GENERATION;
+            self.talk = if is_ours { Talk::Greeted } else { Talk::Silent };
             self.port.send(StreamId::CONTROL, Event::Hello(our_hello()));
             return Ok(Then::Continue);
         }
-        if !self.talking {
+        if self.talk == Talk::Silent {
             return Ok(Then::Continue);
         }
         match request {
             Request::Hello(_) => {}
-            Request::Identity(identity) => {
-                if let Err(error) = identity::take(&identity, &mut self.network) {
+            Request::Identity(identity) => match identity::take(&identity, &mut self.network) {
+                Ok(()) => {
+                    self.talk = Talk::Identified;
+                    self.port.send(stream, Event::Identified(Identified {}));
+                }
+                Err(error) => {
+                    self.talk = Talk::Greeted;
                     self.refuse(stream, error);
+                }
+            },
+            Request::Clock(clock) => {
+                if let Err(error) = identity::correct_clock(clock.wall_clock_ns) {
+                    crate::log(&error.to_string());
                 }
             }
             Request::Freeze(_) => self.freeze()?,
@@ -181,6 +202,11 @@ impl Server {
     }
 
     fn exec(&mut self, stream: StreamId, exec: &Exec) {
+        if self.talk != Talk::Identified {
+            let message = "the machine has no identity of its own, so nothing runs in it".into();
+            self.port.send(stream, Event::Refused(Refused { reason: "not_identified".into(), message }));
+            return;
+        }
         if self.commands.contains_key(&stream) || stream == StreamId::CONTROL {
             let message = format!("stream {} is taken", stream.0);
             self.port.send(stream, Event::Refused(Refused { reason: "bad_request".into(), message }));
@@ -202,7 +228,7 @@ impl Server {
         rustix::fs::sync();
         let clock_source = std::fs::read_to_string(CLOCK_SOURCE).unwrap_or_default().trim().to_owned();
         self.port.send(StreamId::CONTROL, Event::Frozen(Frozen { clock_source }));
-        self.talking = false;
+        self.talk = Talk::Silent;
         self.port.flush_all()
     }
 

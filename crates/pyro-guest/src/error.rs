@@ -32,6 +32,12 @@ pub enum GuestError {
         /// Its release.
         guest_version: String,
     },
+    /// The guest could not become a machine of its own (clock, entropy, names, network), so nothing runs in it.
+    #[error("the guest could not take its identity: {why}")]
+    NotIdentified {
+        /// The guest's own words.
+        why: String,
+    },
     /// The guest understood and did not do it.
     #[error(transparent)]
     Refused(#[from] Refusal),

@@ -1,9 +1,8 @@
 //! The host's side of the talk with the guest agent.
 //!
 //! [`Guest::attach`] takes the byte stream and starts two small tasks, one that reads and one that
-//! writes; both end with the stream. Everything else sends to them. Nothing waits for an answer
-//! before the next question is sent, so a restored machine gets its identity and its first command
-//! in one piece.
+//! writes; both end with the stream. Everything else sends to them. Hello and identity are sent in
+//! one piece; commands are sent when both were answered.
 //!
 //! The guest is not trusted: a stream that makes no sense, or a guest that sends more than it was
 //! allowed to, ends the conversation with [`GuestError`]; it never panics and never buffers
@@ -22,7 +21,7 @@ pub use pyro_protocol::{
 };
 
 use pyro_protocol::frame::StreamId;
-use pyro_protocol::message::{Event, Freeze, Hello, Request, Shutdown, Unpack};
+use pyro_protocol::message::{Clock, Event, Freeze, Hello, Request, Shutdown, Unpack};
 use tokio::net::UnixStream;
 
 use link::Link;
@@ -51,18 +50,30 @@ impl Guest {
         self.link.send(StreamId::CONTROL, Request::Identity(identity));
     }
 
-    /// Awaits the guest's answer to [`Self::introduce`].
+    /// Awaits the guest's answers to [`Self::introduce`]. Afterwards the machine is one of its own.
     ///
     /// # Errors
-    /// [`GuestError::Generation`] when it is another one; otherwise as [`GuestError`].
+    /// [`GuestError::Generation`] when it is another one, [`GuestError::NotIdentified`] when it could not take its
+    /// identity and runs nothing; otherwise as [`GuestError`].
     pub async fn ready(&self) -> Result<(), GuestError> {
         match self.link.control().await? {
-            Event::Hello(hello) if hello.generation == pyro_protocol::GENERATION => Ok(()),
+            Event::Hello(hello) if hello.generation == pyro_protocol::GENERATION => {}
             Event::Hello(hello) => {
-                Err(GuestError::Generation { guest: hello.generation, guest_version: hello.version })
+                return Err(GuestError::Generation { guest: hello.generation, guest_version: hello.version });
             }
+            other => return Err(unexpected(&other)),
+        }
+        match self.link.control().await? {
+            Event::Identified(_) => Ok(()),
+            Event::Refused(refused) => Err(GuestError::NotIdentified { why: refused.message }),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Tells the guest what time it is, in nanoseconds since 1970-01-01 UTC. A clock that is off by more than 100 ms is
+    /// corrected before a command that is sent afterwards runs.
+    pub fn set_clock(&self, wall_clock_ns: u64) {
+        self.link.send(StreamId::CONTROL, Request::Clock(Clock { wall_clock_ns }));
     }
 
     /// Makes the machine fit to be frozen. Afterwards it waits for a new introduction. Returns the name of the clock

@@ -1,7 +1,7 @@
 use super::*;
 use prost::Message;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, encode_parts};
-use pyro_protocol::message::{Exited, Refused, Started, StdinCredit, ToGuest, ToHost};
+use pyro_protocol::message::{Exited, GoingDown, Identified, Refused, Started, StdinCredit, ToGuest, ToHost};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -58,7 +58,20 @@ async fn a_guest_of_our_generation_is_ready() {
     assert!(matches!(script.request().await, Request::Hello(hello) if hello.generation == pyro_protocol::GENERATION));
     let hello = Hello { generation: pyro_protocol::GENERATION, ..Hello::default() };
     script.say(0, Event::Hello(hello)).await;
+    script.say(0, Event::Identified(Identified {})).await;
     guest.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_guest_that_could_not_take_its_identity_is_not_ready() {
+    let (guest, mut script) = Script::pair();
+    script.say(0, Event::Hello(Hello { generation: pyro_protocol::GENERATION, ..Hello::default() })).await;
+    script.say(0, Event::Refused(Refused { reason: "failed".into(), message: "reseed: no".into() })).await;
+    let error = guest.ready().await.unwrap_err();
+    assert_eq!(error, GuestError::NotIdentified { why: "reseed: no".into() });
+    // What comes next is an answer to what is asked next.
+    script.say(0, Event::GoingDown(GoingDown {})).await;
+    guest.shut_down().await.unwrap();
 }
 
 #[tokio::test]
@@ -66,7 +79,7 @@ async fn a_guest_of_another_generation_is_named() {
     let (guest, mut script) = Script::pair();
     script.say(0, Event::Hello(Hello { generation: 99, capabilities: vec![], version: "9.9.9".into() })).await;
     let error = guest.ready().await.unwrap_err();
-    assert_eq!(error.to_string(), "the guest's agent (9.9.9) speaks generation 99 of the protocol, this program 1");
+    assert_eq!(error.to_string(), "the guest's agent (9.9.9) speaks generation 99 of the protocol, this program 2");
 }
 
 #[tokio::test]

@@ -50,8 +50,9 @@ impl Pyro {
         request: CreateRequest,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
-        let network = request.options.network;
-        self.off_thread(move |pyro| Connection::for_policy(&pyro.config, network)).await?;
+        let (network, id) = (request.options.network, VmId::random()?);
+        let mac_address = id.mac_address();
+        self.off_thread(move |pyro| Connection::for_policy(&pyro.config, network, mac_address)).await?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {
@@ -63,8 +64,7 @@ impl Pyro {
             Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {}
             installed => drop(installed?),
         }
-        let mut record =
-            Record::new(VmId::random()?, kind, &request.environment, entry.version, request.options.into(), now());
+        let mut record = Record::new(id, kind, &request.environment, entry.version, request.options.into(), now());
         record.attempt_id = request.attempt_id.clone();
         record.request_digest = digest.clone();
         record.create_ms = millis(began.elapsed());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pyro_engine::qemu::{MINIMUM_VERSION, Program};
-use pyro_engine::{Accelerator, KvmDevice, ProgramError};
+use pyro_engine::{Accelerator, KvmDevice, MAC_ADDRESS, ProgramError};
 use pyro_environment::CATALOG;
 use pyro_network::{HostNetwork, Passt, Places};
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ impl Pyro {
         let host = HostNetwork::look(&Places::default());
         let passt = Passt::find(&self.config.passt, &self.config.search_path);
         let version = passt.as_ref().ok().and_then(Passt::version);
-        let connection = Connection::for_policy(&self.config, NetworkPolicy::Egress);
+        let connection = Connection::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS);
         let (reason, fix) = match &connection {
             Ok(_) => (None, None),
             Err(error) => (Some(error.failure().error), error.hint()),
@@ -191,7 +191,9 @@ impl Pyro {
     /// Lets passt come up.
     async fn deep_network_check(&self) -> Check {
         let tried = async {
-            let Some(connection) = Connection::for_policy(&self.config, NetworkPolicy::Egress)? else { return Ok(()) };
+            let Some(connection) = Connection::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS)? else {
+                return Ok(());
+            };
             let mut way = connection.open()?;
             let up = way.ready().await;
             way.close().await;

@@ -78,6 +78,12 @@ pub enum Error {
         /// Its generation.
         guest: u32,
     },
+    /// The guest could not become a machine of its own.
+    #[error("the guest could not take its identity, so nothing was run in it: {why}")]
+    NotIdentified {
+        /// The guest's own words.
+        why: String,
+    },
     /// The guest broke the protocol.
     #[error("the guest's answers make no sense, so its machine was ended")]
     GuestNonsense(#[source] GuestError),

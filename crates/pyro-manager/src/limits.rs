@@ -28,6 +28,12 @@ const RUN_GRACE: Duration = Duration::from_secs(60);
 /// The longest time limit, in seconds: a year. Larger ones would overflow somebody's clock.
 const MOST_TIMEOUT_SECONDS: f64 = 31_536_000.0;
 
+/// How long the host waits for the end of a command with this time limit. The guest enforces the limit; its clock may
+/// be slow, and a busy host lets it begin late, so this is more, and in proportion.
+pub(crate) fn host_time_limit(timeout: Duration) -> Duration {
+    timeout.saturating_add(timeout / 10).saturating_add(Duration::from_secs(10))
+}
+
 impl Bounds {
     fn check(self, value: i64) -> Result<i64, Error> {
         if (self.least..=self.most).contains(&value) {

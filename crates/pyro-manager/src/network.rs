@@ -23,16 +23,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// What a machine needs for this policy; `None` where it is to reach nothing.
+    /// What a machine with this MAC address needs for this policy; `None` where it is to reach nothing.
     ///
     /// # Errors
     /// [`Error::Network`], when the host has not what it takes.
-    pub fn for_policy(config: &Config, policy: NetworkPolicy) -> Result<Option<Self>, Error> {
+    pub fn for_policy(config: &Config, policy: NetworkPolicy, mac_address: [u8; 6]) -> Result<Option<Self>, Error> {
         match policy {
             NetworkPolicy::Off => Ok(None),
             NetworkPolicy::Egress => {
                 let passt = Passt::find(&config.passt, &config.search_path)?;
-                let plan = Plan::new(&HostNetwork::look(&Places::default()), MAC_ADDRESS)?;
+                let plan = Plan::new(&HostNetwork::look(&Places::default()), mac_address)?;
                 Ok(Some(Self { passt, plan }))
             }
         }
@@ -54,7 +54,7 @@ impl Connection {
             guest_ip: self.plan.guest_ip(),
             gateway_ip: self.plan.gateways[0],
             subnet_cidr: self.plan.subnet(),
-            mac_address: MAC_ADDRESS.map(|byte| format!("{byte:02x}")).join(":"),
+            mac_address: self.plan.guest_mac.map(|byte| format!("{byte:02x}")).join(":"),
             dns_servers: self.plan.dns_servers.clone(),
         }
     }

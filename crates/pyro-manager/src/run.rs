@@ -19,9 +19,11 @@ pub use request::RunRequest;
 use std::convert::Infallible;
 use std::time::Instant;
 
+use pyro_guest::Guest;
 use pyro_network::Way;
 use tokio::sync::mpsc;
 
+use crate::clock::{WallClock, wall_clock_ns};
 use crate::events::{Phase, RunEvent, RunIo, tell};
 use crate::execution::Execution;
 use crate::guest_command::{check_command, command};
@@ -78,7 +80,7 @@ impl Session {
             command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
         let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
             Ok(()) => {
-                let Live { machine, way, turn, .. } = &mut self.live;
+                let Live { machine, guest, way, turn, .. } = &mut self.live;
                 let events = io.events.clone();
                 let running = Execution::Guest(running);
                 let command = execute(running, Some(&mut **machine), turn.take(), request.timeout, io);
@@ -87,6 +89,7 @@ impl Session {
                     executed = command => executed,
                     error = end_of_life(life) => Err(error),
                     never = tell_of_loss(way, events) => match never {},
+                    never = keep_clock(guest) => match never {},
                 }
             }
             Err(error) => Err(error),
@@ -116,5 +119,17 @@ async fn tell_of_loss(way: &mut Option<Way>, events: mpsc::Sender<RunEvent>) -> 
     let why = lost(way).await;
     let _ = tell(&events, RunEvent::Notice(why)).await;
     drop(events);
+    std::future::pending().await
+}
+
+/// The guest hears when the host's clock was set.
+async fn keep_clock(guest: &Guest) -> Infallible {
+    // Where the clock cannot be watched, commands run all the same.
+    if let Ok(wall_clock) = WallClock::listen() {
+        loop {
+            wall_clock.was_set().await;
+            guest.set_clock(wall_clock_ns());
+        }
+    }
     std::future::pending().await
 }

@@ -45,11 +45,13 @@ impl Pyro {
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Session, Error> {
         let began = Instant::now();
-        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, options.network)).await?;
+        let id = VmId::random()?;
+        let mac_address = id.mac_address();
+        let connection =
+            self.off_thread(move |pyro| Connection::for_policy(&pyro.config, options.network, mac_address)).await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
-        let id = VmId::random()?;
         let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size)).await?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;

@@ -19,6 +19,7 @@ use std::time::Duration;
 use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
 
+use crate::clock::wall_clock_ns;
 use crate::id::VmId;
 use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
@@ -57,6 +58,8 @@ impl Pyro {
             return None;
         }
         session.created = Duration::ZERO;
+        // The host may have slept while it waited.
+        session.guest().set_clock(wall_clock_ns());
         Some(session)
     }
 

@@ -35,6 +35,7 @@ pub async fn await_guest<T>(
             // The stream ends a moment before the process does.
             Err(GuestError::Gone) => Err(Error::DiedEarly { death: machine.died().await }),
             Err(GuestError::Generation { guest, .. }) => Err(Error::AgentGeneration { guest }),
+            Err(GuestError::NotIdentified { why }) => Err(Error::NotIdentified { why }),
             Err(GuestError::Refused(refusal)) => Err(Error::CommandRefused(refusal)),
             Err(error) => Err(Error::GuestNonsense(error)),
         },

@@ -222,6 +222,58 @@ async fn a_guest_takes_any_network_after_any_other() {
 }
 
 #[tokio::test]
+async fn a_guest_that_could_not_take_its_identity_runs_nothing_and_ends_in_an_orderly_way() {
+    let Some(mut world) = world("a_guest_that_could_not_take_its_identity_runs_nothing").await else { return };
+    let guest = world.session.guest();
+    guest.introduce(Identity { mac_address: vec![2, 0, 0], ..Identity::default() });
+    let error = guest.ready().await.unwrap_err();
+    let GuestError::NotIdentified { why } = &error else { panic!("{error}") };
+    assert!(why.starts_with("set the MAC address"), "{why}");
+    let refused = collect(guest.command("true").spawn()).await.unwrap_err();
+    assert!(matches!(&refused, GuestError::Refused(refusal) if refusal.reason == "not_identified"), "{refused:?}");
+    // The machine is one of its own as soon as it has an identity.
+    guest.introduce(Identity { mac_address: vec![2, 0, 0, 0, 0, 7], ..Identity::default() });
+    guest.ready().await.unwrap();
+    assert_eq!(shell(guest, "cat /sys/class/net/eth0/address").await.out(), "02:00:00:00:00:07");
+    guest.introduce(Identity {
+        network: Some(Network { addresses: vec!["x".into()], ..Network::default() }),
+        ..Identity::default()
+    });
+    assert!(matches!(guest.ready().await, Err(GuestError::NotIdentified { .. })));
+    guest.shut_down().await.unwrap();
+    let death = tokio::time::timeout(Duration::from_secs(60), world.session.died()).await.unwrap();
+    assert!(death.status.contains("exit status: 0"), "{death:?}");
+    world.session.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_has_a_mac_address_of_its_own() {
+    let Some(world) = world("a_machine_has_a_mac_address_of_its_own").await else { return };
+    let said = shell(world.session.guest(), "hostname; tr -d : </sys/class/net/eth0/address").await.out();
+    let (id, address) = said.split_once('\n').unwrap();
+    let first = u8::from_str_radix(&id[..2], 16).unwrap() & 0xfc | 2;
+    assert_eq!(address, format!("{first:02x}{}", &id[2..]));
+    world.session.end().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off_is_corrected() {
+    let Some(world) = world("a_clock_that_is_off_is_corrected").await else { return };
+    let guest = world.session.guest();
+    let now = || u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap();
+    let off = async || {
+        let said: u64 = shell(guest, "date +%s%N").await.out().parse().unwrap();
+        i128::from(said) - i128::from(now())
+    };
+    const SECOND: i128 = 1_000_000_000;
+    guest.set_clock(now() + 7_200 * 1_000_000_000);
+    assert!((off().await - 7_200 * SECOND).abs() < 60 * SECOND, "two hours ahead, as it was told");
+    guest.set_clock(now());
+    assert!(off().await.abs() < 60 * SECOND, "right again");
+    world.session.end().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_command_finds_an_ordinary_system() {
     let Some(world) = world("a_command_finds_an_ordinary_system").await else { return };
     let guest = world.session.guest();

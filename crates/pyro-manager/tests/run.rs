@@ -669,6 +669,36 @@ async fn a_template_whose_guest_lost_its_clock_is_made_again() {
 }
 
 #[tokio::test]
+async fn nothing_runs_in_a_guest_that_could_not_take_its_identity() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    world.engine.behave(|behaviour| behaviour.loses_identity = true);
+    let noted = world.base.path().join("noted");
+    let error = world.run(&format!("note {}", noted.display())).await.unwrap_err();
+    assert_eq!(error.code(), "not_identified");
+    assert!(error.to_string().contains("reseed: the device refused"), "{error}");
+    assert!(!noted.exists(), "the command was sent");
+    world.assert_nothing_is_left();
+    let boots = world.engine.boots();
+    world.engine.behave(|behaviour| behaviour.loses_identity = false);
+    world.run("hello").await.unwrap();
+    assert_eq!(world.engine.boots(), boots, "its template is as good as before");
+}
+
+#[tokio::test]
+async fn machines_of_a_template_have_mac_addresses_of_their_own() {
+    let world = world();
+    world.run("hello").await.unwrap();
+    world.run("hello").await.unwrap();
+    let addresses: Vec<Vec<u8>> = world.engine.identities().into_iter().map(|identity| identity.mac_address).collect();
+    let mut different = addresses.clone();
+    different.sort();
+    different.dedup();
+    assert_eq!((addresses.len(), different.len()), (3, 3), "the template's and both machines': {addresses:?}");
+    assert!(addresses.iter().all(|address| address.len() == 6), "{addresses:?}");
+}
+
+#[tokio::test]
 async fn a_host_on_which_no_guest_keeps_its_clock_says_so() {
     let world = world();
     world.engine.behave(|behaviour| behaviour.unstable_clocks = 3);

@@ -8,8 +8,9 @@
 //! host                                         guest
 //!   Hello{generation} ──────────────────────▶
 //!   Identity{clock, entropy, names} ────────▶            (the host need not wait between these)
-//!   Exec on stream 1, Stdin data, end ──────▶
 //!                       ◀────────────────────  Hello{generation}
+//!                       ◀────────────────────  Identified    (or Refused: then no command runs)
+//!   Exec on stream 1, Stdin data, end ──────▶
 //!                       ◀────────────────────  Started, Stdout data, Stderr data
 //!   Credit{stdout} ─────────────────────────▶            (only what the reader has consumed)
 //!                       ◀────────────────────  Exited
@@ -23,7 +24,7 @@ pub mod message;
 
 /// The generation of the protocol. It changes when an old peer would misunderstand a new one;
 /// fields and capabilities may be added without changing it. Host and guest must name the same.
-pub const GENERATION: u32 = 1;
+pub const GENERATION: u32 = 2;
 
 /// Name of the virtio-serial port the guest looks for.
 pub const PORT_NAME: &str = "org.pyro.agent.0";

@@ -1,4 +1,4 @@
-//! The messages, generation 1. Tags are never used twice; fields may be added.
+//! The messages, generation 2. Tags are never used twice; fields may be added.
 //!
 //! Host and guest each have one envelope, so that a message of the wrong direction cannot even be
 //! decoded as something else. Times are named with their unit. Command words are bytes: a file
@@ -10,17 +10,18 @@ use prost::Message;
 #[derive(Clone, PartialEq, Message)]
 pub struct ToGuest {
     /// Exactly one of these; none means a message this build does not know.
-    #[prost(oneof = "Request", tags = "1, 2, 3, 4, 5, 8, 9, 10")]
+    #[prost(oneof = "Request", tags = "1, 2, 3, 4, 5, 6, 8, 9, 10")]
     pub request: Option<Request>,
 }
 
-/// The host's requests. 1 to 5 on the control stream, the others on a command's stream.
+/// The host's requests. 1 to 6 on the control stream, the others on a command's stream.
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub enum Request {
     /// Opens the conversation; anything before it is dropped.
     #[prost(message, tag = "1")]
     Hello(Hello),
-    /// Who this machine is from now on.
+    /// Who this machine is from now on. Answered by [`Event::Identified`], or [`Event::Refused`]; no command runs
+    /// before it was taken.
     #[prost(message, tag = "2")]
     Identity(Identity),
     /// Make the machine fit to be frozen, answer [`Event::Frozen`], then wait for a new Hello.
@@ -32,6 +33,9 @@ pub enum Request {
     /// End every command, write everything to disk, power off.
     #[prost(message, tag = "5")]
     Shutdown(Shutdown),
+    /// What time it is; a clock that is off by more than 100 ms is corrected. There is no answer.
+    #[prost(message, tag = "6")]
+    Clock(Clock),
     /// Run a command on this stream.
     #[prost(message, tag = "8")]
     Exec(Exec),
@@ -47,7 +51,7 @@ pub enum Request {
 #[derive(Clone, PartialEq, Message)]
 pub struct ToHost {
     /// Exactly one of these; none means a message this build does not know.
-    #[prost(oneof = "Event", tags = "1, 3, 4, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "Event", tags = "1, 2, 3, 4, 6, 7, 8, 9, 10, 11")]
     pub event: Option<Event>,
 }
 
@@ -57,6 +61,9 @@ pub enum Event {
     /// The answer to Hello.
     #[prost(message, tag = "1")]
     Hello(Hello),
+    /// The identity was taken, all of it.
+    #[prost(message, tag = "2")]
+    Identified(Identified),
     /// The machine may be frozen now.
     #[prost(message, tag = "3")]
     Frozen(Frozen),
@@ -115,6 +122,21 @@ pub struct Identity {
     /// Its network; none where it has none.
     #[prost(message, optional, tag = "5")]
     pub network: Option<Network>,
+    /// MAC address of its network device, 6 bytes; empty leaves it alone.
+    #[prost(bytes = "vec", tag = "6")]
+    pub mac_address: Vec<u8>,
+}
+
+/// Answer without arguments.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Identified {}
+
+/// What time it is on the host.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Clock {
+    /// Nanoseconds since 1970-01-01 UTC.
+    #[prost(uint64, tag = "1")]
+    pub wall_clock_ns: u64,
 }
 
 /// How the machine's network device is configured.
@@ -259,7 +281,7 @@ pub struct Started {
 /// Why a request was not carried out.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct Refused {
-    /// Stable word: `not_found`, `not_executable`, `no_directory`, `bad_request`, `failed`.
+    /// Stable word: `not_found`, `not_executable`, `no_directory`, `bad_request`, `not_identified`, `failed`.
     #[prost(string, tag = "1")]
     pub reason: String,
     /// For people.

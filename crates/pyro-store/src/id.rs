@@ -29,6 +29,16 @@ impl VmId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The MAC address of its network device: the id's own bits, as a locally administered unicast address. So no two
+    /// machines share one, and a machine keeps it when it is started again.
+    #[must_use]
+    pub fn mac_address(&self) -> [u8; 6] {
+        let byte = |at: usize| u8::from_str_radix(&self.0[2 * at..2 * at + 2], 16).expect("an id has hex digits only");
+        let mut address = std::array::from_fn(byte);
+        address[0] = address[0] & 0xfc | 0x02;
+        address
+    }
 }
 
 /// Whether a text is of the digits that ids are made of.
@@ -67,5 +77,12 @@ mod tests {
         for not_one in ["", "0123456789a", "0123456789abc", "0123456789aG", "0123456789AB", "../123456789"] {
             assert_eq!(VmId::parse(not_one), None, "{not_one}");
         }
+    }
+
+    #[test]
+    fn machines_have_unicast_addresses_of_their_own() {
+        let of = |id: &str| VmId::parse(id).unwrap().mac_address();
+        assert_eq!(of("0123456789ab"), [0x02, 0x23, 0x45, 0x67, 0x89, 0xab]);
+        assert_eq!(of("ffffffffffff"), [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]);
     }
 }

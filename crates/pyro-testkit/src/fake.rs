@@ -41,6 +41,8 @@ pub struct Behaviour {
     pub restore: Start,
     /// Saving fails.
     pub save_fails: bool,
+    /// Guests cannot take their identity.
+    pub loses_identity: bool,
     /// The generation that guests speak.
     pub generation: u32,
     /// So many machines from now on find their clock unstable while they start, and take a worse one.
@@ -58,6 +60,7 @@ impl Default for Behaviour {
             boot_with_kvm: Start::Works,
             restore: Start::Works,
             save_fails: false,
+            loses_identity: false,
             generation: pyro_protocol::GENERATION,
             unstable_clocks: 0,
             program_is_there: true,
@@ -78,6 +81,7 @@ struct Counts {
 pub struct FakeEngine {
     behaviour: Arc<Mutex<Behaviour>>,
     identities: Arc<Mutex<Vec<Identity>>>,
+    clocks: Arc<Mutex<Vec<u64>>>,
     counts: Arc<Counts>,
     kills: Arc<Mutex<Vec<Weak<watch::Sender<bool>>>>>,
 }
@@ -119,6 +123,12 @@ impl FakeEngine {
         self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Times that guests were told after their identity, in nanoseconds since 1970-01-01 UTC, in order.
+    #[must_use]
+    pub fn clocks(&self) -> Vec<u64> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Ends every machine that is there, as if its process had been killed.
     pub fn kill_all(&self) {
         let kills = std::mem::take(&mut *self.kills.lock().unwrap_or_else(PoisonError::into_inner));
@@ -144,7 +154,9 @@ impl FakeEngine {
                     generation: behaviour.generation,
                     clock_source: self.clock_source(),
                     hangs: how == Start::Hangs,
+                    loses_identity: behaviour.loses_identity,
                     identities: self.identities.clone(),
+                    clocks: self.clocks.clone(),
                     kill: kill.clone(),
                     copying: Vec::new(),
                     chattering: HashMap::new(),

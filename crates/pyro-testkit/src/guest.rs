@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use prost::Message;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, StreamId, encode_parts};
 use pyro_protocol::message::{
-    Event, Exec, Exited, Frozen, GoingDown, Hello, Identity, Refused, Request, Started, StdinCredit, ToGuest, ToHost,
-    Unpacked,
+    Event, Exec, Exited, Frozen, GoingDown, Hello, Identified, Identity, Refused, Request, Started, StdinCredit,
+    ToGuest, ToHost, Unpacked,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -24,6 +24,10 @@ pub struct Script {
     pub clock_source: String,
     /// No command ever ends.
     pub hangs: bool,
+    /// It refuses its identity.
+    pub loses_identity: bool,
+    /// Every time it was told.
+    pub clocks: Arc<Mutex<Vec<u64>>>,
     pub identities: Arc<Mutex<Vec<Identity>>>,
     pub kill: Arc<watch::Sender<bool>>,
     /// Streams of commands that copy their input.
@@ -77,6 +81,14 @@ impl Script {
             }
             Request::Identity(identity) => {
                 self.identities.lock().unwrap_or_else(PoisonError::into_inner).push(identity);
+                if self.loses_identity {
+                    let message = "reseed: the device refused".into();
+                    return self.say(stream, Event::Refused(Refused { reason: "failed".into(), message })).await;
+                }
+                self.say(stream, Event::Identified(Identified {})).await
+            }
+            Request::Clock(clock) => {
+                self.clocks.lock().unwrap_or_else(PoisonError::into_inner).push(clock.wall_clock_ns);
                 Ok(())
             }
             Request::Freeze(_) => {

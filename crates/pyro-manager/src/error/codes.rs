@@ -27,6 +27,7 @@ impl Error {
             Self::GuestNotUp { .. } | Self::DiedEarly { .. } => "guest_not_up",
             Self::MachineLost { .. } => "machine_lost",
             Self::AgentGeneration { .. } => "agent_generation",
+            Self::NotIdentified { .. } => "not_identified",
             Self::GuestNonsense(_) => "guest_nonsense",
             Self::CommandRefused(_) => "command_refused",
             Self::Save(_) => "template_not_saved",

@@ -18,6 +18,9 @@ pub fn of(code: &str) -> Option<&'static str> {
         "machine_lost" => "run the command again if doing it twice does no harm",
         "agent_generation" => "`pyro env prune` removes old templates; the next run makes a new one",
         "unknown_task" => "`pyro task list` shows every task",
+        "not_identified" => {
+            "try again; if it stays, `pyro env prune` removes old templates and the next run makes a new one"
+        }
         "expired" => "`pyro task create` makes a new one; --ttl-seconds says how long it may live",
         "ambiguous_id" => "give more of the id",
         "max_active_vms" => {

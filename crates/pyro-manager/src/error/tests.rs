@@ -57,6 +57,7 @@ fn every_error() -> Vec<Error> {
         Error::GuestNonsense(GuestError::Nonsense { what: "stdin" }),
         Error::CommandRefused(Refusal { reason: "no_directory".into(), message: "/x is not a directory".into() }),
         Error::Save(SaveError::Refused { message: "no".into() }),
+        Error::NotIdentified { why: "reseed: the device refused".into() },
         Error::ClockSource { found: "refined-jiffies".into() },
         RegistryProblem::Newer { path: "/d/registry.sqlite".into(), found: 2, ours: 1 }.into(),
         RegistryProblem::Network { path: "/d".into(), kind: "NFS" }.into(),

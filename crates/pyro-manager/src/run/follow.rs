@@ -11,10 +11,9 @@ use crate::clock::Timer;
 use crate::error::{Error, Unavailable, host};
 use crate::events::{RunEvent, RunIo, tell_unless};
 use crate::execution::Execution;
+use crate::limits::host_time_limit;
 use crate::output::{Capture, Captured};
 
-/// The guest enforces a command's time limit; this long after it, the machine is ended instead.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(10);
 /// How long a command that runs may take for itself before others are restored beside it. Its first steps
 /// are slow under software emulation, and most commands are over by then.
 const REST_OF_TURN: Duration = Duration::from_millis(100);
@@ -45,7 +44,7 @@ pub(crate) async fn execute(
     let mut beside = JoinSet::new();
     running.input().feed(stdin, &mut beside);
     let (mut stdout, mut stderr) = (Capture::default(), Capture::default());
-    let backstop = tokio::time::sleep(timeout + TIMEOUT_GRACE);
+    let backstop = tokio::time::sleep(host_time_limit(timeout));
     tokio::pin!(backstop);
     let exit = loop {
         let event = tokio::select! {
@@ -83,7 +82,7 @@ async fn end_soon(turn: Option<Turn>) {
 
 /// The machine is ended with everything in it, so no process of the command is left either.
 fn ended_by_host(timeout: Duration) -> Exit {
-    Exit { code: 124, timed_out: true, out_of_memory: false, duration: timeout + TIMEOUT_GRACE }
+    Exit { code: 124, timed_out: true, out_of_memory: false, duration: host_time_limit(timeout) }
 }
 
 async fn end_by_itself(machine: &mut Option<&mut dyn Machine>) -> Death {

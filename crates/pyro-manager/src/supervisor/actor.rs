@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pyro_engine::Death;
 use pyro_hostfs::lock::Lock;
@@ -18,13 +18,17 @@ use super::files::Files;
 use super::letter::{Joined, Letter};
 use super::start::{News, Workspace};
 use super::wire::ExecRequest;
-use crate::clock::{Timer, now};
+use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
 use crate::threads::off_thread;
 use crate::{Error, MachineSize, Pyro};
 
 /// How long clients have to hear the last answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A guest's clock is some tens of parts in a million fast or slow. A command that comes later than this after the
+/// guest was last told the time has it told again.
+const TIME_IS_GOOD_FOR: Duration = Duration::from_secs(60);
 
 /// The owner.
 pub struct Actor {
@@ -37,6 +41,9 @@ pub struct Actor {
     pub(super) letters: mpsc::Receiver<Letter>,
     pub(super) sender: mpsc::Sender<Letter>,
     pub(super) timer: Timer,
+    pub(super) wall_clock: WallClock,
+    /// When the guest was last told what time it is.
+    pub(super) time_told: Instant,
     pub(super) files: Files,
     pub(super) listener: Option<JoinHandle<()>>,
     pub(super) closing: tokio_util::sync::CancellationToken,
@@ -64,6 +71,7 @@ impl Actor {
                 biased;
                 () = self.timer.rung() => return End::Remove(Ended::Expired, None),
                 _ = terminate.recv() => return End::StepDown,
+                () = self.wall_clock.was_set() => self.tell_time(),
                 missing = self.files.missing() => return End::FileRemoved(missing),
                 news = self.workspace.news() => match news {
                     News::Died(death) => self.machine_died(&death).await,
@@ -124,10 +132,18 @@ impl Actor {
             execution_mode: self.record.execution_mode.clone(),
         };
         let job = self.commands.begin(began.clone())?;
+        if self.time_told.elapsed() > TIME_IS_GOOD_FOR {
+            self.tell_time();
+        }
         self.step("exec.send.before");
         let sent = self.workspace.send(&self.record.id, &self.directory, request);
         self.step("exec.send.after");
         self.commands.follow(job, began, sent, request)
+    }
+
+    fn tell_time(&mut self) {
+        self.workspace.tell_time();
+        self.time_told = Instant::now();
     }
 
     fn why_not(&self) -> Unavailable {

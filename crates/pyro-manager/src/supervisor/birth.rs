@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
 use pyro_store::journal::Journal;
@@ -19,6 +20,7 @@ use super::connections;
 use super::files::{Files, SOCKET};
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
+use crate::clock::WallClock;
 use crate::error::host;
 use crate::id::VmId;
 use crate::threads::off_thread;
@@ -59,6 +61,8 @@ impl Actor {
             files,
             listener: Some(tokio::spawn(listener)),
             closing,
+            wall_clock: WallClock::listen().map_err(host("watch the clock"))?,
+            time_told: Instant::now(),
             unsaved: false,
             _life: life,
         })

@@ -26,9 +26,11 @@ use super::wire::{ExecRequest, digest};
 use crate::clock::now;
 use crate::error::{Unavailable, host};
 use crate::execution::Execution;
+use crate::limits::host_time_limit;
 use crate::{Error, Pyro};
 
-/// The guest enforces a command's time limit; this long after it, the guest is given up.
+/// The guest enforces a command's time limit, and is told to when it is late ([`host_time_limit`]). This long after
+/// that, the guest is given up.
 const GUEST_GRACE: Duration = Duration::from_secs(30);
 /// How long after its time limit a command waits for a client that reads slowly.
 const CLIENT_GRACE: Duration = Duration::from_secs(1);
@@ -205,10 +207,10 @@ impl Driver {
 
     /// To its end, or to the guest's.
     async fn follow(&mut self, execution: &mut Execution) -> Result<Exit, GuestError> {
-        let (mut killed, mut gave_up) = (false, false);
+        let (mut killed, mut late, mut gave_up) = (false, false, false);
         let began = Instant::now();
-        let patience = tokio::time::sleep_until(self.limit + GUEST_GRACE);
-        tokio::pin!(patience);
+        let timeout = tokio::time::sleep_until(began + host_time_limit(self.limit - began));
+        tokio::pin!(timeout);
         loop {
             // A guest that never stops talking must not keep the others from their turn.
             let event = tokio::select! {
@@ -218,7 +220,14 @@ impl Driver {
                     execution.kill();
                     continue;
                 }
-                () = &mut patience, if !gave_up => {
+                () = &mut timeout, if !gave_up => {
+                    if !late {
+                        // The guest is late, or its clock is: the command's time is up, not the machine's.
+                        late = true;
+                        execution.kill();
+                        timeout.as_mut().reset(Instant::now() + GUEST_GRACE);
+                        continue;
+                    }
                     gave_up = true;
                     let what = "the guest did not end a command whose time was up, and was ended".to_owned();
                     let _ = self.letters.send(Letter::Trouble { what }).await;
@@ -228,15 +237,17 @@ impl Driver {
             };
             let event = match event {
                 // Its machine was ended for it: no process of it is left.
-                Err(_) if gave_up => {
-                    return Ok(Exit { code: 124, timed_out: true, out_of_memory: false, duration: began.elapsed() });
-                }
+                Err(_) if gave_up => return Ok(timed_out(began.elapsed())),
                 event => event?,
             };
             match event {
                 OutputEvent::Started => {}
                 OutputEvent::Stdout(bytes) => self.output(FrameKind::Stdout, bytes).await,
                 OutputEvent::Stderr(bytes) => self.output(FrameKind::Stderr, bytes).await,
+                // One that was over just before it was ended ended by itself.
+                OutputEvent::Exited(exit) if late && !killed && exit.code == 128 + 9 => {
+                    return Ok(Exit { out_of_memory: exit.out_of_memory, ..timed_out(exit.duration) });
+                }
                 OutputEvent::Exited(exit) => return Ok(exit),
             }
         }
@@ -326,6 +337,10 @@ impl Driver {
     fn step(&self, step: &'static str) {
         self.pyro.steps.reached(step);
     }
+}
+
+fn timed_out(duration: Duration) -> Exit {
+    Exit { code: 124, timed_out: true, out_of_memory: false, duration }
 }
 
 fn nonsense(error: &GuestError) -> String {

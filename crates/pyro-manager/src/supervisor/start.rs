@@ -15,7 +15,7 @@ use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
 use super::wire::Reply;
-use crate::clock::millis;
+use crate::clock::{millis, wall_clock_ns};
 use crate::error::Unavailable;
 use crate::events::{EnvironmentProgress, RunEvent};
 use crate::execution::Execution;
@@ -90,6 +90,13 @@ impl Workspace {
         }
     }
 
+    /// Tells the guest what time it is. The host needs no telling.
+    pub fn tell_time(&self) {
+        if let Self::Guest(live) = self {
+            live.guest.set_clock(wall_clock_ns());
+        }
+    }
+
     /// Ends the machine at once, with everything that runs in it.
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
@@ -154,8 +161,8 @@ impl Pyro {
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
-        let policy = NetworkPolicy::of(record);
-        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, policy)).await?;
+        let (policy, mac_address) = (NetworkPolicy::of(record), record.id.mac_address());
+        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, policy, mac_address)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),

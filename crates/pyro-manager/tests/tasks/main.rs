@@ -5,6 +5,7 @@
 mod attacked;
 mod kept;
 mod killed;
+mod late;
 mod life;
 mod world;
 

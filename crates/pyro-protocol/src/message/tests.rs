@@ -2,7 +2,7 @@ use super::*;
 use crate::frame::{Continuation, Decoder, Frame, Kind, StreamId};
 use bytes::Bytes;
 
-/// One of everything generation 1 can say, as whole frames.
+/// One of everything generation 2 can say, as whole frames.
 fn everything() -> Vec<(&'static str, Frame)> {
     let to_guest = |stream, request| {
         let body = ToGuest { request: Some(request) }.encode_to_vec();
@@ -18,7 +18,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         continuation,
         body: Bytes::from_static(body),
     };
-    let hello = Hello { generation: 1, capabilities: vec!["unpack".into()], version: "2.1.0".into() };
+    let hello = Hello { generation: 2, capabilities: vec!["unpack".into()], version: "2.1.0".into() };
     let exec = Exec {
         candidates: vec![
             Argv { words: vec![b"git".to_vec(), b"--version".to_vec()] },
@@ -36,6 +36,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         host_name: "0123456789ab".into(),
         machine_id: "0123456789abcdef0123456789abcdef".into(),
         network: None,
+        mac_address: vec![0x52, 0x54, 0, 0x12, 0x34, 0x56],
     };
     let network = Network {
         addresses: vec!["172.29.100.2/30".into(), "fd70::2/64".into()],
@@ -50,6 +51,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         ("hello to guest", to_guest(0, Request::Hello(hello.clone()))),
         ("identity", to_guest(0, Request::Identity(identity))),
         ("identity with a network", to_guest(0, Request::Identity(connected))),
+        ("clock", to_guest(0, Request::Clock(Clock { wall_clock_ns: 1_795_000_001_000_000_000 }))),
         ("freeze", to_guest(0, Request::Freeze(Freeze {}))),
         (
             "unpack",
@@ -62,6 +64,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         ("stdin", data(Kind::Stdin, Continuation::More, b"in\0\xff")),
         ("stdin ends", data(Kind::Stdin, Continuation::End, b"")),
         ("hello to host", to_host(0, Event::Hello(hello))),
+        ("identified", to_host(0, Event::Identified(Identified {}))),
         ("frozen", to_host(0, Event::Frozen(Frozen::default()))),
         ("unpack progress", to_host(0, Event::UnpackProgress(UnpackProgress { archive_bytes: 1 << 33 }))),
         ("unpacked", to_host(0, Event::Unpacked(Unpacked { entries: 10917 }))),

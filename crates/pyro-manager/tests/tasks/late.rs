@@ -1,0 +1,24 @@
+//! Guests that are slow, or whose clock is.
+
+use std::time::Duration;
+
+use pyro_manager::{ExecRequest, LogsRequest};
+
+use crate::world::{World, command, exec_request};
+
+#[tokio::test]
+async fn a_guest_that_is_late_to_end_a_command_is_told_to_and_its_task_lives_on() {
+    let world = World::new();
+    let id = world.create().await.task_id;
+    let other = world.pyro.start_task_command(&id, command("hang")).await.unwrap();
+    // This guest knows no time limits. The host's own is 11.1 seconds for one second.
+    let late = ExecRequest { timeout: Duration::from_secs(1), ..command("hang") };
+    let ended = exec_request(&world.pyro, &id, late).await.unwrap();
+    assert_eq!((ended.exit_code, ended.timed_out), (124, true));
+    let logs = world.pyro.logs_task(&id, LogsRequest::default()).await.unwrap();
+    let seen: Vec<_> = logs.entries.iter().map(|entry| (entry.status, entry.exit_code)).collect();
+    assert_eq!(seen, [("running", None), ("timed_out", Some(124))]);
+    world.pyro.cancel_task(&id, other.sequence).await.unwrap();
+    assert_eq!(world.pyro.status_task(&id).await.unwrap().life.state, "started");
+    world.pyro.delete_task(&id).await.unwrap();
+}

@@ -11,12 +11,13 @@ use std::time::Duration;
 use pyro_engine::{Accelerator, BootSpec, KvmDevice, MachineSpec, MemoryFile, MemoryMode};
 use pyro_environment::Installed;
 use pyro_guest::Identity;
+use pyro_store::machines::Admission;
 use serde::{Deserialize, Serialize};
 
 use crate::error::host;
-use crate::machines::Admission;
+use crate::id::VmId;
 use crate::unpacker::{attach, await_guest, in_time, make_memory};
-use crate::vm::{VmDirectory, VmId};
+use crate::vm_directory::VmDirectory;
 use crate::{Error, Pyro};
 
 /// A guest that really runs on the processor is up well before this.

@@ -7,17 +7,17 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
+use pyro_store::{Kind, Record, State};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
 use crate::error::Unavailable;
-use crate::machines::{Found, Seen};
+use crate::id::{VmId, is_hex};
+use crate::look::{Found, Seen, look, look_at_all};
 use crate::payload::Problem;
-use crate::registry::{Kind, Record, State};
 use crate::supervisor::SOCKET;
 use crate::supervisor::wire::{Reply, Request, Talk};
 use crate::threads::off_thread;
-use crate::vm::{VmId, is_hex};
 use crate::{Error, Pyro};
 
 /// How long a supervisor that nobody can connect to may take to end. One that ends in an orderly way gives its
@@ -69,15 +69,6 @@ fn does_not_listen(record: &Record) -> Error {
 }
 
 impl Pyro {
-    /// The same for work of the manager's own.
-    pub(crate) async fn off_thread<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Self) -> Result<T, Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let pyro = self.clone();
-        off_thread(move || work(&pyro)).await
-    }
-
     /// What is known of a VM or task, after a look at whether its supervisor lives.
     pub(crate) async fn record_of(&self, kind: Kind, id: &str) -> Result<Record, Error> {
         self.seen(kind, id).await.map(|seen| seen.record)
@@ -96,7 +87,7 @@ impl Pyro {
             {
                 return Ok(record.into());
             }
-            match machines.look(&id)? {
+            match look(&machines, &id)? {
                 Found::Here(seen) if seen.record.kind == kind && seen.record.state != State::Creating => Ok(*seen),
                 Found::Gone { kind: was, reason } if was == kind => {
                     Err(Unavailable::Gone { kind, id: id.to_string(), reason }.into())
@@ -111,7 +102,7 @@ impl Pyro {
     pub(crate) async fn find_all(&self, kind: Kind, prefix: &str) -> Result<(Vec<Seen>, Vec<Problem>), Error> {
         let (machines, prefix) = (self.machines(), prefix.to_owned());
         off_thread(move || {
-            let (mut seen, problems) = machines.look_at_all(kind, &prefix)?;
+            let (mut seen, problems) = look_at_all(&machines, kind, &prefix)?;
             seen.retain(|seen| seen.record.state != State::Creating);
             Ok((seen, problems))
         })
@@ -189,6 +180,6 @@ impl Pyro {
         if tokio::time::timeout(END_TIMEOUT, end).await.is_err() {
             return Err(does_not_listen(record));
         }
-        off_thread(move || machines.look_after(&id)).await
+        off_thread(move || Ok(machines.look_after(&id)?)).await
     }
 }

@@ -1,5 +1,7 @@
 //! The two clocks: the wall's, for what is written down, and one that nobody can set, for waiting.
 
+pub use pyro_store::clock::now;
+
 use std::io;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,9 +10,9 @@ use rustix::time::{
 };
 use tokio::io::unix::AsyncFd;
 
-/// Unix seconds.
-pub fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+/// Milliseconds, to the microsecond.
+pub fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// Nanoseconds since 1970-01-01 UTC.

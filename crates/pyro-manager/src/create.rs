@@ -9,17 +9,18 @@ use std::path::Path;
 use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::machines::Machines;
+use pyro_store::{Kind, Known, Record, State};
 use tokio::sync::mpsc;
 
-use crate::clock::now;
+use crate::clock::{millis, now};
 use crate::error::Unavailable;
-use crate::limits::HostCompat;
-use crate::machines::Machines;
-use crate::registry::{Kind, Known, Record, State};
-use crate::run::{RunEvent, millis};
+use crate::events::RunEvent;
+use crate::id::VmId;
+use crate::limits::{HostCompat, MachineSize};
+use crate::network::Connection;
 use crate::supervisor::launch::launch;
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, Pyro, VmOptions};
 
 /// A VM or task to be created.
@@ -51,7 +52,7 @@ impl Pyro {
     ) -> Result<Record, Error> {
         let (network, id) = (request.options.network, VmId::random()?);
         let mac_address = id.mac_address();
-        self.off_thread(move |pyro| pyro.connection(network, mac_address)).await?;
+        self.off_thread(move |pyro| Connection::for_policy(&pyro.config, network, mac_address)).await?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {
@@ -63,7 +64,7 @@ impl Pyro {
             Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {}
             installed => drop(installed?),
         }
-        let mut record = Record::new(id, kind, &request.environment, entry.version, request.options, now());
+        let mut record = Record::new(id, kind, &request.environment, entry.version, request.options.into(), now());
         record.attempt_id = request.attempt_id.clone();
         record.request_digest = digest.clone();
         record.create_ms = millis(began.elapsed());
@@ -76,7 +77,9 @@ impl Pyro {
                     let launched = launch(&self.config, &record.id, &directory, life, Some(creating), events).await;
                     self.steps.reached("take.before");
                     let launched = match launched {
-                        Ok((record, _talk)) => off_thread(move || machines.take(&record.id).map(|()| record)).await,
+                        Ok((record, _talk)) => {
+                            off_thread(move || Ok(machines.take(&record.id).map(|()| record)?)).await
+                        }
                         Err(error) => Err(error),
                     };
                     self.steps.reached("take.after");
@@ -125,7 +128,7 @@ impl Pyro {
     /// Makes directory, locks, record and row, while nobody else is admitted.
     async fn admit(&self, record: Record) -> Result<Admitted, Error> {
         let (machines, steps) = (self.machines(), self.steps.clone());
-        let admission = self.admission(record.size());
+        let admission = self.admission(MachineSize::of(&record));
         off_thread(move || {
             let (mut known, mut creating) = (false, None);
             steps.reached("admit.before");
@@ -138,11 +141,11 @@ impl Pyro {
                 }
                 creating = Some(Machines::lock_creating(path)?);
                 steps.reached("admit.record");
-                record.write(path)
+                Ok(record.write(path)?)
             };
             let publish = || {
                 steps.reached("admit.row");
-                machines.registry()?.put(&record)
+                Ok(machines.registry()?.put(&record)?)
             };
             let admitted = machines.admit(&record.id, admission, fill, publish);
             steps.reached("admit.after");
@@ -161,7 +164,7 @@ impl Pyro {
         let (machines, id) = (self.machines(), id.clone());
         let cleaned = off_thread(move || {
             machines.wait_for_end(&id);
-            machines.look_after(&id)
+            Ok(machines.look_after(&id)?)
         });
         // The next sweep will do it.
         let _ = cleaned.await;

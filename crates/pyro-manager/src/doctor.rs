@@ -4,19 +4,22 @@
 //! Only a deep look starts machines.
 
 mod host;
+mod report;
+
+pub use report::{Check, CheckStatus, DoctorReport, KvmReport};
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use pyro_engine::qemu::{MINIMUM_VERSION, Program};
-use pyro_engine::{KvmDevice, MAC_ADDRESS, ProgramError};
+use pyro_engine::{Accelerator, KvmDevice, MAC_ADDRESS, ProgramError};
 use pyro_environment::CATALOG;
 use pyro_network::{HostNetwork, Passt, Places};
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::limits::NetworkPolicy;
-use crate::{Accelerator, Error, Pyro};
+use crate::network::Connection;
+use crate::{Error, Pyro};
 use host::{DATA_DIRECTORY, directory_check, kvm_check, memory_check, platform, platform_check};
 
 /// How far to look.
@@ -26,65 +29,6 @@ pub enum Depth {
     Quick,
     /// Boot a guest, too.
     Deep,
-}
-
-/// The report.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DoctorReport {
-    /// `linux-x86_64`, or what else this is.
-    pub platform: String,
-    /// Whether guests can run: nothing that is needed is missing.
-    pub runtime_ok: bool,
-    /// What is wrong, a sentence each.
-    pub issues: Vec<String>,
-    /// The KVM device.
-    pub kvm: KvmReport,
-    /// Networks for guests.
-    pub networking: Value,
-    /// The programs and directories.
-    pub runtime: Value,
-    /// Every check.
-    pub checks: Vec<Check>,
-}
-
-/// The KVM device, as far as it is known.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct KvmReport {
-    /// It is there.
-    pub exists: bool,
-    /// This user may read it.
-    pub readable: bool,
-    /// This user may write it.
-    pub writable: bool,
-    /// A guest came up with it. Null while none has tried.
-    pub usable: Option<bool>,
-    /// Why.
-    pub reason: String,
-}
-
-/// One check.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at.
-    pub name: &'static str,
-    /// How it stands.
-    pub status: CheckStatus,
-    /// What was seen.
-    pub detail: String,
-    /// What to do; empty where nothing is to be done.
-    pub fix: String,
-}
-
-/// How a check stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CheckStatus {
-    /// Fine.
-    Pass,
-    /// Something works less well, or not yet.
-    Warn,
-    /// Something needed is missing.
-    Fail,
 }
 
 /// Programs that only building environments needs, with the Debian package of each.
@@ -218,7 +162,7 @@ impl Pyro {
         let host = HostNetwork::look(&Places::default());
         let passt = Passt::find(&self.config.passt, &self.config.search_path);
         let version = passt.as_ref().ok().and_then(Passt::version);
-        let connection = self.connection(NetworkPolicy::Egress, MAC_ADDRESS);
+        let connection = Connection::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS);
         let (reason, fix) = match &connection {
             Ok(_) => (None, None),
             Err(error) => (Some(error.failure().error), error.hint()),
@@ -247,7 +191,9 @@ impl Pyro {
     /// Lets passt come up.
     async fn deep_network_check(&self) -> Check {
         let tried = async {
-            let Some(connection) = self.connection(NetworkPolicy::Egress, MAC_ADDRESS)? else { return Ok(()) };
+            let Some(connection) = Connection::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS)? else {
+                return Ok(());
+            };
             let mut way = connection.open()?;
             let up = way.ready().await;
             way.close().await;
@@ -307,26 +253,12 @@ impl Pyro {
             "qemu": self.find(&self.config.qemu.to_string_lossy()),
             "data_dir": self.config.data,
             "cache_dir": self.config.cache,
-            "agent_bytes": crate::agent_size(),
+            "agent_bytes": crate::agent::agent_size(),
         })
     }
 
     fn find(&self, program: &str) -> Option<String> {
         let found = Program::find(Path::new(program), &self.config.search_path).ok()?;
         Some(found.path.display().to_string())
-    }
-}
-
-impl Check {
-    fn pass(name: &'static str, detail: String) -> Self {
-        Self { name, status: CheckStatus::Pass, detail, fix: String::new() }
-    }
-
-    fn warn(name: &'static str, detail: String, fix: String) -> Self {
-        Self { name, status: CheckStatus::Warn, detail, fix }
-    }
-
-    fn fail(name: &'static str, detail: String, fix: String) -> Self {
-        Self { name, status: CheckStatus::Fail, detail, fix }
     }
 }

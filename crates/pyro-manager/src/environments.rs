@@ -2,59 +2,15 @@
 
 use std::sync::Arc;
 
-use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress, Step};
+use pyro_engine::Accelerator;
+use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress};
+use tokio::sync::mpsc;
 
+use crate::events::{EnvironmentProgress, RunEvent, tell};
 use crate::payload::{CATALOG_VERSION, EnvironmentList, EnvironmentRecord, PruneRecord, PullRecord};
 use crate::template::Lookup;
 use crate::unpacker::GuestUnpacker;
-use crate::{Accelerator, Error, MachineSize, Pyro};
-
-/// How far the making of an environment is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EnvironmentProgress {
-    /// A step of the installation.
-    Install {
-        /// The step.
-        step: Step,
-        /// What of it; may be empty.
-        detail: String,
-        /// Bytes done and in all, where they are known.
-        bytes: Option<(u64, u64)>,
-    },
-    /// A guest shows whether KVM works here.
-    Probe,
-    /// A machine is booted and frozen as the template of all others.
-    Template,
-}
-
-impl EnvironmentProgress {
-    /// Number of this stage and of all stages, both from 1; waiting for others is stage 0.
-    #[must_use]
-    pub fn stage(&self) -> (u32, u32) {
-        let stage = match self {
-            Self::Install { step, .. } => *step as u32,
-            Self::Probe => Step::Publishing as u32 + 1,
-            Self::Template => Step::Publishing as u32 + 2,
-        };
-        (stage, Step::Publishing as u32 + 2)
-    }
-
-    /// For people.
-    #[must_use]
-    pub fn describe(&self) -> &'static str {
-        match self {
-            Self::Install { step, .. } => step.describe(),
-            Self::Probe => "trying whether KVM runs a guest here",
-            Self::Template => "booting a machine and freezing it as the template",
-        }
-    }
-}
-
-impl From<Progress> for EnvironmentProgress {
-    fn from(progress: Progress) -> Self {
-        Self::Install { step: progress.step, detail: progress.detail, bytes: progress.bytes }
-    }
-}
+use crate::{Error, MachineSize, Pyro};
 
 impl Pyro {
     /// Every environment of the catalog.
@@ -130,6 +86,38 @@ impl Pyro {
         let unpacker = GuestUnpacker { engine: Arc::clone(&self.engine), accelerator: Accelerator::Tcg };
         let mut report = |step: Progress| progress(step.into());
         Ok(self.store.pull(name, &unpacker, &mut report).await?)
+    }
+
+    /// The installed environment. Where files have changed, their digests are taken: that may take long.
+    pub(crate) async fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
+        let owned = name.to_owned();
+        // An error of the outer result is none of the environment's.
+        let looked = self.off_thread(move |pyro| Ok(pyro.store.installed(&owned))).await;
+        looked.unwrap_or_else(|error| {
+            let (attempt, source) = ("look at the environment".into(), std::io::Error::other(error));
+            Err(EnvironmentError::Host { attempt, source })
+        })
+    }
+
+    /// The environment, pulled when it is not installed, and made again when it is damaged.
+    pub(crate) async fn environment_for_run(
+        &self,
+        name: &str,
+        events: &mpsc::Sender<RunEvent>,
+    ) -> Result<Installed, Error> {
+        match self.installed(name).await {
+            Ok(installed) => return Ok(installed),
+            Err(EnvironmentError::NotInstalled { .. }) => {
+                tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
+            }
+            Err(error @ EnvironmentError::Damaged { .. }) => {
+                tell(events, RunEvent::Notice(format!("{error}; removing it and pulling it again"))).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.off_thread(Pyro::check_engine).await?;
+        let mut report = |progress| drop(events.try_send(RunEvent::Environment(progress)));
+        self.install(name, &mut report).await
     }
 
     fn record(&self, entry: &'static CatalogEntry) -> EnvironmentRecord {

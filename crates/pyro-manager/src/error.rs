@@ -2,9 +2,12 @@
 //!
 //! Codes are frozen: programs and models act on them. The list is tested against a snapshot.
 
-mod problems;
+mod codes;
+mod hints;
+mod unavailable;
 
-pub use problems::{JournalProblem, RecordProblem, RegistryProblem, Unavailable};
+pub use pyro_store::error::{JournalProblem, RecordProblem, RegistryProblem};
+pub use unavailable::Unavailable;
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -15,6 +18,7 @@ use pyro_engine::{Death, ProgramError, SaveError, StartError};
 use pyro_environment::EnvironmentError;
 use pyro_guest::{GuestError, Refusal};
 use pyro_network::NetworkError;
+use pyro_store::Error as StoreError;
 use serde::{Deserialize, Serialize};
 
 /// An operation of the manager failed.
@@ -148,43 +152,6 @@ pub struct Failure {
 }
 
 impl Error {
-    /// The stable code.
-    #[must_use]
-    pub fn code(&self) -> &str {
-        match self {
-            Self::OutOfRange { .. } => "out_of_range",
-            Self::InvalidArgument { .. } => "invalid_argument",
-            Self::Network(error) => network_code(error),
-            Self::Environment(error) => environment_code(error),
-            Self::Engine(ProgramError::Missing { .. })
-            | Self::Start(StartError::Program(ProgramError::Missing { .. })) => "qemu_missing",
-            Self::Engine(ProgramError::TooOld { .. })
-            | Self::Start(StartError::Program(ProgramError::TooOld { .. })) => "qemu_too_old",
-            Self::Engine(ProgramError::Unreadable { .. })
-            | Self::Start(StartError::Program(ProgramError::Unreadable { .. })) => "qemu_unusable",
-            Self::Start(_) => "machine_not_started",
-            Self::GuestNotUp { .. } | Self::DiedEarly { .. } => "guest_not_up",
-            Self::MachineLost { .. } => "machine_lost",
-            Self::AgentGeneration { .. } => "agent_generation",
-            Self::NotIdentified { .. } => "not_identified",
-            Self::GuestNonsense(_) => "guest_nonsense",
-            Self::CommandRefused(_) => "command_refused",
-            Self::Save(_) => "template_not_saved",
-            Self::ClockSource { .. } => "clock_unstable",
-            Self::HostCompatRefused => "host_compat_refused",
-            Self::Registry(problem) => problem.code(),
-            Self::Record(problem) => problem.code(),
-            Self::Journal(problem) => problem.code(),
-            Self::Unavailable(reason) => reason.code(),
-            Self::CallerGone { .. } => "caller_gone",
-            Self::Remote { failure } => &failure.code,
-            Self::Cancelled => "cancelled",
-            Self::Host { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no_space",
-            Self::Host { source, .. } if is_out_of_descriptors(source) => "out_of_descriptors",
-            Self::Host { .. } => "host_refused",
-        }
-    }
-
     /// What to do now, where there is something.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
@@ -194,64 +161,7 @@ impl Error {
         if matches!(self, Self::Unavailable(Unavailable::RunExpired { .. })) {
             return Some("give it a longer ttl_seconds, or run it in a task".into());
         }
-        let hint = match self.code() {
-            "unknown_environment" => "`pyro env list` shows every environment",
-            "not_installed" => "`pyro env pull` installs it",
-            "out_of_descriptors" => {
-                "raise the limit (`ulimit -n` shows it; 1024 is usual), or end programs that keep many files open"
-            }
-            "no_space" => {
-                "free some space, or set PYRO_HOME and PYRO_ENVIRONMENT_CACHE_DIR to larger disks, and try again"
-            }
-            "tool_missing" | "qemu_missing" => "`pyro doctor` says what is missing and how to install it",
-            "qemu_too_old" => "install QEMU 8.2 or newer; on Debian 12 it is in bookworm-backports",
-            "qemu_unusable" => "run it with --version by hand to see what is wrong",
-            "pull_failed" => "mend what the message names; the next `pyro env pull` starts afresh",
-            "environment_damaged" => "`pyro env pull` removes it and installs it again",
-            "guest_not_up" | "machine_not_started" => "`pyro doctor --deep` boots a guest and says what is in the way",
-            "machine_lost" => "run the command again if doing it twice does no harm",
-            "agent_generation" => "`pyro env prune` removes old templates; the next run makes a new one",
-            "unknown_task" => "`pyro task list` shows every task",
-            "not_identified" => {
-                "try again; if it stays, `pyro env prune` removes old templates and the next run makes a new one"
-            }
-            "expired" => "`pyro task create` makes a new one; --ttl-seconds says how long it may live",
-            "ambiguous_id" => "give more of the id",
-            "max_active_vms" => {
-                "delete what is not needed (`pyro task list`), or raise PYRO_MAX_ACTIVE_VMS where there is memory for it"
-            }
-            "not_started" => "start it first",
-            "task_stopped" => "its journal can still be read; create another task to go on",
-            "vm_stopped" => "start it again",
-            "environment_changed" => "delete it and create another",
-            "clock_unstable" => "try again when the host is less busy; the template is made once",
-            "host_compat_refused" => {
-                "leave it out; a person may start the server with `pyro mcp serve --allow-host-compat`"
-            }
-            "attempt_conflict" => "use an attempt id of its own for each request",
-            "unknown_sequence" => "`pyro task logs` shows every command with its number",
-            "command_lost" => "`pyro task logs` has the output it had; run it again if doing it twice does no harm",
-            "supervisor_gone" => "`pyro task logs` shows every command that was sent, and what came of it",
-            "newer_registry" | "newer_journal" | "newer_record" => "use the newer pyro, or another PYRO_HOME",
-            "newer_environment" => "use the newer pyro, or set PYRO_ENVIRONMENT_CACHE_DIR to another directory",
-            "record_damaged" => "nothing of it was removed; `pyro repair` says what can be restored",
-            "record_missing" => "nothing of it was removed; `pyro repair` says what can be done",
-            "record_unreadable" => "nothing of it was removed; mend what the message names, and try again",
-            "network_file_system" => "set PYRO_HOME to a directory on a local disk",
-            "registry_unusable" => {
-                "nothing was removed; `pyro repair` says what is damaged, and makes the registry anew from the machines' directories"
-            }
-            "too_many_clients" => "try again when some of them are done",
-            "journal_unusable" => "nothing was removed; look at the file it names, or delete the task",
-            "supervisor_failed" => "`pyro doctor` says what is missing; the next command removes what is left",
-            "passt_missing" => "install passt (on Debian and Ubuntu: apt-get install passt), or leave the network out",
-            "no_route" => "connect this host, or leave the network out; `ip route` shows its routes",
-            "network_failed" => {
-                "start `passt --foreground` by hand to see what is in its way (often: user namespaces are forbidden)"
-            }
-            _ => return None,
-        };
-        Some(hint.to_owned())
+        hints::of(self.code()).map(str::to_owned)
     }
 
     /// The error as every face shows it.
@@ -289,33 +199,16 @@ impl Error {
     }
 }
 
-/// Whether this process, or the host, may open no more files.
-pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    [Errno::MFILE, Errno::NFILE].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
-}
-
-fn environment_code(error: &EnvironmentError) -> &str {
-    match error {
-        _ if error.is_out_of_space() => "no_space",
-        EnvironmentError::Unknown { .. } => "unknown_environment",
-        EnvironmentError::NotInstalled { .. } => "not_installed",
-        EnvironmentError::MissingTool { .. } => "tool_missing",
-        EnvironmentError::Damaged { .. } => "environment_damaged",
-        EnvironmentError::Newer { .. } => "newer_environment",
-        EnvironmentError::Unpack { source, .. } => source.downcast_ref::<Error>().map_or("pull_failed", Error::code),
-        EnvironmentError::Tool { .. } | EnvironmentError::Kernel { .. } => "pull_failed",
-        EnvironmentError::NoSpace { .. } => "no_space",
-        EnvironmentError::Host { .. } => "host_refused",
-    }
-}
-
-fn network_code(error: &NetworkError) -> &'static str {
-    match error {
-        NetworkError::Missing { .. } => "passt_missing",
-        NetworkError::NoRoute => "no_route",
-        NetworkError::NotUp { .. } | NetworkError::Silent { .. } => "network_failed",
-        NetworkError::Host { .. } => "host_refused",
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Registry(problem) => Self::Registry(problem),
+            StoreError::Record(problem) => Self::Record(problem),
+            StoreError::Journal(problem) => Self::Journal(problem),
+            StoreError::Full { limit, live } => Unavailable::Capacity { limit, live }.into(),
+            StoreError::Lives { .. } => Self::InvalidArgument { problem: error.to_string() },
+            StoreError::Host { attempt, source } => Self::Host { attempt, source },
+        }
     }
 }
 

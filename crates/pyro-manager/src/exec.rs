@@ -15,16 +15,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::Record;
+use pyro_store::journal::{Entry, Status, Stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Unavailable;
-use crate::journal::{Entry, Status, Stream};
+use crate::events::{Phase, RunEvent, RunIo, tell};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
-use crate::registry::Record;
-use crate::run::{Phase, RunEvent, RunIo, tell};
 use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
 use crate::{Error, Pyro};
 

@@ -6,7 +6,7 @@ use pyro_guest::{GuestError, OutputEvent, Running, StdinWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::host_compat::HostRunning;
+use crate::host_command::HostRunning;
 
 /// The signal that ends every process of a command.
 const KILL: u32 = 9;

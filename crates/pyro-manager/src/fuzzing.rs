@@ -3,10 +3,10 @@
 use std::fs;
 
 use pyro_hostfs::log::{AppendLog, MAX_RECORD};
+use pyro_store::journal::{self, Status};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
-use crate::journal::{self, Status};
 use crate::supervisor::wire::{Arrived, Reply, Request, Talk, parse};
 
 /// Bytes at a socket, heard as a supervisor hears them and as a client does.
@@ -69,12 +69,12 @@ pub fn journal(bytes: &[u8]) {
 /// Records of machines and templates of any content.
 pub fn records(bytes: &[u8]) {
     let directory = tempfile::tempdir().expect("a directory");
-    for name in [crate::registry::record::RECORD, crate::template::RECORD] {
+    for name in [pyro_store::record::RECORD, crate::template::RECORD] {
         fs::write(directory.path().join(name), bytes).expect("a file");
     }
-    if let Ok(Some(record)) = crate::registry::record::Record::read(directory.path()) {
+    if let Ok(Some(record)) = pyro_store::record::Record::read(directory.path()) {
         record.write(directory.path()).expect("it can be written");
-        let again = crate::registry::record::Record::read(directory.path());
+        let again = pyro_store::record::Record::read(directory.path());
         assert!(again.is_ok_and(|again| again.is_some_and(|again| again.id == record.id)));
     }
     let _ = crate::template::verify(directory.path());

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::Error;
+use pyro_store::{Record, Wanted};
+
+use crate::error::Error;
 
 /// A closed range of whole numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +67,11 @@ impl MachineSize {
         Ok(Self { vcpus, memory_mib: MEM_MIB.check(mem_mib)? as u32 })
     }
 
+    /// The size that a record says.
+    pub(crate) fn of(record: &Record) -> Self {
+        Self::new(i64::from(record.vcpu_count), i64::from(record.mem_mib)).unwrap_or_default()
+    }
+
     /// Virtual processors.
     #[must_use]
     pub fn vcpus(self) -> u8 {
@@ -86,6 +93,13 @@ pub enum NetworkPolicy {
     Off,
     /// Outgoing connections.
     Egress,
+}
+
+impl NetworkPolicy {
+    /// The policy that a record says.
+    pub(crate) fn of(record: &Record) -> Self {
+        if record.network { Self::Egress } else { Self::Off }
+    }
 }
 
 /// Whether a command may run on the host where no guest can be had.
@@ -118,6 +132,18 @@ impl Default for VmOptions {
             ttl: Duration::from_secs(600),
             network: NetworkPolicy::Off,
             host_compat: HostCompat::Refused,
+        }
+    }
+}
+
+impl From<VmOptions> for Wanted {
+    fn from(options: VmOptions) -> Self {
+        Self {
+            vcpu_count: options.size.vcpus(),
+            mem_mib: options.size.memory_mib(),
+            ttl: options.ttl,
+            network: options.network == NetworkPolicy::Egress,
+            allow_host_compat: options.host_compat == HostCompat::Allowed,
         }
     }
 }

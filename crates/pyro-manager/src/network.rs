@@ -10,11 +10,11 @@ use std::net::IpAddr;
 use pyro_engine::MAC_ADDRESS;
 use pyro_guest::Network;
 use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use pyro_store::record::Addresses;
 
+use crate::config::Config;
+use crate::error::Error;
 use crate::limits::NetworkPolicy;
-use crate::{Error, Pyro};
 
 /// What a machine with a network is started with.
 pub(crate) struct Connection {
@@ -22,39 +22,22 @@ pub(crate) struct Connection {
     plan: Plan,
 }
 
-/// Addresses of a guest (the form on disk and in the payloads).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Addresses {
-    /// The guest's.
-    pub guest_ip: IpAddr,
-    /// What it sends everything to.
-    pub gateway_ip: IpAddr,
-    /// Of both.
-    pub subnet_cidr: String,
-    /// Of the guest's network device.
-    pub mac_address: String,
-    /// The resolvers it asks. The gateway stands for one that only the host can ask.
-    pub dns_servers: Vec<IpAddr>,
-}
-
-impl Pyro {
+impl Connection {
     /// What a machine with this MAC address needs for this policy; `None` where it is to reach nothing.
     ///
     /// # Errors
     /// [`Error::Network`], when the host has not what it takes.
-    pub(crate) fn connection(&self, policy: NetworkPolicy, mac_address: [u8; 6]) -> Result<Option<Connection>, Error> {
+    pub fn for_policy(config: &Config, policy: NetworkPolicy, mac_address: [u8; 6]) -> Result<Option<Self>, Error> {
         match policy {
             NetworkPolicy::Off => Ok(None),
             NetworkPolicy::Egress => {
-                let passt = Passt::find(&self.config.passt, &self.config.search_path)?;
+                let passt = Passt::find(&config.passt, &config.search_path)?;
                 let plan = Plan::new(&HostNetwork::look(&Places::default()), mac_address)?;
-                Ok(Some(Connection { passt, plan }))
+                Ok(Some(Self { passt, plan }))
             }
         }
     }
-}
 
-impl Connection {
     /// Starts passt.
     pub fn open(&self) -> Result<Way, Error> {
         Ok(Way::open(&self.passt, &self.plan)?)

@@ -9,20 +9,17 @@
 //! nothing but what the caller names, and leaves what lives to its owner. What a newer release wrote it names,
 //! and leaves alone.
 
-use std::fs;
-use std::path::Path;
-
+use pyro_store::journal;
+use pyro_store::machines::Machines;
+use pyro_store::record;
+use pyro_store::{Ended, Kind, Record, Rows};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
-use crate::journal;
-use crate::machines::Machines;
+use crate::error::{RecordProblem, RegistryProblem, Unavailable};
+use crate::id::VmId;
 use crate::payload::Problem;
-use crate::registry::record::RECORD;
-use crate::registry::{Ended, Kind, Record, Rows};
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, Pyro};
 
 /// What a repair may do.
@@ -154,11 +151,21 @@ fn has_broken_row(machines: &Machines, id: &VmId) -> Result<bool, Error> {
     Ok(machines.registry_to_read()?.rows()?.broken.iter().any(|(broken, _)| broken == id.as_str()))
 }
 
+/// What the registry has.
+struct Index {
+    records: Vec<Record>,
+    /// Rows that cannot be read, and why.
+    broken: Vec<(String, Error)>,
+    /// A record that it does not have is missing in it.
+    is_whole: bool,
+}
+
 type Diagnosis = (Option<VmId>, Problem, Cure);
 
 fn diagnose(machines: &Machines, but: &[VmId]) -> Result<Vec<Diagnosis>, Error> {
     let mut found = Vec::new();
-    let rows = match machines.registry_to_read().and_then(|registry| Ok((registry.damage()?, registry.rows()?))) {
+    let read = machines.registry_to_read().and_then(|registry| Ok((registry.damage()?, registry.rows()?)));
+    let rows = match read.map_err(Error::from) {
         Err(error @ Error::Registry(RegistryProblem::Newer { .. })) => return Err(error),
         Ok((None, rows)) => Some(rows),
         Ok((Some(why), rows)) => {
@@ -173,14 +180,16 @@ fn diagnose(machines: &Machines, but: &[VmId]) -> Result<Vec<Diagnosis>, Error> 
         }
         Err(error) => return Err(error),
     };
-    let rows_are_known = rows.is_some() && found.is_empty();
-    let rows = rows.unwrap_or_default();
+    let is_whole = rows.is_some() && found.is_empty();
+    let Rows { records, broken } = rows.unwrap_or_default();
+    let broken = broken.into_iter().map(|(id, error)| (id, error.into())).collect();
+    let index = Index { records, broken, is_whole };
     let ids = machines.ids()?;
     for id in ids.iter().filter(|id| !but.contains(id)) {
-        diagnose_one(machines, id, &rows, rows_are_known, &mut found)?;
+        diagnose_one(machines, id, &index, &mut found)?;
     }
     let is_named = |id: &str| ids.iter().chain(but).any(|named| named.as_str() == id);
-    for (id, error) in rows.broken.iter().filter(|(id, _)| !is_named(id)) {
+    for (id, error) in index.broken.iter().filter(|(id, _)| !is_named(id)) {
         found.push((None, Problem::of(Some(id.clone()), error), Cure::Nothing));
     }
     // Records first: the registry is made of them.
@@ -188,25 +197,19 @@ fn diagnose(machines: &Machines, but: &[VmId]) -> Result<Vec<Diagnosis>, Error> 
     Ok(found)
 }
 
-fn diagnose_one(
-    machines: &Machines,
-    id: &VmId,
-    rows: &Rows,
-    rows_are_known: bool,
-    found: &mut Vec<Diagnosis>,
-) -> Result<(), Error> {
+fn diagnose_one(machines: &Machines, id: &VmId, index: &Index, found: &mut Vec<Diagnosis>) -> Result<(), Error> {
     let directory = machines.directory(id);
     if machines.is_one_shot(id)? {
         return Ok(());
     }
     let lives = machines.is_alive(id)?;
-    let row = rows.records.iter().find(|row| row.id == *id);
+    let row = index.records.iter().find(|row| row.id == *id);
     let tell = |error: &Error| Problem::of(Some(id.to_string()), error);
     match (Record::read(&directory), row) {
-        (Ok(Some(record)), row) if row != Some(&record) && rows_are_known && !lives => {
+        (Ok(Some(record)), row) if row != Some(&record) && index.is_whole && !lives => {
             let path = machines.registry_path();
             let stale = || Error::from(RegistryProblem::Stale { path, id: id.to_string() });
-            let broken = rows.broken.iter().find(|(broken, _)| broken == id.as_str());
+            let broken = index.broken.iter().find(|(broken, _)| broken == id.as_str());
             let problem = broken.map_or_else(|| tell(&stale()), |(_, error)| tell(error));
             found.push((Some(id.clone()), problem, Cure::WriteRow(Box::new(record))));
         }
@@ -228,7 +231,7 @@ fn diagnose_one(
                 found.push((Some(id.clone()), Problem::journal(id.to_string(), error), cure));
             }
         }
-        Err(error) => found.push((Some(id.clone()), tell(&error), Cure::Nothing)),
+        Err(error) => found.push((Some(id.clone()), tell(&error.into()), Cure::Nothing)),
     }
     Ok(())
 }
@@ -247,7 +250,7 @@ fn apply(machines: &Machines, id: Option<&VmId>, cure: &Cure) -> Result<Option<(
         (Cure::Nothing, _) | (_, None) if !matches!(cure, Cure::MakeRegistry) => return Ok(None),
         (Cure::MakeRegistry, _) => machines.make_registry_anew(),
         (Cure::RestoreRecord(record), Some(id)) => machines.while_dead(id, |directory| {
-            set_aside(directory)?;
+            record::set_aside(directory)?;
             record.write(directory)
         }),
         (Cure::WriteRow(record), Some(id)) => machines.while_dead(id, |_| {
@@ -258,27 +261,12 @@ fn apply(machines: &Machines, id: Option<&VmId>, cure: &Cure) -> Result<Option<(
         (Cure::KeepJournalAside, Some(id)) => machines.while_dead(id, journal::recover),
         _ => return Ok(None),
     };
-    done.map(Some)
+    done.map(Some).map_err(Error::from)
 }
 
 fn delete(machines: &Machines, id: &VmId) -> Result<(), Error> {
     if !machines.ids()?.contains(id) {
-        return machines.registry()?.forget(id); // a row is all that is left of it
+        return Ok(machines.registry()?.forget(id)?); // a row is all that is left of it
     }
-    machines.while_dead(id, |_| machines.bury(id, Ended::Deleted))
-}
-
-/// Keeps a damaged record under another name.
-fn set_aside(directory: &Path) -> Result<(), Error> {
-    let set_aside = || {
-        let mut number = 1;
-        while directory.join(format!("record.damaged-{number}.json")).try_exists()? {
-            number += 1;
-        }
-        match fs::rename(directory.join(RECORD), directory.join(format!("record.damaged-{number}.json"))) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-            renamed => renamed,
-        }
-    };
-    set_aside().map_err(host("keep a damaged record aside"))
+    Ok(machines.while_dead(id, |_| machines.bury(id, Ended::Deleted))?)
 }

@@ -7,103 +7,30 @@
 //! The caller's process owns the machine: no daemon, no supervisor. When that process dies, the
 //! kernel kills the machine, and the next command removes the directory.
 
+mod live;
+
+pub(crate) use live::Live;
+pub use live::Session;
+
 use std::future::Future;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pyro_engine::{Accelerator, BootSpec, Death, Machine, RestoreSpec, StartError};
-use pyro_environment::{EnvironmentError, Installed};
-use pyro_guest::{Guest, Identity};
-use pyro_hostfs::turn::Turn;
-use pyro_network::Way;
+use pyro_engine::{Accelerator, BootSpec, Machine, RestoreSpec, StartError};
+use pyro_environment::Installed;
+use pyro_guest::Identity;
 use tokio::sync::mpsc;
 
-use crate::clock::wall_clock_ns;
-use crate::environments::EnvironmentProgress;
+use crate::events::{EnvironmentProgress, Phase, RunEvent, tell};
+use crate::id::{VmId, identity};
 use crate::network::Connection;
 use crate::payload::StartMode;
-use crate::run::{Phase, RunEvent, tell};
-use crate::template::{Base, Lookup};
+use crate::template::{Base, Lookup, Place};
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time};
-use crate::vm::{VmDirectory, VmId, hex, random_bytes};
+use crate::vm_directory::VmDirectory;
 use crate::{Error, MachineSize, Pyro, VmOptions};
 
 /// How long a restored guest may take to answer.
 const RESTORE_LIMIT: Duration = Duration::from_secs(30);
-
-/// A machine of this process whose guest has answered. Dropping it removes it.
-pub struct Session {
-    pub(crate) id: VmId,
-    pub(crate) installed: Installed,
-    pub(crate) live: Live,
-    pub(crate) mode: StartMode,
-    pub(crate) created: Duration,
-    // Last, so that the machine is ended before its files go.
-    directory: VmDirectory,
-}
-
-/// A machine whose guest answers. Dropping it ends it.
-pub(crate) struct Live {
-    pub machine: Box<dyn Machine>,
-    pub guest: Guest,
-    /// Its network. One that has ended still tells the guest so.
-    pub way: Option<Way>,
-    /// Its owner knows that the network has ended.
-    pub loss_told: bool,
-    /// Held until it has done its first work, so that others start no sooner.
-    pub turn: Option<Turn>,
-}
-
-/// Where a machine is started.
-#[derive(Clone, Copy)]
-pub(crate) struct Place<'a> {
-    pub id: &'a VmId,
-    pub directory: &'a Path,
-    pub base: Base,
-    /// The network it gets.
-    pub connection: Option<&'a Connection>,
-}
-
-impl Live {
-    /// Ends it, and waits until it is gone.
-    pub async fn end(self) {
-        self.machine.halt().await;
-        if let Some(way) = self.way {
-            way.close().await;
-        }
-    }
-}
-
-impl Session {
-    /// The way to the guest.
-    #[must_use]
-    pub fn guest(&self) -> &Guest {
-        &self.live.guest
-    }
-
-    /// Resolves when the machine has ended by itself.
-    pub async fn died(&mut self) -> Death {
-        self.live.machine.died().await
-    }
-
-    /// Whether the machine has ended by itself.
-    pub(crate) async fn has_died(&mut self) -> bool {
-        tokio::select! {
-            biased;
-            _ = self.died() => true,
-            () = std::future::ready(()) => false,
-        }
-    }
-
-    /// Ends the machine and removes everything of it.
-    ///
-    /// # Errors
-    /// [`Error::Host`] when something could not be removed.
-    pub async fn end(self) -> Result<(), Error> {
-        self.live.end().await;
-        self.directory.remove().await
-    }
-}
 
 impl Pyro {
     /// A machine of the environment, with its guest up and nothing run in it yet. It lives in this
@@ -120,7 +47,8 @@ impl Pyro {
         let began = Instant::now();
         let id = VmId::random()?;
         let mac_address = id.mac_address();
-        let connection = self.off_thread(move |pyro| pyro.connection(options.network, mac_address)).await?;
+        let connection =
+            self.off_thread(move |pyro| Connection::for_policy(&pyro.config, options.network, mac_address)).await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
@@ -147,38 +75,6 @@ impl Pyro {
             return error;
         }
         self.off_thread(Pyro::check_engine).await.err().unwrap_or(error)
-    }
-
-    /// The installed environment. Where files have changed, their digests are taken: that may take long.
-    pub(crate) async fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
-        let owned = name.to_owned();
-        // An error of the outer result is none of the environment's.
-        let looked = self.off_thread(move |pyro| Ok(pyro.store.installed(&owned))).await;
-        looked.unwrap_or_else(|error| {
-            let (attempt, source) = ("look at the environment".into(), std::io::Error::other(error));
-            Err(EnvironmentError::Host { attempt, source })
-        })
-    }
-
-    /// The environment, pulled when it is not installed, and made again when it is damaged.
-    pub(crate) async fn environment_for_run(
-        &self,
-        name: &str,
-        events: &mpsc::Sender<RunEvent>,
-    ) -> Result<Installed, Error> {
-        match self.installed(name).await {
-            Ok(installed) => return Ok(installed),
-            Err(EnvironmentError::NotInstalled { .. }) => {
-                tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
-            }
-            Err(error @ EnvironmentError::Damaged { .. }) => {
-                tell(events, RunEvent::Notice(format!("{error}; removing it and pulling it again"))).await?;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.off_thread(Pyro::check_engine).await?;
-        let mut report = |progress| drop(events.try_send(RunEvent::Environment(progress)));
-        self.install(name, &mut report).await
     }
 
     /// Restores a machine from its template. A template that is not there is made first; one that
@@ -280,16 +176,4 @@ impl Pyro {
             }
         }
     }
-}
-
-/// Who a machine is from now on.
-pub(crate) fn identity(id: &VmId) -> Result<Identity, Error> {
-    Ok(Identity {
-        wall_clock_ns: wall_clock_ns(),
-        entropy: random_bytes::<64>()?.to_vec(),
-        host_name: id.to_string(),
-        machine_id: hex(&random_bytes::<16>()?),
-        network: None,
-        mac_address: id.mac_address().to_vec(),
-    })
 }

@@ -12,26 +12,23 @@
 //! capacity, and is not made where there would be none for it. It has run commands of our own, so
 //! that under software emulation the way of a command is translated already.
 
-use std::collections::HashMap;
-use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+pub mod pool;
+
 use std::time::Duration;
 
 use pyro_guest::{Guest, GuestError};
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 
 use crate::clock::wall_clock_ns;
+use crate::id::VmId;
 use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
 use crate::session::Session;
 use crate::template::run_quietly;
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, HostCompat, Pyro, VmOptions};
+use pool::{PoolKey, WarmPool};
 
-/// Machines that wait at once, each of another kind.
-const MOST: usize = 2;
 /// How long one waits for its run.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// What it has run. Under software emulation the first commands of a restored guest take several times as
@@ -40,85 +37,12 @@ const WARM_UP: [&str; 4] = ["true", "sh -c true", "true", "true"];
 /// A run that comes meanwhile waits for it.
 const WARM_UP_LIMIT: Duration = Duration::from_secs(30);
 
-/// The machines that wait.
-#[derive(Clone)]
-pub struct Standby(Arc<Mutex<State>>);
-
-struct State {
-    /// A process that was forked from this one has none of these: they are its parent's.
-    owner: u32,
-    ended: bool,
-    waiting: HashMap<Kind, Waiting>,
-    made: u64,
-}
-
-/// Machines of one kind are as good as each other.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Kind {
-    environment: String,
-    template: String,
-}
-
-/// One that is being made, or is ready.
-struct Waiting {
-    number: u64,
-    machine: JoinHandle<Option<Session>>,
-}
-
-impl State {
-    fn new() -> Self {
-        Self { owner: std::process::id(), ended: false, waiting: HashMap::new(), made: 0 }
-    }
-}
-
-impl Default for Standby {
-    fn default() -> Self {
-        Self(Arc::new(Mutex::new(State::new())))
-    }
-}
-
-impl Standby {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // It is changed in single steps; a panic elsewhere leaves it whole.
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if state.owner != std::process::id() {
-            // Not dropped: that would end the parent's machines.
-            std::mem::forget(std::mem::replace(&mut *state, State::new()));
-        }
-        state
-    }
-
-    /// Lets one be made, where none of its kind is there. The one that has waited longest goes when there
-    /// are too many: its task ends it when nobody holds its handle.
-    fn make(&self, kind: &Kind, making: impl Future<Output = Option<Session>> + Send + 'static) -> Option<u64> {
-        let mut state = self.state();
-        if state.ended || state.waiting.contains_key(kind) {
-            return None;
-        }
-        let oldest = state.waiting.iter().min_by_key(|(_, waiting)| waiting.number).map(|(kind, _)| kind.clone());
-        if let Some(oldest) = oldest.filter(|_| state.waiting.len() >= MOST) {
-            state.waiting.remove(&oldest);
-        }
-        state.made += 1;
-        let number = state.made;
-        state.waiting.insert(kind.clone(), Waiting { number, machine: tokio::spawn(making) });
-        Some(number)
-    }
-
-    /// Takes the one with this number out, if it still waits.
-    fn take_out(&self, kind: &Kind, number: u64) -> Option<Waiting> {
-        let mut state = self.state();
-        let same = state.waiting.get(kind).is_some_and(|waiting| waiting.number == number);
-        if same { state.waiting.remove(kind) } else { None }
-    }
-}
-
 impl Pyro {
     /// The same, and it keeps machines ready for the runs that come. For processes that live long, inside a
     /// tokio runtime whose threads do.
     #[must_use]
     pub fn with_standby(mut self) -> Self {
-        self.standby = Some(Standby::default());
+        self.standby = Some(WarmPool::default());
         self
     }
 
@@ -141,7 +65,7 @@ impl Pyro {
 
     async fn take_place_for(&self, id: VmId, options: VmOptions) -> Result<(), Error> {
         let (machines, admission) = (self.machines(), self.admission(options.size));
-        off_thread(move || machines.take_place(&id, admission)).await
+        off_thread(move || Ok(machines.take_place(&id, admission)?)).await
     }
 
     /// Begins to make a machine ready for the next run like this one. It is made while nobody waits; a run that
@@ -204,14 +128,14 @@ impl Pyro {
     }
 
     /// The kind of machine a run gets; `None` where it gets one of its own in any case.
-    async fn kind(&self, environment: &str, options: VmOptions) -> Option<Kind> {
+    async fn kind(&self, environment: &str, options: VmOptions) -> Option<PoolKey> {
         if options.network != NetworkPolicy::Off || options.host_compat == HostCompat::Allowed {
             return None;
         }
         let installed = self.installed(environment).await.ok()?;
         let accelerator = self.accelerator(&installed).await.ok()?;
         let template = self.template_key(&installed, accelerator, options.size).await.ok()?.digest();
-        Some(Kind { environment: environment.to_owned(), template })
+        Some(PoolKey { environment: environment.to_owned(), template })
     }
 }
 

@@ -4,18 +4,18 @@ mod logs;
 
 pub use logs::TaskJournal;
 
+use pyro_store::journal::{Contents, Entry, Status};
+use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
 use crate::clock::now;
 use crate::create::CreateRequest;
+use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
-use crate::journal::{Contents, Entry, Status};
-use crate::machines::Seen;
+use crate::look::Seen;
 use crate::payload::{
     DetachedRecord, LastCommand, LogEntry, Problem, TaskDeleted, TaskExecRecord, TaskList, TaskRecord,
 };
-use crate::registry::{Kind, Record};
-use crate::run::{RunEvent, RunIo};
 use crate::supervisor::wire::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro, limits};

@@ -9,9 +9,14 @@
 //! The key is a digest of everything the frozen machine depends on, so a template is never wrong,
 //! only missing. Files whose stamp has changed since they were made are looked at again.
 
+mod place;
+mod record;
 mod verify;
 mod warm_up;
 
+pub use place::{Base, Place};
+#[cfg(fuzzing)]
+pub use record::RECORD;
 pub use verify::{Verdict, verify};
 
 use std::fs::{self, File};
@@ -23,22 +28,17 @@ use pyro_engine::{Accelerator, BootSpec, Disk, DiskLayer, Layering, MachineSpec,
 use pyro_environment::Installed;
 use pyro_hostfs::lock::{self, Lock, Mode};
 use pyro_hostfs::{digest, directory, stamp};
-use serde::{Deserialize, Serialize};
 
 pub use warm_up::run_quietly;
 use warm_up::warm_and_save;
 
 use crate::error::host;
-use crate::session::Place;
+use crate::id::VmId;
 use crate::threads::off_thread;
 use crate::unpacker::{BOOT_LIMIT, in_time, make_memory};
-use crate::vm::VmId;
 use crate::{Error, MachineSize, Pyro};
-use verify::{Read, read_record};
+use record::{FORMAT, FileRecord, Read, Record, read_record};
 
-/// Changes with what is kept, and with what was run before.
-const FORMAT: u32 = 3;
-pub const RECORD: &str = "template.json";
 const MEMORY: &str = "memory";
 const STATE: &str = "state";
 const DISK: &str = "disk.qcow2";
@@ -58,26 +58,6 @@ pub struct TemplateKey {
     size: MachineSize,
 }
 
-/// What `template.json` says (the form on disk).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Record {
-    format: u32,
-    environment: String,
-    fingerprint: String,
-    vcpu_count: u8,
-    mem_mib: u32,
-    /// What its guests keep time with.
-    clock_source: String,
-    files: Vec<FileRecord>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct FileRecord {
-    name: String,
-    digest: String,
-    stamp: String,
-}
-
 /// A template that may be restored from while this is held.
 #[derive(Debug)]
 pub struct Template {
@@ -85,15 +65,6 @@ pub struct Template {
     rootfs: PathBuf,
     key: TemplateKey,
     _lock: Lock,
-}
-
-/// Whose file the layer right below a machine's own disk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Base {
-    /// The template's: enough for a machine that never starts again.
-    Templates,
-    /// The machine's own, so that it can be booted again when the template is gone.
-    Own,
 }
 
 /// What became of a look for a template.

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
+use pyro_store::{Ended, Kind, Record};
 use tokio::sync::mpsc;
 
 use crate::create::CreateRequest;
 use crate::error::Unavailable;
+use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
 use crate::payload::{HOST_COMPAT, Isolation, NetworkInfo, Reaped, RunRecord, StartMode, VmDeleted, VmRecord};
-use crate::registry::{Ended, Kind, Record};
-use crate::run::{Executed, How, RunEvent, RunIo, record};
+use crate::run::{Executed, How, record};
 use crate::supervisor::launch::launch;
 use crate::supervisor::wire::{Reply, Request};
 use crate::threads::off_thread;
@@ -107,7 +108,7 @@ impl Pyro {
             vm_id: record.id.to_string(),
             network_enabled: record.network,
             outbound_connectivity_expected: record.addresses.is_some(),
-            addresses: record.addresses,
+            addresses: record.addresses.map(Into::into),
             reason,
         })
     }
@@ -122,7 +123,7 @@ impl Pyro {
         for (kind, ids) in [(Kind::Vm, &mut reaped.deleted_vm_ids), (Kind::Task, &mut reaped.deleted_task_ids)] {
             let machines = self.machines();
             // Not swept before: what a sweep removes would not be told.
-            let records = off_thread(move || machines.registry()?.list(kind, "")).await?;
+            let records = off_thread(move || Ok(machines.registry()?.list(kind, "")?)).await?;
             for record in records.iter().filter(|record| record.is_expired(now)) {
                 // A dead one is settled on the way; a living one does it itself.
                 self.ask(record, &Request::Expire).await?;
@@ -140,7 +141,7 @@ impl Pyro {
         }
         let (machines, id) = (self.machines(), record.id.clone());
         off_thread(move || match machines.take_over_to_remove(&id)? {
-            Some(_lock) => machines.bury(&id, Ended::Deleted),
+            Some(_lock) => Ok(machines.bury(&id, Ended::Deleted)?),
             None => Ok(()),
         })
         .await
@@ -178,7 +179,7 @@ fn vm_result(vm: &Record, command: String, over: Over) -> RunRecord {
     let end = entry.end.expect("a command that is over has an end");
     let exit = pyro_guest::Exit {
         code: end.exit_code.unwrap_or_default(),
-        timed_out: end.status == crate::journal::Status::TimedOut,
+        timed_out: end.status == pyro_store::journal::Status::TimedOut,
         out_of_memory: end.out_of_memory,
         duration: Duration::from_millis(end.duration_ms.unwrap_or_default()),
     };

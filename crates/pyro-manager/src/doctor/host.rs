@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pyro_environment::PLATFORM;
 
-use super::{Check, KvmReport};
+use super::report::{Check, KvmReport};
 
 pub fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)

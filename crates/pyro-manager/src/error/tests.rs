@@ -1,6 +1,6 @@
 use super::*;
-use crate::registry::{Ended, Kind};
 use pyro_network::NetworkError;
+use pyro_store::{Ended, Kind};
 
 /// One of every kind of error a user can meet.
 fn every_error() -> Vec<Error> {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
+use pyro_store::journal::{self, Entry, Stream};
+
 use super::{Listener, PIECE, Seen};
-use crate::journal::{self, Entry, Stream};
-use crate::run::RunEvent;
+use crate::events::RunEvent;
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
@@ -52,7 +53,7 @@ impl Pyro {
                 }
                 // A directory that is gone was deleted, or expired; what was seen was all.
                 let (place, sequence) = (directory.to_owned(), listener.sequence);
-                let piece = off_thread(move || journal::read_output(&place, sequence, stream, from, most)).await;
+                let piece = off_thread(move || Ok(journal::read_output(&place, sequence, stream, from, most)?)).await;
                 let piece = match piece {
                     Err(Error::Host { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                     piece => piece?,

@@ -1,10 +1,10 @@
 //! Commands whose attempt was made before, and commands that nobody waits for.
 
+use pyro_store::Record;
+use pyro_store::journal::{Entry, Status};
+
 use crate::error::Unavailable;
-use crate::journal::{Entry, Status};
-use crate::registry::Record;
-use crate::supervisor::digest;
-use crate::supervisor::wire::{ExecRequest as WireExec, Reply, Request};
+use crate::supervisor::wire::{ExecRequest as WireExec, Reply, Request, digest};
 use crate::{Error, Pyro};
 
 impl Pyro {

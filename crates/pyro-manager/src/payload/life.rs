@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use pyro_store::record::Addresses;
+use pyro_store::{Kind, Record};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Problem, WORKSPACE};
-use crate::network::Addresses;
-use crate::registry::{Kind, Record};
 
 /// A VM.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
@@ -268,6 +268,28 @@ pub struct Reaped {
     pub count: usize,
 }
 
+/// Addresses of a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct NetworkAddresses {
+    /// The guest's.
+    pub guest_ip: IpAddr,
+    /// What it sends everything to.
+    pub gateway_ip: IpAddr,
+    /// Of both.
+    pub subnet_cidr: String,
+    /// Of the guest's network device.
+    pub mac_address: String,
+    /// The resolvers it asks. The gateway stands for one that only the host can ask.
+    pub dns_servers: Vec<IpAddr>,
+}
+
+impl From<Addresses> for NetworkAddresses {
+    fn from(addresses: Addresses) -> Self {
+        let Addresses { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers } = addresses;
+        Self { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers }
+    }
+}
+
 /// The network of a VM.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NetworkInfo {
@@ -277,7 +299,7 @@ pub struct NetworkInfo {
     pub network_enabled: bool,
     /// Its addresses, while it has them.
     #[serde(flatten)]
-    pub addresses: Option<Addresses>,
+    pub addresses: Option<NetworkAddresses>,
     /// Whether connections to the outside can be expected to work.
     pub outbound_connectivity_expected: bool,
     /// Why not.

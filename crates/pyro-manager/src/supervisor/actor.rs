@@ -6,21 +6,22 @@ use std::time::{Duration, Instant};
 
 use pyro_engine::Death;
 use pyro_hostfs::lock::Lock;
+use pyro_store::journal::Began;
+use pyro_store::machines::Machines;
+use pyro_store::{Ended, Kind, Record, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::command::{Commands, Joined};
+use super::command::Commands;
 use super::files::Files;
+use super::letter::{Joined, Letter};
 use super::start::{News, Workspace};
 use super::wire::ExecRequest;
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
-use crate::journal::Began;
-use crate::machines::Machines;
-use crate::registry::{Ended, Kind, Record, State};
 use crate::threads::off_thread;
-use crate::{Error, Pyro};
+use crate::{Error, MachineSize, Pyro};
 
 /// How long clients have to hear the last answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -28,24 +29,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// A guest's clock is some tens of parts in a million fast or slow. A command that comes later than this after the
 /// guest was last told the time has it told again.
 const TIME_IS_GOOD_FOR: Duration = Duration::from_secs(60);
-
-/// What the owner is asked or told.
-pub enum Letter {
-    /// Run a command.
-    Exec { request: ExecRequest, answer: oneshot::Sender<Result<Joined, Error>> },
-    /// Start the machine.
-    Start { answer: oneshot::Sender<Result<Record, Error>> },
-    /// Stop the machine.
-    Stop { answer: oneshot::Sender<Result<Record, Error>> },
-    /// Count the life anew.
-    Extend { ttl_seconds: u64, answer: oneshot::Sender<Result<Record, Error>> },
-    /// Remove everything. The answer comes when that is done.
-    Remove { reason: Ended, answer: oneshot::Sender<Result<(), Error>> },
-    /// The guest cannot be trusted or does not answer any more.
-    Trouble { what: String },
-    /// The command was to be the last one.
-    LastCommandEnded,
-}
 
 /// The owner.
 pub struct Actor {
@@ -144,7 +127,7 @@ impl Actor {
             command: request.command.clone(),
             cwd: request.cwd.clone(),
             attempt_id: request.attempt_id.clone(),
-            request_digest: super::command::digest(request),
+            request_digest: super::wire::digest(request),
             started_at: now(),
             execution_mode: self.record.execution_mode.clone(),
         };
@@ -177,8 +160,8 @@ impl Actor {
             return Ok(Ok(self.record.clone()));
         }
         let (machines, id) = (self.machines.clone(), self.record.id.clone());
-        let admission = self.pyro.admission(self.record.size());
-        if let Err(error) = off_thread(move || machines.take_place(&id, admission)).await {
+        let admission = self.pyro.admission(MachineSize::of(&self.record));
+        if let Err(error) = off_thread(move || Ok(machines.take_place(&id, admission)?)).await {
             return Ok(Err(error));
         }
         let (notices, _nobody) = mpsc::channel(16);
@@ -280,7 +263,7 @@ impl Actor {
                 self.commands.ended().await;
                 self.step("end.halted");
                 let (machines, id) = (self.machines.clone(), self.record.id.clone());
-                let buried = off_thread(move || machines.bury(&id, reason)).await;
+                let buried = off_thread(move || Ok(machines.bury(&id, reason)?)).await;
                 self.step("end.buried");
                 if let Some(answer) = answer {
                     let _ = answer.send(buried);
@@ -313,7 +296,7 @@ impl Actor {
         let (record, directory, machines) = (self.record.clone(), self.directory.clone(), self.machines.clone());
         let save = move || {
             record.write(&directory)?;
-            machines.registry()?.put(&record)
+            Ok(machines.registry()?.put(&record)?)
         };
         let saved = tokio::task::spawn_blocking(save).await;
         let saved = saved.unwrap_or_else(|error| Err(host("write the record")(std::io::Error::other(error))));

@@ -9,21 +9,21 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::journal::Journal;
+use pyro_store::{Kind, Record, State};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 
 use super::actor::{Actor, timer};
 use super::command::Commands;
-use super::files::Files;
+use super::connections;
+use super::files::{Files, SOCKET};
 use super::start::Workspace;
 use super::wire::{Reply, Talk};
-use super::{SOCKET, connections};
 use crate::clock::WallClock;
 use crate::error::host;
-use crate::journal::Journal;
-use crate::registry::{Kind, Record, State};
+use crate::id::VmId;
 use crate::threads::off_thread;
-use crate::vm::VmId;
 use crate::{Error, Pyro};
 
 /// Letters on their way.
@@ -146,7 +146,7 @@ impl Actor {
         if is_new {
             // A failure leaves it to the next sweep.
             let (machines, id) = (self.machines.clone(), self.record.id.clone());
-            let _ = off_thread(move || machines.undo(&id)).await;
+            let _ = off_thread(move || Ok(machines.undo(&id)?)).await;
         }
     }
 }

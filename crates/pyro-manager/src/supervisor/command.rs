@@ -15,17 +15,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use pyro_guest::{Exit, GuestError, OutputEvent};
 use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::actor::Letter;
+use super::letter::{Attached, Joined, Letter, Piece};
 use super::table::{Cancel, Handle, Progress, Table};
-use super::wire::ExecRequest;
+use super::wire::{ExecRequest, digest};
 use crate::clock::now;
 use crate::error::{Unavailable, host};
 use crate::execution::Execution;
-use crate::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
 use crate::limits::host_time_limit;
 use crate::{Error, Pyro};
 
@@ -36,25 +36,6 @@ const GUEST_GRACE: Duration = Duration::from_secs(30);
 const CLIENT_GRACE: Duration = Duration::from_secs(1);
 /// Pieces of output on their way to a client.
 const IN_FLIGHT: usize = 16;
-
-/// A piece of output.
-pub type Piece = (FrameKind, Bytes);
-
-/// What an accepted client gets.
-pub struct Joined {
-    pub sequence: u64,
-    /// `None` for one who only joined, or does not stay.
-    pub attached: Option<Attached>,
-    /// Whether it belongs to an earlier request.
-    pub joined: bool,
-}
-
-/// The client's ends of a running command.
-pub struct Attached {
-    pub pieces: mpsc::Receiver<Piece>,
-    pub progress: watch::Receiver<Progress>,
-    pub input: mpsc::Sender<Bytes>,
-}
 
 /// All commands of a machine.
 pub struct Commands {
@@ -333,7 +314,8 @@ impl Driver {
             let written = lock(&journal).end(sequence, &end);
             steps.reached("ended.after");
             let handle = lock(&journal).handle();
-            let flushed = written.and(handle).and_then(|log| log.sync_data().map_err(host("flush the journal")));
+            let flushed = written.and(handle).map_err(Error::from);
+            let flushed = flushed.and_then(|log| log.sync_data().map_err(host("flush the journal")));
             (end, flushed)
         };
         let Ok((mut end, written)) = tokio::task::spawn_blocking(write).await else { return };
@@ -367,13 +349,6 @@ fn nonsense(error: &GuestError) -> String {
 
 fn note_cut(stream: &mut StreamEnd, note: &str) {
     stream.cut.get_or_insert(note.to_owned());
-}
-
-/// Tells a repeated request from another one under the same attempt.
-pub fn digest(request: &ExecRequest) -> String {
-    let ExecRequest { command, cwd, environment, timeout_us, .. } = request;
-    let text = serde_json::to_vec(&(command, cwd, environment, timeout_us)).expect("a request has string keys only");
-    pyro_hostfs::digest::of_bytes(&text)
 }
 
 fn millis(duration: Duration) -> u64 {

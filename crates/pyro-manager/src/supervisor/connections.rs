@@ -18,7 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::actor::Letter;
+use super::letter::Letter;
 use super::serve::answer;
 use super::table::Table;
 use super::wire::{Reply, Request, Talk, encoded};

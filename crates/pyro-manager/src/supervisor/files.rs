@@ -9,12 +9,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pyro_store::journal;
+use pyro_store::record::RECORD;
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use tokio::io::unix::AsyncFd;
 
-use super::SOCKET;
-use crate::journal;
-use crate::registry::record::RECORD;
+/// The socket's name in the machine's directory.
+pub const SOCKET: &str = "socket";
+/// What the supervisor complains about, in the machine's directory.
+pub const LOG: &str = "supervisor.log";
 
 /// Files without which a supervisor has nothing to supervise with. A record that is replaced is moved over the old
 /// one, which is no removal.

@@ -10,17 +10,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use pyro_hostfs::lock::Lock;
+use pyro_store::Record;
 use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::LOG;
+use super::files::LOG;
 use super::wire::{Reply, Talk};
-use crate::environments::EnvironmentProgress;
 use crate::error::{Unavailable, host};
-use crate::registry::Record;
-use crate::run::{RunEvent, tell};
-use crate::vm::VmId;
+use crate::events::{EnvironmentProgress, RunEvent, tell};
+use crate::id::VmId;
 use crate::{Config, Error, Supervisor};
 
 /// Descriptors a supervisor is started with: the conversation with its creator, the lock that says

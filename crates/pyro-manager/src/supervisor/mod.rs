@@ -17,7 +17,7 @@
 //! [`launch`] is the creator's side, [`birth`] the supervisor's, [`wire`] what is said, [`actor`] the
 //! one owner of record and machine, [`command`] the life of one command, [`files`] the watch over its
 //! files, [`connections`] the clients,
-//! [`serve`] what each is answered.
+//! [`serve`] what each is answered, [`letter`] what they and the commands ask of the owner.
 
 mod actor;
 mod birth;
@@ -25,10 +25,13 @@ mod command;
 mod connections;
 mod files;
 pub mod launch;
+mod letter;
 mod serve;
 mod start;
 mod table;
 pub mod wire;
+
+pub use files::SOCKET;
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -40,14 +43,8 @@ use tokio::net::UnixStream;
 use crate::error::host;
 use crate::{Config, Error, Pyro};
 use actor::Actor;
-pub use command::digest;
 use launch::{CONTROL, CREATING, LIFE, Launch};
 use wire::Talk;
-
-/// The socket's name in the machine's directory.
-pub const SOCKET: &str = "socket";
-/// What the supervisor complains about, in the machine's directory.
-pub const LOG: &str = "supervisor.log";
 
 /// The whole life of a supervisor process, started as [`Config::supervisor`] says. `open` makes the
 /// manager it works with.

@@ -2,15 +2,14 @@
 
 use bytes::Bytes;
 use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::actor::Letter;
-use super::command::Attached;
+use super::letter::{Attached, Letter};
 use super::table::{Progress, Table};
 use super::wire::{Arrived, Ear, ExecRequest, Mouth, Reply, Request, Talk};
 use crate::error::Unavailable;
-use crate::registry::{Ended, Record};
 use crate::{Error, limits};
 
 /// Answers a client's one request.

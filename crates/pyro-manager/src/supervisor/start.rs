@@ -10,22 +10,25 @@ use std::time::{Duration, Instant};
 
 use pyro_engine::{Accelerator, Death};
 use pyro_environment::Installed;
+use pyro_store::record::Addresses;
+use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
 use super::wire::Reply;
-use crate::clock::wall_clock_ns;
-use crate::environments::EnvironmentProgress;
+use crate::clock::{millis, wall_clock_ns};
 use crate::error::Unavailable;
+use crate::events::{EnvironmentProgress, RunEvent};
 use crate::execution::Execution;
-use crate::host_compat::{self, HostCommand};
-use crate::network::{Addresses, Connection, lost};
+use crate::guest_command::command;
+use crate::host_command::{HostCommand, notice};
+use crate::host_processes::end_marked;
+use crate::id::VmId;
+use crate::limits::{MachineSize, NetworkPolicy};
+use crate::network::{Connection, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
-use crate::registry::{Kind, Record};
-use crate::run::{RunEvent, command, millis};
-use crate::session::{Live, Place};
+use crate::session::Live;
 use crate::supervisor::wire::ExecRequest;
-use crate::template::Base;
-use crate::vm::VmId;
+use crate::template::{Base, Place};
 use crate::{Error, Pyro};
 
 /// How long a guest may take to end in an orderly way.
@@ -98,7 +101,7 @@ impl Workspace {
     pub async fn end(&mut self, id: &VmId) {
         match std::mem::replace(self, Self::None) {
             Self::Guest(live) => live.end().await,
-            Self::Host => host_compat::end_marked(id).await,
+            Self::Host => end_marked(id).await,
             Self::None => {}
         }
     }
@@ -129,7 +132,7 @@ impl Pyro {
         let began = Instant::now();
         let started = match self.start_guest(record, directory, notices).await {
             Err(error) if record.allow_host_compat && error.means_no_guest() => {
-                let _ = notices.send(Reply::Notice { text: host_compat::notice(&error) }).await;
+                let _ = notices.send(Reply::Notice { text: notice(&error) }).await;
                 record.execution_mode = HOST_COMPAT.into();
                 record.boundary = Some("none".into());
                 (record.accelerator, record.start_mode, record.layers) = (None, None, Vec::new());
@@ -158,8 +161,8 @@ impl Pyro {
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
-        let (policy, mac_address) = (record.network_policy(), record.id.mac_address());
-        let connection = self.off_thread(move |pyro| pyro.connection(policy, mac_address)).await?;
+        let (policy, mac_address) = (NetworkPolicy::of(record), record.id.mac_address());
+        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, policy, mac_address)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),
@@ -191,7 +194,7 @@ impl Pyro {
     ) -> Result<(Live, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
         let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
-        let (size, id) = (record.size(), record.id.clone());
+        let (size, id) = (MachineSize::of(record), record.id.clone());
         let start = async {
             let events = events;
             self.start(installed, accelerator, size, Place { id: &id, directory, base, connection }, &events).await
@@ -221,7 +224,7 @@ impl Pyro {
         accelerator: Accelerator,
         connection: Option<&Connection>,
     ) -> Result<(Live, StartMode), Error> {
-        let key = self.template_key(installed, accelerator, record.size()).await?;
+        let key = self.template_key(installed, accelerator, MachineSize::of(record)).await?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
         Ok((self.boot(spec, &record.id, connection).await?, StartMode::Cold))
     }

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pyro_store::journal::Entry;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-
-use crate::journal::Entry;
 
 /// How far a command is.
 #[derive(Clone, Debug, Default)]

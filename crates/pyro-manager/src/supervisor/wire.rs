@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId, encode_parts};
+use pyro_store::Record;
+use pyro_store::journal::Entry;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -16,10 +18,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::host;
-use crate::journal::Entry;
+use crate::guest_command::check_command;
 use crate::limits;
-use crate::registry::Record;
-use crate::run::check_command;
 use crate::{Error, Failure};
 
 /// The longest message in bytes; commands and entries are far shorter.
@@ -105,6 +105,13 @@ impl ExecRequest {
         }
         limits::timeout(Duration::from_micros(self.timeout_us).as_secs_f64()).map(drop)
     }
+}
+
+/// Tells a repeated request from another one under the same attempt.
+pub fn digest(request: &ExecRequest) -> String {
+    let ExecRequest { command, cwd, environment, timeout_us, .. } = request;
+    let text = serde_json::to_vec(&(command, cwd, environment, timeout_us)).expect("a request has string keys only");
+    pyro_hostfs::digest::of_bytes(&text)
 }
 
 /// What a supervisor answers.

@@ -1,11 +1,12 @@
 //! A task's journal, as callers read it: its entries with their output, and what of it is damaged.
 
+use pyro_store::journal::{self, Contents, Entry, Stream, StreamEnd};
+use pyro_store::{Kind, Record, State};
+
 use crate::clock::now;
 use crate::error::Unavailable;
-use crate::journal::{self, Contents, Entry, Stream, StreamEnd};
 use crate::output::{PAYLOAD_CAP, fair_share, keep_ends};
 use crate::payload::{LogEntry, OutputPiece, Problem, TaskLogs};
-use crate::registry::{Kind, Record, State};
 use crate::supervisor::wire::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
@@ -33,7 +34,7 @@ impl Pyro {
             let most = request.most_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
             let share = |stream| {
                 let length = |entry: &Entry| journal::output_length(&directory, entry.began.sequence, stream);
-                let lengths = entries.iter().map(length).collect::<Result<Vec<u64>, Error>>()?;
+                let lengths = entries.iter().map(length).collect::<Result<Vec<u64>, _>>()?;
                 Ok::<_, Error>(fair_share(&lengths, most as u64))
             };
             let (stdout, stderr) = (share(Stream::Stdout)?, share(Stream::Stderr)?);
@@ -146,7 +147,7 @@ impl TaskJournal {
     /// # Errors
     /// What the file system says.
     pub fn read_output(&self, sequence: u64, stream: Stream, offset: u64, most: usize) -> Result<Vec<u8>, Error> {
-        journal::read_output(&self.directory, sequence, stream, offset, most.min(PAYLOAD_CAP))
+        Ok(journal::read_output(&self.directory, sequence, stream, offset, most.min(PAYLOAD_CAP))?)
     }
 }
 

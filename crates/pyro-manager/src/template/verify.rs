@@ -1,44 +1,14 @@
 //! Whether a template's record can be believed, and whether its files are what was saved.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
 use pyro_environment::EnvironmentError;
-use pyro_hostfs::seal::{self, Seal};
 use pyro_hostfs::{digest, stamp};
 
-use super::{FORMAT, RECORD, Record};
+use super::record::{FORMAT, RECORD, Read, read_record};
 use crate::Error;
 use crate::error::host;
-
-/// What a template's record says of itself.
-pub enum Read {
-    Record(Record),
-    Missing,
-    Damaged(String),
-    Older(u64),
-    Newer(u64),
-}
-
-pub fn read_record(directory: &Path) -> Result<Read, Error> {
-    let text = match fs::read(directory.join(RECORD)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Read::Missing),
-        text => text.map_err(host("read a template's record"))?,
-    };
-    let value: serde_json::Value = match serde_json::from_slice(&text) {
-        Ok(value) => value,
-        Err(error) => return Ok(Read::Damaged(format!("{RECORD}: {error}"))),
-    };
-    let format = value["format"].as_u64();
-    Ok(match (format, serde_json::from_value(value)) {
-        (Some(format), _) if format > u64::from(FORMAT) => Read::Newer(format),
-        _ if seal::check(&text) == Seal::Broken => Read::Damaged(format!("{RECORD}: its checksum does not hold")),
-        (Some(format), _) if format < u64::from(FORMAT) => Read::Older(format),
-        (_, Ok(record)) => Read::Record(record),
-        (_, Err(error)) => Read::Damaged(format!("{RECORD}: {error}")),
-    })
-}
 
 /// What a look at a template has shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,11 +60,4 @@ pub fn verify(directory: &Path) -> Result<Verdict, Error> {
         let _ = record.write(directory);
     }
     Ok(Verdict::Whole)
-}
-
-impl Record {
-    pub fn write(&self, directory: &Path) -> io::Result<()> {
-        let text = seal::seal(&serde_json::to_string_pretty(self).expect("a record has string keys only"));
-        pyro_hostfs::write::atomically(&directory.join(RECORD), text.as_bytes())
-    }
 }

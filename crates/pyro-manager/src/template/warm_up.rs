@@ -7,11 +7,10 @@ use pyro_engine::{Accelerator, Machine};
 use pyro_guest::{Guest, GuestError, Identity, OutputEvent};
 
 use crate::Error;
+use crate::id::{VmId, identity};
 use crate::network::usual;
 use crate::payload::WORKSPACE;
-use crate::session::identity;
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest};
-use crate::vm::VmId;
 
 /// Run in every machine before it is frozen, so that what nearly every command touches is in its
 /// memory already.
@@ -44,7 +43,7 @@ fn keeps_time(accelerator: Accelerator, clock_source: &str) -> bool {
 /// Runs a command to its end, where and as users' commands run, and forgets how it ended: an environment
 /// need not have everything.
 pub async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
-    let command = crate::run::command(guest, command).current_dir(WORKSPACE).timeout(BOOT_LIMIT);
+    let command = crate::guest_command::command(guest, command).current_dir(WORKSPACE).timeout(BOOT_LIMIT);
     let mut running = command.spawn();
     running.stdin().end();
     loop {

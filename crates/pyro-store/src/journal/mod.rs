@@ -19,28 +19,28 @@
 //! to be unknown. Nothing of it is cut; the damaged file is kept as it was before a writer goes on.
 
 mod entry;
+mod files;
 mod output;
 mod reading;
 #[cfg(test)]
 mod tests;
 
 pub use entry::{Began, Contents, End, Entry, Status, StreamEnd};
+pub use files::{LOG, Stream, kept, output_length, path as output_path};
 pub use output::OutputLog;
-pub use reading::{Stream, kept, output_length, path as output_path, read, read_output, read_tail};
+pub use reading::{read, read_output, read_tail};
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use pyro_hostfs::log::{AppendLog, Contents as LogContents, Gap, LogError};
+use pyro_hostfs::log::{AppendLog, Gap};
 use pyro_hostfs::{directory, log, write};
 
-use crate::Error;
 use crate::clock::now;
-use crate::error::{JournalProblem, host};
+use crate::error::{Error, JournalProblem, host};
 use entry::Event;
+use files::{OUTPUT, unreadable};
 
-pub const LOG: &str = "journal.log";
-const OUTPUT: &str = "output";
 /// Bytes of an `ended` record at most: its few numbers and words.
 const ENDED_BYTES: u64 = 2048;
 
@@ -57,8 +57,11 @@ pub struct Journal {
 /// A command that was written down and may now be sent.
 #[derive(Debug)]
 pub struct Begun {
+    /// Its number.
     pub sequence: u64,
+    /// Takes its standard output.
     pub stdout: OutputLog,
+    /// Takes its standard error.
     pub stderr: OutputLog,
 }
 
@@ -74,7 +77,7 @@ impl Journal {
     /// command in it, too.
     pub fn adopt(directory: &Path, cap: u64) -> Result<(Self, Vec<Entry>), Error> {
         let path = directory.join(LOG);
-        let outputs = reading::output_numbers(directory)?;
+        let outputs = files::output_numbers(directory)?;
         let before = log::read(&path).map_err(|source| unreadable(&path, source))?;
         // What makes no sense as a whole is left alone.
         let broken = |source| JournalProblem::Record { path: path.clone(), source };
@@ -103,7 +106,7 @@ impl Journal {
             .reserve(record.len() as u64 + (self.running + 2) * ENDED_BYTES)
             .map_err(host("set room aside in the journal"))?;
         let file = |stream| {
-            OutputLog::create(&reading::path(&self.directory, sequence, stream), self.cap)
+            OutputLog::create(&files::path(&self.directory, sequence, stream), self.cap)
                 .map_err(host("make a file for the command's output"))
         };
         let begun = file(Stream::Stdout)
@@ -125,7 +128,7 @@ impl Journal {
     /// Removes the empty files of a command that could not be written down. A number whose files stay is not
     /// used again.
     fn take_back(&mut self, sequence: u64) {
-        let is_gone = |stream| match fs::remove_file(reading::path(&self.directory, sequence, stream)) {
+        let is_gone = |stream| match fs::remove_file(files::path(&self.directory, sequence, stream)) {
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
             Ok(()) => true,
         };
@@ -175,17 +178,4 @@ pub fn is_kept_aside(directory: &Path, gaps: &[Gap]) -> Result<bool, Error> {
 fn aside(directory: &Path, gaps: &[Gap]) -> PathBuf {
     let places: String = gaps.iter().map(|gap| format!("{}+{} ", gap.offset, gap.bytes)).collect();
     directory.join(format!("journal.damaged-{:08x}.log", crc32fast::hash(places.as_bytes())))
-}
-
-fn unreadable(path: &Path, source: LogError) -> Error {
-    JournalProblem::Log { path: path.to_owned(), source }.into()
-}
-
-/// What the log of a directory's journal holds.
-fn log_contents(directory: &Path) -> Result<LogContents, Error> {
-    let path = directory.join(LOG);
-    match log::read(&path) {
-        Err(LogError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(LogContents::default()),
-        read => read.map_err(|source| unreadable(&path, source)),
-    }
 }

@@ -12,90 +12,53 @@
 //! ```
 //!
 //! A machine cannot outlive its owner (the kernel kills it), so a directory whose lock is free is
-//! all that can be left of the dead. [`fate`] says what becomes of it. Removed is only what is marked for that
+//! all that can be left of the dead. `fate` says what becomes of it. Removed is only what is marked for that
 //! (by the file `one-shot`, or by its name), or what has a record that was read and says so; what cannot be
-//! read is kept (decision 0013). [`look`] answers without writing anything.
+//! read is kept (decision 0013).
 
 mod fate;
-mod look;
+mod files;
+mod room;
 mod sweep;
 
-use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::directory;
-use pyro_hostfs::lock::{self, Lock, TryError};
+use pyro_hostfs::lock::{self, Lock};
 use pyro_hostfs::write::private_file;
 
-use crate::Error;
 use crate::clock::now;
-use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
-use crate::registry::{Ended, Record, Registry};
-use crate::vm::VmId;
-pub use look::{Found, Seen};
+use crate::error::{Error, RecordProblem, RegistryProblem, host};
+use crate::id::VmId;
+use crate::lifecycle::Ended;
+use crate::record::Record;
+use crate::registry::Registry;
+pub use fate::{Fate, Mark, fate};
+#[cfg(test)]
+pub use files::NOTHING_OUTSIDE;
+use files::{CREATING, GONE, Held, IDLE, LOCK, NEW, ONE_SHOT, lock_of_the_dead, remove_tree};
+pub use files::{Outside, exists};
+pub use room::Admission;
+use room::available_memory_mib;
+pub use sweep::stopped;
 
-const LOCK: &str = "lock";
-const IDLE: &str = "idle";
-const CREATING: &str = "creating";
-const ONE_SHOT: &str = "one-shot";
-const NEW: &str = ".new-";
-const GONE: &str = ".gone-";
 /// What a task is told whose supervisor is gone.
 const SUPERVISOR_GONE: &str = "its supervisor ended unexpectedly, and the machine with it";
-
-/// Whether a new machine may be refused for want of capacity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// It is pyro's own, and short.
-    Always,
-    /// There may be so many at once.
-    Limit(usize),
-    /// As many as the host's available memory bears.
-    ByMemory {
-        /// Memory of one, in MiB.
-        mem_mib: u32,
-    },
-}
 
 /// The machines of a data directory.
 #[derive(Clone, Debug)]
 pub struct Machines {
     data: PathBuf,
-}
-
-/// Proof that `DATA/vms.lock` is held. What was renamed meanwhile is removed when it is not held any more:
-/// others need not wait for that.
-pub struct Held {
-    lock: Option<Lock>,
-    doomed: RefCell<Vec<PathBuf>>,
-}
-
-impl Held {
-    fn new(lock: Lock) -> Self {
-        Self { lock: Some(lock), doomed: RefCell::default() }
-    }
-
-    /// Notes a tree that is to be removed when the lock is not held any more.
-    fn doom(&self, path: PathBuf) {
-        self.doomed.borrow_mut().push(path);
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        drop(self.lock.take());
-        for path in self.doomed.take() {
-            // A failure leaves it to the next sweep.
-            let _ = remove_tree(&path);
-        }
-    }
+    outside: Outside,
 }
 
 impl Machines {
-    pub fn new(data: PathBuf) -> Self {
-        Self { data }
+    /// The machines of this data directory.
+    #[must_use]
+    pub fn new(data: PathBuf, outside: Outside) -> Self {
+        Self { data, outside }
     }
 
     /// The directory of a machine.
@@ -103,6 +66,10 @@ impl Machines {
         self.vms().join(id.as_str())
     }
 
+    /// The registry; the first call makes it.
+    ///
+    /// # Errors
+    /// As [`Registry::open`].
     pub fn registry(&self) -> Result<Registry, Error> {
         Registry::open(&self.data)
     }
@@ -110,6 +77,23 @@ impl Machines {
     /// The registry for those who only read.
     pub fn registry_to_read(&self) -> Result<Registry, Error> {
         Registry::read(&self.data)
+    }
+
+    /// The ids of all directories.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn ids(&self) -> Result<Vec<VmId>, Error> {
+        let read = || host("read the machines' directory");
+        let entries = match fs::read_dir(self.vms()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(read())?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            ids.extend(entry.map_err(read())?.file_name().to_str().and_then(VmId::parse));
+        }
+        Ok(ids)
     }
 
     /// Whether the machine's owner lives.
@@ -125,13 +109,16 @@ impl Machines {
     /// Makes the directory of a new machine, held by the caller, where there is room for one more. `fill` gives
     /// it what it is to have before it gets its name, its record or its mark at least; `publish` is called
     /// after that. Nobody else is admitted meanwhile.
-    pub fn admit(
+    ///
+    /// # Errors
+    /// [`Error::Full`], what the host says, or what the two say.
+    pub fn admit<E: From<Error>>(
         &self,
         id: &VmId,
         admission: Admission,
-        fill: impl FnOnce(&Path) -> Result<(), Error>,
-        publish: impl FnOnce() -> Result<(), Error>,
-    ) -> Result<(PathBuf, Lock), Error> {
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+        publish: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(PathBuf, Lock), E> {
         let held = self.hold()?;
         self.check_room(&held, admission)?;
         let (new, path) = (self.vms().join(format!("{NEW}{id}")), self.directory(id));
@@ -177,13 +164,13 @@ impl Machines {
 
     /// Removes a machine's directory of which nothing is to be remembered.
     pub fn discard(&self, id: &VmId) -> Result<(), Error> {
-        remove_tree(&self.put_out(id, "undone")?)
+        remove_tree(&self.put_out(id, "undone")?, self.outside)
     }
 
     /// Removes a machine with its record. The caller is its owner, or has found it dead.
     pub fn bury(&self, id: &VmId, reason: Ended) -> Result<(), Error> {
         let gone = self.put_out(id, reason.word())?;
-        remove_tree(&gone)?;
+        remove_tree(&gone, self.outside)?;
         // A full disk may have room for this now.
         let remembered = self.registry().and_then(|mut registry| registry.bury(id, reason, now()));
         if remembered.is_err() {
@@ -258,7 +245,7 @@ impl Machines {
             error => Err(error),
         })?;
         let path = self.directory(id);
-        let lives = || Error::InvalidArgument { problem: format!("{id} lives, and is its owner's alone to change") };
+        let lives = || Error::Lives { id: id.to_string() };
         let _lock = lock_of_the_dead(&path.join(LOCK))?.ok_or_else(lives)?;
         work(&path)
     }
@@ -319,7 +306,7 @@ impl Machines {
         directory::private(&self.data).map_err(host(format!("use {}", self.data.display())))?;
         directory::private(&vms).map_err(host(format!("make {}", vms.display())))?;
         let lock = lock::exclusive(&self.data.join("vms.lock")).map_err(host("lock the machines' directory"))?;
-        Ok(Held::new(lock))
+        Ok(Held::new(lock, self.outside))
     }
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
@@ -330,43 +317,12 @@ impl Machines {
             Admission::Limit(limit) => limit,
             Admission::ByMemory { mem_mib } => fate::capacity(live, available_memory_mib(), u64::from(mem_mib)),
         };
-        if live < limit { Ok(()) } else { Err(Unavailable::Capacity { limit, live }.into()) }
+        if live < limit { Ok(()) } else { Err(Error::Full { limit, live }) }
     }
 
     fn vms(&self) -> PathBuf {
         self.data.join("vms")
     }
-}
-
-/// Whether it is there. What cannot be looked at is not taken for absent.
-fn exists(path: &Path) -> Result<bool, Error> {
-    path.try_exists().map_err(host(format!("look at {}", path.display())))
-}
-
-/// Removes what was renamed to go.
-fn remove_tree(gone: &Path) -> Result<(), Error> {
-    pyro_engine::qemu::remove_cgroup(gone);
-    directory::remove(gone).map_err(host(format!("remove {}", gone.display())))
-}
-
-/// The lock, when its owner is dead. Others may be asking the same at this moment.
-fn lock_of_the_dead(path: &Path) -> Result<Option<Lock>, Error> {
-    loop {
-        match lock::try_exclusive(path) {
-            Ok(lock) => return Ok(Some(lock)),
-            Err(TryError::Io(error)) => return Err(host("look at a machine's lock")(error)),
-            Err(TryError::Held) if lock::is_held(path).map_err(host("look at a machine's lock"))? => return Ok(None),
-            Err(TryError::Held) => std::thread::yield_now(),
-        }
-    }
-}
-
-/// Memory that new processes may use without swapping, in MiB; see proc_meminfo(5).
-fn available_memory_mib() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kib.unwrap_or(0) / 1024
 }
 
 #[cfg(test)]

@@ -1,21 +1,20 @@
-//! Ids, and the directory of a machine that lives in this process.
+//! What a machine is known by.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 
-use pyro_hostfs::lock::Lock;
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::error::host;
-use crate::machines::{Admission, Machines};
-use crate::threads::off_thread;
+use crate::error::{Error, host};
 
 /// 12 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VmId(String);
 
 impl VmId {
+    /// One that nobody has had.
+    ///
+    /// # Errors
+    /// When the host has no random bytes.
     pub fn random() -> Result<Self, Error> {
         Ok(Self(hex(&random_bytes::<6>()?)))
     }
@@ -25,12 +24,15 @@ impl VmId {
         (text.len() == 12 && is_hex(text)).then(|| Self(text.to_owned()))
     }
 
+    /// Its digits.
+    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The MAC address of its network device: the id's own bits, as a locally administered unicast address. So no two
     /// machines share one, and a machine keeps it when it is started again.
+    #[must_use]
     pub fn mac_address(&self) -> [u8; 6] {
         let byte = |at: usize| u8::from_str_radix(&self.0[2 * at..2 * at + 2], 16).expect("an id has hex digits only");
         let mut address = std::array::from_fn(byte);
@@ -63,44 +65,6 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A directory that lives as long as its owner. Dropping it removes it.
-#[derive(Debug)]
-pub struct VmDirectory {
-    machines: Machines,
-    id: VmId,
-    path: PathBuf,
-    _lock: Lock,
-}
-
-impl VmDirectory {
-    /// Makes the directory of a machine, and removes what the dead left. Others may hold the lock that
-    /// it takes: that is waited for off the event loop.
-    pub async fn create(machines: &Machines, id: &VmId, admission: Admission) -> Result<Self, Error> {
-        let (machines, id) = (machines.clone(), id.clone());
-        off_thread(move || {
-            let (path, lock) = machines.admit_one_shot(&id, admission)?;
-            Ok(Self { machines, id, path, _lock: lock })
-        })
-        .await
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Removes it, and says whether that worked.
-    pub async fn remove(self) -> Result<(), Error> {
-        off_thread(move || self.machines.discard(&self.id)).await
-    }
-}
-
-impl Drop for VmDirectory {
-    fn drop(&mut self) {
-        // Nothing is left of one that was removed; a failure leaves it to the next sweep.
-        let _ = self.machines.discard(&self.id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,16 +84,5 @@ mod tests {
         let of = |id: &str| VmId::parse(id).unwrap().mac_address();
         assert_eq!(of("0123456789ab"), [0x02, 0x23, 0x45, 0x67, 0x89, 0xab]);
         assert_eq!(of("ffffffffffff"), [0xfe, 0xff, 0xff, 0xff, 0xff, 0xff]);
-    }
-
-    #[tokio::test]
-    async fn a_dropped_directory_is_gone() {
-        let base = tempfile::tempdir().unwrap();
-        let machines = Machines::new(base.path().to_owned());
-        let directory = VmDirectory::create(&machines, &VmId::random().unwrap(), Admission::Always).await.unwrap();
-        let path = directory.path().to_owned();
-        assert!(path.exists());
-        drop(directory);
-        assert!(!path.exists());
     }
 }

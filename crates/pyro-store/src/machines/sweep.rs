@@ -8,14 +8,15 @@ use std::path::Path;
 use pyro_hostfs::lock::{self, TryError};
 
 use super::fate::{Fate, Mark, fate};
-use super::{GONE, Held, IDLE, LOCK, Machines, NEW, SUPERVISOR_GONE, exists, lock_of_the_dead};
-use crate::Error;
+use super::files::{GONE, Held, IDLE, LOCK, NEW, exists, lock_of_the_dead};
+use super::{Machines, SUPERVISOR_GONE};
 use crate::clock::now;
-use crate::error::{RecordProblem, host};
-use crate::payload::HOST_COMPAT;
-use crate::registry::{Ended, Known, Record, Registry, State};
-use crate::vm::VmId;
-use crate::{host_compat, journal};
+use crate::error::{Error, RecordProblem, host};
+use crate::id::VmId;
+use crate::journal;
+use crate::lifecycle::{Ended, State};
+use crate::record::Record;
+use crate::registry::{Known, Registry};
 
 impl Machines {
     /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
@@ -33,7 +34,7 @@ impl Machines {
             return Ok(());
         }
         match lock::try_exclusive(&self.data.join("vms.lock")) {
-            Ok(lock) => self.sweep_and_count(&Held::new(lock))?.1,
+            Ok(lock) => self.sweep_and_count(&Held::new(lock, self.outside))?.1,
             // Whoever holds the lock just now sweeps, too.
             Err(TryError::Held) => Ok(()),
             Err(TryError::Io(error)) => Err(host("lock the machines' directory")(error)),
@@ -105,8 +106,8 @@ impl Machines {
             return Ok(true);
         }
         Registry::refuse_newer(&self.data)?;
-        if record.as_ref().is_some_and(|record| record.execution_mode == HOST_COMPAT) {
-            host_compat::end_all(id); // the kernel ended the first process only
+        if let Some(record) = &record {
+            (self.outside.end_processes)(record);
         }
         match (fate, record) {
             (Fate::Remove, record) => {
@@ -132,7 +133,7 @@ impl Machines {
     }
 
     /// What the directory was marked as when it was made.
-    pub(super) fn mark(&self, id: &VmId) -> Result<Mark, Error> {
+    pub fn mark(&self, id: &VmId) -> Result<Mark, Error> {
         Ok(if self.is_one_shot(id)? {
             Mark::OneShot
         } else if !self.is_taken(id)? {
@@ -153,7 +154,7 @@ impl Machines {
 }
 
 /// What its dead owner would have written down.
-pub(super) fn stopped(record: Record) -> Record {
+pub fn stopped(record: Record) -> Record {
     let last_error = Some(SUPERVISOR_GONE.into());
     Record { state: State::Stopped, addresses: None, last_error, ..record }
 }

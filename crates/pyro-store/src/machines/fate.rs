@@ -1,6 +1,7 @@
 //! What becomes of the dead, and how many may live: decisions without files or clocks.
 
-use crate::registry::{Ended, Record, State};
+use crate::lifecycle::{Ended, State};
+use crate::record::Record;
 
 /// The least capacity, however little memory there is.
 const LEAST: usize = 4;
@@ -54,13 +55,13 @@ pub fn capacity(live: usize, available_mib: u64, mem_mib: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::VmOptions;
-    use crate::registry::Kind;
-    use crate::vm::VmId;
+    use crate::id::VmId;
+    use crate::lifecycle::Kind;
+    use crate::record::wanted;
 
     fn record(state: State) -> Record {
         let id = VmId::parse("0123456789ab").unwrap();
-        Record { state, ..Record::new(id, Kind::Task, "debian:12", "1", VmOptions::default(), 1000.0) }
+        Record { state, ..Record::new(id, Kind::Task, "debian:12", "1", wanted(), 1000.0) }
     }
 
     #[test]

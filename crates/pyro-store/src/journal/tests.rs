@@ -6,6 +6,10 @@ fn entries(directory: &Path) -> Result<Vec<Entry>, Error> {
     Ok(read(directory)?.entries)
 }
 
+fn is_newer(error: &Error) -> bool {
+    matches!(error, Error::Journal(problem) if problem.is_newer())
+}
+
 fn began(command: &str) -> Began {
     Began {
         sequence: 0,
@@ -86,8 +90,8 @@ fn what_was_running_when_the_writer_died_is_lost_and_numbers_go_on() {
 fn a_journal_of_a_later_format_is_refused() {
     let base = tempfile::tempdir().unwrap();
     std::fs::write(base.path().join(LOG), b"pyrolog2").unwrap();
-    assert_eq!(entries(base.path()).unwrap_err().code(), "newer_journal");
-    assert_eq!(recover(base.path()).unwrap_err().code(), "newer_journal");
+    assert!(is_newer(&entries(base.path()).unwrap_err()));
+    assert!(is_newer(&recover(base.path()).unwrap_err()));
 }
 
 /// Found by fuzzing: an end of the number was taken for the end of one of them, and the other ran for ever.
@@ -188,7 +192,7 @@ fn a_number_is_never_used_twice_whatever_of_the_log_is_gone() {
     let (_, places) = three(base.path());
     // The last command's records are gone, and its output is there.
     File::options().write(true).open(base.path().join(LOG)).unwrap().set_len(places[4].start as u64 + 5).unwrap();
-    std::fs::write(reading::path(base.path(), 3, Stream::Stdout), "kept").unwrap();
+    std::fs::write(files::path(base.path(), 3, Stream::Stdout), "kept").unwrap();
     let (mut journal, _) = Journal::adopt(base.path(), 100).unwrap();
     assert_eq!(journal.begin(began("four")).unwrap().sequence, 4);
     assert_eq!(read_output(base.path(), 3, Stream::Stdout, 0, 9).unwrap(), b"kept");

@@ -11,12 +11,9 @@
 //! A registry that is missing or damaged is made anew from the directories, and the damaged one is kept
 //! aside; a newer one is refused. A row that cannot be read is reported, and the others are read.
 
-pub mod record;
 mod schema;
 #[cfg(test)]
 mod tests;
-
-pub use record::{Ended, Kind, Record, State};
 
 use std::fs;
 use std::io;
@@ -27,9 +24,10 @@ use pyro_hostfs::directory;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use schema::OpenError;
 
-use crate::Error;
-use crate::error::{RecordProblem, RegistryProblem, host};
-use crate::vm::VmId;
+use crate::error::{Error, RecordProblem, RegistryProblem, host};
+use crate::id::VmId;
+use crate::lifecycle::{Ended, Kind};
+use crate::record::Record;
 
 /// How long a writer waits for another one. Transactions take milliseconds.
 const BUSY: Duration = Duration::from_secs(15);

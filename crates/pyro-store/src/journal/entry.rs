@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pyro_hostfs::log::{Contents as LogContents, Gap};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 
 /// How far a command has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,10 +88,14 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// How far it has come.
+    #[must_use]
     pub fn status(&self) -> Status {
         self.end.as_ref().map_or(Status::Running, |end| end.status)
     }
 
+    /// Its exit code, where it has one.
+    #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
         self.end.as_ref()?.exit_code
     }

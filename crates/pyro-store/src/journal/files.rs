@@ -1,14 +1,16 @@
-//! Reading a journal that somebody may be writing to.
+//! The files of a journal: where they are, and what they hold as they are.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::entry::Contents;
-use super::{LOG, OUTPUT, log_contents};
-use crate::Error;
-use crate::error::{JournalProblem, host};
+use pyro_hostfs::log::{self, Contents as LogContents, LogError};
+
+use crate::error::{Error, JournalProblem, host};
+
+/// The log of what began and ended.
+pub const LOG: &str = "journal.log";
+pub const OUTPUT: &str = "output";
 
 /// One of a command's output streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,21 +53,6 @@ pub fn output_numbers(directory: &Path) -> Result<BTreeSet<u64>, Error> {
     Ok(numbers)
 }
 
-/// Every command, in order of start, and what of the journal is damaged.
-pub fn read(directory: &Path) -> Result<Contents, Error> {
-    let log = log_contents(directory)?;
-    // The names of output files only matter where something is missing.
-    if log.gaps.is_empty()
-        && let Ok(contents) = Contents::assemble(&log, &BTreeSet::new())
-    {
-        return Ok(contents);
-    }
-    // Those first: a file of output is made before its command is written down.
-    let outputs = output_numbers(directory)?;
-    let broken = |source| JournalProblem::Record { path: directory.join(LOG), source };
-    Ok(Contents::assemble(&log_contents(directory)?, &outputs).map_err(broken)?)
-}
-
 /// Bytes of a stream that are in the journal now.
 pub fn output_length(directory: &Path, sequence: u64, stream: Stream) -> Result<u64, Error> {
     match fs::metadata(path(directory, sequence, stream)) {
@@ -80,33 +67,15 @@ pub fn kept(directory: &Path, sequence: u64) -> Result<(u64, u64), Error> {
     Ok((length(Stream::Stdout)?, length(Stream::Stderr)?))
 }
 
-/// Up to `most` bytes of a stream from `offset` on.
-pub fn read_output(
-    directory: &Path,
-    sequence: u64,
-    stream: Stream,
-    offset: u64,
-    most: usize,
-) -> Result<Vec<u8>, Error> {
-    let read = || {
-        let file = File::open(path(directory, sequence, stream))?;
-        let left = file.metadata()?.len().saturating_sub(offset);
-        let mut bytes = vec![0; most.min(usize::try_from(left).unwrap_or(usize::MAX))];
-        let mut read = 0;
-        while read < bytes.len() {
-            match file.read_at(&mut bytes[read..], offset + read as u64)? {
-                0 => break,
-                more => read += more,
-            }
-        }
-        bytes.truncate(read);
-        Ok(bytes)
-    };
-    read().map_err(host("read the journal's output"))
+pub fn unreadable(path: &Path, source: LogError) -> Error {
+    JournalProblem::Log { path: path.to_owned(), source }.into()
 }
 
-/// The last `most` bytes of a stream.
-pub fn read_tail(directory: &Path, sequence: u64, stream: Stream, most: usize) -> Result<Vec<u8>, Error> {
-    let length = output_length(directory, sequence, stream)?;
-    read_output(directory, sequence, stream, length.saturating_sub(most as u64), most)
+/// What the log of a directory's journal holds.
+pub fn log_contents(directory: &Path) -> Result<LogContents, Error> {
+    let path = directory.join(LOG);
+    match log::read(&path) {
+        Err(LogError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(LogContents::default()),
+        read => read.map_err(|source| unreadable(&path, source)),
+    }
 }

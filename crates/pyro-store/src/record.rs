@@ -2,87 +2,101 @@
 
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use pyro_hostfs::seal::{self, Seal};
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
-use crate::error::{RecordProblem, host};
-use crate::limits::{HostCompat, MachineSize, NetworkPolicy, VmOptions};
-use crate::network::Addresses;
-use crate::vm::VmId;
+use crate::error::{Error, RecordProblem, host};
+use crate::id::VmId;
+use crate::lifecycle::{Kind, State};
 
 /// The record's file in its directory.
 pub const RECORD: &str = "record.json";
 /// The format this release writes, and the only one it reads.
 const FORMAT: u32 = 1;
 
-/// What a record is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A machine for one command.
-    Vm,
-    /// A machine that stays.
-    Task,
+/// Addresses of a guest (the form on disk and in the payloads).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Addresses {
+    /// The guest's.
+    pub guest_ip: IpAddr,
+    /// What it sends everything to.
+    pub gateway_ip: IpAddr,
+    /// Of both.
+    pub subnet_cidr: String,
+    /// Of the guest's network device.
+    pub mac_address: String,
+    /// The resolvers it asks. The gateway stands for one that only the host can ask.
+    pub dns_servers: Vec<IpAddr>,
 }
 
-/// Where it is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Its creator has not got it yet; gone when the creator is.
-    Creating,
-    /// Its machine was not started yet.
-    Created,
-    /// Its machine runs.
-    Started,
-    /// Its machine ran.
-    Stopped,
-}
-
-/// How something ended that is gone.
+/// What somebody wants of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// Somebody deleted it.
-    Deleted,
-    /// Its time was up.
-    Expired,
+pub struct Wanted {
+    /// Virtual processors.
+    pub vcpu_count: u8,
+    /// Memory in MiB.
+    pub mem_mib: u32,
+    /// How long it may live.
+    pub ttl: Duration,
+    /// Whether it may reach anything.
+    pub network: bool,
+    /// Whether the host may stand in for it.
+    pub allow_host_compat: bool,
 }
 
 /// A VM or task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
+    /// The format, see [`RECORD`].
     pub format: u32,
+    /// Its id.
     pub id: VmId,
+    /// What it is kept for.
     pub kind: Kind,
+    /// Where it is in its life.
     pub state: State,
+    /// The environment's name.
     pub environment: String,
+    /// The version of that.
     pub environment_version: String,
+    /// Virtual processors.
     pub vcpu_count: u8,
+    /// Memory in MiB.
     pub mem_mib: u32,
+    /// How long it may live.
     pub ttl_seconds: u64,
     /// Unix seconds, as are all times.
     pub created_at: f64,
+    /// When its time is up.
     pub expires_at: f64,
+    /// Whether it may reach anything.
     pub network: bool,
     /// The addresses it has; none while it reaches nothing.
     #[serde(default)]
     pub addresses: Option<Addresses>,
+    /// Whether the host may stand in for it.
     pub allow_host_compat: bool,
     /// `pending` until the first start.
     pub execution_mode: String,
+    /// `kvm` or `tcg`; none where there was no machine.
     pub accelerator: Option<String>,
     /// `template` or `cold`.
     pub start_mode: Option<String>,
     /// The boundary, and the layers around it.
     pub boundary: Option<String>,
+    /// Those that are in force.
     pub layers: Vec<String>,
+    /// Why it has no machine, or no network.
     pub last_error: Option<String>,
     /// Milliseconds.
     pub create_ms: f64,
+    /// The same of its start.
     pub start_ms: f64,
+    /// The caller's name for the attempt to create it.
     pub attempt_id: Option<String>,
     /// Digest of the environment a VM's disk was made over; none before its first start.
     pub environment_digest: Option<String>,
@@ -90,46 +104,9 @@ pub struct Record {
     pub request_digest: String,
 }
 
-impl Kind {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Vm => "vm",
-            Self::Task => "task",
-        }
-    }
-
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Vm, Self::Task].into_iter().find(|kind| kind.word() == word)
-    }
-}
-
-impl State {
-    /// The word every face shows.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Creating | Self::Created => "created",
-            Self::Started => "started",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
-impl Ended {
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Deleted => "deleted",
-            Self::Expired => "expired",
-        }
-    }
-
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Deleted, Self::Expired].into_iter().find(|ended| ended.word() == word)
-    }
-}
-
 impl Record {
     /// Something that is being created now.
-    pub fn new(id: VmId, kind: Kind, environment: &str, version: &str, options: VmOptions, now: f64) -> Self {
+    pub fn new(id: VmId, kind: Kind, environment: &str, version: &str, wanted: Wanted, now: f64) -> Self {
         Self {
             format: FORMAT,
             id,
@@ -137,14 +114,14 @@ impl Record {
             state: State::Creating,
             environment: environment.into(),
             environment_version: version.into(),
-            vcpu_count: options.size.vcpus(),
-            mem_mib: options.size.memory_mib(),
-            ttl_seconds: options.ttl.as_secs(),
+            vcpu_count: wanted.vcpu_count,
+            mem_mib: wanted.mem_mib,
+            ttl_seconds: wanted.ttl.as_secs(),
             created_at: now,
-            expires_at: now + options.ttl.as_secs_f64(),
-            network: options.network == NetworkPolicy::Egress,
+            expires_at: now + wanted.ttl.as_secs_f64(),
+            network: wanted.network,
             addresses: None,
-            allow_host_compat: options.host_compat == HostCompat::Allowed,
+            allow_host_compat: wanted.allow_host_compat,
             execution_mode: "pending".into(),
             accelerator: None,
             start_mode: None,
@@ -159,14 +136,8 @@ impl Record {
         }
     }
 
-    pub fn size(&self) -> MachineSize {
-        MachineSize::new(i64::from(self.vcpu_count), i64::from(self.mem_mib)).unwrap_or_default()
-    }
-
-    pub fn network_policy(&self) -> NetworkPolicy {
-        if self.network { NetworkPolicy::Egress } else { NetworkPolicy::Off }
-    }
-
+    /// Whether its time is up.
+    #[must_use]
     pub fn is_expired(&self, now: f64) -> bool {
         now >= self.expires_at
     }
@@ -220,4 +191,28 @@ impl Record {
 
 fn is_of_another(name: &str, record: &Record) -> bool {
     VmId::parse(name).is_some_and(|id| id != record.id)
+}
+
+/// Keeps a damaged record under another name.
+///
+/// # Errors
+/// What the host says.
+pub fn set_aside(directory: &Path) -> Result<(), Error> {
+    let set_aside = || {
+        let mut number = 1;
+        while directory.join(format!("record.damaged-{number}.json")).try_exists()? {
+            number += 1;
+        }
+        match fs::rename(directory.join(RECORD), directory.join(format!("record.damaged-{number}.json"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => renamed,
+        }
+    };
+    set_aside().map_err(host("keep a damaged record aside"))
+}
+
+/// What most machines are wanted as.
+#[cfg(test)]
+pub fn wanted() -> Wanted {
+    Wanted { vcpu_count: 1, mem_mib: 1024, ttl: Duration::from_secs(600), network: false, allow_host_compat: false }
 }

@@ -1,0 +1,47 @@
+//! What is asked of the owner of a machine, or told to it, and what it answers.
+
+use bytes::Bytes;
+use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::{Ended, Record};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::table::Progress;
+use super::wire::ExecRequest;
+use crate::error::Error;
+
+/// What the owner is asked or told.
+pub enum Letter {
+    /// Run a command.
+    Exec { request: ExecRequest, answer: oneshot::Sender<Result<Joined, Error>> },
+    /// Start the machine.
+    Start { answer: oneshot::Sender<Result<Record, Error>> },
+    /// Stop the machine.
+    Stop { answer: oneshot::Sender<Result<Record, Error>> },
+    /// Count the life anew.
+    Extend { ttl_seconds: u64, answer: oneshot::Sender<Result<Record, Error>> },
+    /// Remove everything. The answer comes when that is done.
+    Remove { reason: Ended, answer: oneshot::Sender<Result<(), Error>> },
+    /// The guest cannot be trusted or does not answer any more.
+    Trouble { what: String },
+    /// The command was to be the last one.
+    LastCommandEnded,
+}
+
+/// A piece of output.
+pub type Piece = (FrameKind, Bytes);
+
+/// What an accepted client gets.
+pub struct Joined {
+    pub sequence: u64,
+    /// `None` for one who only joined, or does not stay.
+    pub attached: Option<Attached>,
+    /// Whether it belongs to an earlier request.
+    pub joined: bool,
+}
+
+/// The client's ends of a running command.
+pub struct Attached {
+    pub pieces: mpsc::Receiver<Piece>,
+    pub progress: watch::Receiver<Progress>,
+    pub input: mpsc::Sender<Bytes>,
+}

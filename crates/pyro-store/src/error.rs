@@ -1,0 +1,175 @@
+//! What is wrong with what is stored, and why something could not be.
+
+use std::io;
+use std::path::PathBuf;
+
+/// An operation on what is stored failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The registry cannot be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryProblem),
+    /// A record cannot be read.
+    #[error(transparent)]
+    Record(#[from] RecordProblem),
+    /// A journal cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalProblem),
+    /// There are as many machines as there may be.
+    #[error("{live} machines are live, and there may be {limit} at once")]
+    Full {
+        /// The limit.
+        limit: usize,
+        /// How many there are.
+        live: usize,
+    },
+    /// Only its owner may change it.
+    #[error("{id} lives, and is its owner's alone to change")]
+    Lives {
+        /// Its id.
+        id: String,
+    },
+    /// The host refused something.
+    #[error("could not {attempt}")]
+    Host {
+        /// What was tried.
+        attempt: String,
+        /// The host's answer.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// Names what was tried, for `map_err`.
+pub(crate) fn host(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
+    let attempt = attempt.into();
+    move |source| Error::Host { attempt, source }
+}
+
+/// The registry cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryProblem {
+    /// A newer release made it.
+    #[error("{} was made by a newer release of pyro: it has version {found}, this release knows {ours}", path.display())]
+    Newer {
+        /// Its file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// The newest version this release knows.
+        ours: i64,
+    },
+    /// Locks and shared memory do not work reliably there.
+    #[error("{} is on a network file system ({kind}), where locks cannot be relied on", path.display())]
+    Network {
+        /// The data directory.
+        path: PathBuf,
+        /// Which kind.
+        kind: &'static str,
+    },
+    /// SQLite refused.
+    #[error("the registry {} cannot be used", path.display())]
+    Sql {
+        /// Its file.
+        path: PathBuf,
+        /// SQLite's words.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A row is not a record.
+    #[error("the row of {id} in {} cannot be read", path.display())]
+    Row {
+        /// Its file.
+        path: PathBuf,
+        /// Which row, as far as that can be read.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<RecordProblem>,
+    },
+    /// It was made for machines that are not there any more, or that it does not know.
+    #[error("the row of {id} in {} is missing or old", path.display())]
+    Stale {
+        /// Its file.
+        path: PathBuf,
+        /// Which row.
+        id: String,
+    },
+}
+
+/// The record of a VM or task cannot be read. What it is of is kept as it is.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordProblem {
+    /// A newer release wrote it.
+    #[error("{} was written by a newer release of pyro: it has format {found}, this release knows {ours}", path.display())]
+    Newer {
+        /// Its file.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format this release knows.
+        ours: u32,
+    },
+    /// It is not what was written.
+    #[error("{} is damaged: {why}", path.display())]
+    Damaged {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The host refused to read it.
+    #[error("{} could not be read", path.display())]
+    Unread {
+        /// Its file.
+        path: PathBuf,
+        /// The host's answer.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is none, and nothing says that it was a one-shot run's.
+    #[error("{} has no record, and nothing says what it was", directory.display())]
+    Missing {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+/// A journal cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalProblem {
+    /// The file is no log that this release reads.
+    #[error("the journal {} cannot be read", path.display())]
+    Log {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: pyro_hostfs::log::LogError,
+    },
+    /// A whole record makes no sense.
+    #[error("a record in {} makes no sense", path.display())]
+    Record {
+        /// Its file.
+        path: PathBuf,
+        /// The parser's words.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl RegistryProblem {
+    /// Whether the disk is full.
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        matches!(self, Self::Sql { source, .. } if source.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+}
+
+impl JournalProblem {
+    /// Whether a newer release wrote it.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Log { source: pyro_hostfs::log::LogError::Format, .. })
+    }
+}

@@ -1,0 +1,91 @@
+//! The bytes on disk: what this release writes is what the one before wrote, and reads. A deliberate change is
+//! another format, with a golden file of its own.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pyro_store::journal::{self, Began, End, Journal, Status};
+use pyro_store::{Addresses, Kind, Record, State, VmId, Wanted};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
+}
+
+/// A record of which every field says something.
+fn record() -> Record {
+    let wanted =
+        Wanted { vcpu_count: 2, mem_mib: 2048, ttl: Duration::from_secs(600), network: true, allow_host_compat: true };
+    let id = VmId::parse("0123456789ab").unwrap();
+    Record {
+        state: State::Started,
+        addresses: Some(Addresses {
+            guest_ip: "10.0.2.15".parse().unwrap(),
+            gateway_ip: "10.0.2.2".parse().unwrap(),
+            subnet_cidr: "10.0.2.0/24".into(),
+            mac_address: "52:54:00:12:34:56".into(),
+            dns_servers: vec!["10.0.2.3".parse().unwrap(), "fd00::3".parse().unwrap()],
+        }),
+        execution_mode: "guest_agent".into(),
+        accelerator: Some("tcg".into()),
+        start_mode: Some("template".into()),
+        boundary: Some("tcg".into()),
+        layers: vec!["namespaces".into(), "seccomp".into()],
+        last_error: Some("the network is gone".into()),
+        create_ms: 1.5,
+        start_ms: 250.25,
+        attempt_id: Some("mine".into()),
+        environment_digest: Some("sha256:00".into()),
+        request_digest: "sha256:11".into(),
+        ..Record::new(id, Kind::Task, "debian:12", "1.0.0", wanted, 1_700_000_000.5)
+    }
+}
+
+#[test]
+fn a_record_is_written_as_before_and_read_again() {
+    let written = record().text();
+    let before = std::fs::read_to_string(golden("record-1.json")).unwrap();
+    assert_eq!(written, before);
+    assert_eq!(Record::parse(before.as_bytes(), Path::new("record.json")).unwrap(), record());
+}
+
+/// The log's records, a line each.
+fn lines(directory: &Path) -> String {
+    let contents = pyro_hostfs::log::read(&directory.join(journal::LOG)).unwrap();
+    contents.records.iter().map(|record| format!("{}\n", String::from_utf8_lossy(record))).collect()
+}
+
+#[test]
+fn a_journal_is_written_as_before_and_read_again() {
+    let base = tempfile::tempdir().unwrap();
+    let mut journal = Journal::create(base.path(), 4).unwrap();
+    for (command, status) in [("true", Status::Finished), ("sleep 9", Status::TimedOut), ("x", Status::Running)] {
+        let began = Began {
+            sequence: 0,
+            command: command.into(),
+            cwd: "/workspace".into(),
+            attempt_id: Some(command.into()),
+            request_digest: "sha256:22".into(),
+            started_at: 1_700_000_000.5,
+            execution_mode: "guest_agent".into(),
+        };
+        let mut begun = journal.begin(began).unwrap();
+        begun.stdout.push(b"twelve bytes");
+        let end = End {
+            status,
+            exit_code: Some(0),
+            duration_ms: Some(3),
+            reason: None,
+            stdout: begun.stdout.finish(),
+            stderr: begun.stderr.finish(),
+            ..End::lost(1_700_000_001.5, 0, 0)
+        };
+        if status != Status::Running {
+            journal.end(begun.sequence, &end).unwrap();
+        }
+    }
+    assert_eq!(lines(base.path()), std::fs::read_to_string(golden("journal-1.txt")).unwrap());
+    let read = journal::read(base.path()).unwrap();
+    let statuses: Vec<Status> = read.entries.iter().map(journal::Entry::status).collect();
+    assert_eq!(statuses, [Status::Finished, Status::TimedOut, Status::Running]);
+}

@@ -6,16 +6,16 @@ A cancelled await ends the command it waits for.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any
 
 from ._client import Pyro
 from ._errors import PyroError
-from ._execution import Execution, Payload, outcome
+from ._execution import Execution, Payload, begin, outcome
+from ._operations import AsyncOperations
 from .pyro_native import Call
 
 #: Threads that only wait; the work is done by the native half's own.
@@ -34,7 +34,7 @@ async def _outcome(call: Call) -> Payload:
         raise
 
 
-class AsyncPyro:
+class AsyncPyro(AsyncOperations):
     """`Pyro`, awaited."""
 
     def __init__(
@@ -52,154 +52,7 @@ class AsyncPyro:
         await asyncio.to_thread(self._pyro.close)
 
     async def _do(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Payload:
-        data = stdin.encode() if isinstance(stdin, str) else stdin
-        return await _outcome(self._pyro._native.begin(operation, json.dumps(arguments), data))
-
-    async def list_environments(self) -> Payload:
-        """See `Pyro.list_environments`."""
-        return await self._do("list_environments")
-
-    async def pull_environment(self, environment: str) -> Payload:
-        """See `Pyro.pull_environment`."""
-        return await self._do("pull_environment", environment=environment)
-
-    async def inspect_environment(self, environment: str) -> Payload:
-        """See `Pyro.inspect_environment`."""
-        return await self._do("inspect_environment", environment=environment)
-
-    async def prune_environments(self) -> Payload:
-        """See `Pyro.prune_environments`."""
-        return await self._do("prune_environments")
-
-    async def run_in_vm(
-        self,
-        *,
-        environment: str,
-        command: str,
-        vcpu_count: int = 1,
-        mem_mib: int = 1024,
-        timeout_seconds: float = 30,
-        ttl_seconds: int | None = None,
-        network: bool = False,
-        allow_host_compat: bool = False,
-        stdin: str | bytes | None = None,
-    ) -> Payload:
-        """See `Pyro.run_in_vm`."""
-        return await self._do(
-            "run_in_vm",
-            stdin,
-            environment=environment,
-            command=command,
-            vcpu_count=vcpu_count,
-            mem_mib=mem_mib,
-            timeout_seconds=timeout_seconds,
-            ttl_seconds=ttl_seconds,
-            network=network,
-            allow_host_compat=allow_host_compat,
-        )
-
-    async def create_vm(
-        self,
-        *,
-        environment: str,
-        vcpu_count: int = 1,
-        mem_mib: int = 1024,
-        ttl_seconds: int = 600,
-        network: bool = False,
-        allow_host_compat: bool = False,
-        attempt_id: str | None = None,
-    ) -> Payload:
-        """See `Pyro.create_vm`."""
-        return await self._do(
-            "create_vm",
-            environment=environment,
-            vcpu_count=vcpu_count,
-            mem_mib=mem_mib,
-            ttl_seconds=ttl_seconds,
-            network=network,
-            allow_host_compat=allow_host_compat,
-            attempt_id=attempt_id,
-        )
-
-    async def start_vm(self, vm_id: str) -> Payload:
-        """See `Pyro.start_vm`."""
-        return await self._do("start_vm", id=vm_id)
-
-    async def stop_vm(self, vm_id: str) -> Payload:
-        """See `Pyro.stop_vm`."""
-        return await self._do("stop_vm", id=vm_id)
-
-    async def status_vm(self, vm_id: str) -> Payload:
-        """See `Pyro.status_vm`."""
-        return await self._do("status_vm", id=vm_id)
-
-    async def exec_vm(
-        self, vm_id: str, *, command: str, timeout_seconds: float = 30, stdin: str | bytes | None = None
-    ) -> Payload:
-        """See `Pyro.exec_vm`."""
-        return await self._do("exec_vm", stdin, id=vm_id, command=command, timeout_seconds=timeout_seconds)
-
-    async def delete_vm(self, vm_id: str) -> Payload:
-        """See `Pyro.delete_vm`."""
-        return await self._do("delete_vm", id=vm_id)
-
-    async def network_info_vm(self, vm_id: str) -> Payload:
-        """See `Pyro.network_info_vm`."""
-        return await self._do("network_info_vm", id=vm_id)
-
-    async def reap_expired(self) -> Payload:
-        """See `Pyro.reap_expired`."""
-        return await self._do("reap_expired")
-
-    async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
-        """See `Pyro.repair`."""
-        return await self._do("repair", apply=apply, delete=list(delete))
-
-    async def create_task(
-        self,
-        *,
-        environment: str,
-        vcpu_count: int = 1,
-        mem_mib: int = 1024,
-        ttl_seconds: int = 600,
-        network: bool = False,
-        allow_host_compat: bool = False,
-        attempt_id: str | None = None,
-    ) -> Payload:
-        """See `Pyro.create_task`."""
-        return await self._do(
-            "create_task",
-            environment=environment,
-            vcpu_count=vcpu_count,
-            mem_mib=mem_mib,
-            ttl_seconds=ttl_seconds,
-            network=network,
-            allow_host_compat=allow_host_compat,
-            attempt_id=attempt_id,
-        )
-
-    async def exec_task(
-        self,
-        task_id: str,
-        *,
-        command: str,
-        timeout_seconds: float = 30,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str | bytes | None = None,
-        attempt_id: str | None = None,
-    ) -> Payload:
-        """See `Pyro.exec_task`."""
-        return await self._do(
-            "exec_task",
-            stdin,
-            id=task_id,
-            command=command,
-            timeout_seconds=timeout_seconds,
-            cwd=cwd,
-            env=None if env is None else dict(env),
-            attempt_id=attempt_id,
-        )
+        return await _outcome(begin(self._pyro._native, operation, stdin, arguments))
 
     async def stream_task(self, task_id: str, *, command: str, **options: Any) -> AsyncIterator[tuple[str, bytes]]:
         """The output of a command as it comes. Leaving the loop early leaves the command alone."""
@@ -208,67 +61,6 @@ class AsyncPyro:
         while (event := await loop.run_in_executor(_WAITING, next, execution, None)) is not None:
             yield event
         await _outcome(execution._call)
-
-    async def start_task_command(
-        self,
-        task_id: str,
-        *,
-        command: str,
-        timeout_seconds: float = 30,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        attempt_id: str | None = None,
-    ) -> Payload:
-        """See `Pyro.start_task_command`."""
-        return await self._do(
-            "start_task_command",
-            id=task_id,
-            command=command,
-            timeout_seconds=timeout_seconds,
-            cwd=cwd,
-            env=None if env is None else dict(env),
-            attempt_id=attempt_id,
-        )
-
-    async def wait_task(self, task_id: str, sequence: int) -> Payload:
-        """See `Pyro.wait_task`."""
-        return await self._do("wait_task", id=task_id, sequence=sequence)
-
-    async def cancel_task(self, task_id: str, sequence: int) -> Payload:
-        """See `Pyro.cancel_task`."""
-        return await self._do("cancel_task", id=task_id, sequence=sequence)
-
-    async def status_task(self, task_id: str) -> Payload:
-        """See `Pyro.status_task`."""
-        return await self._do("status_task", id=task_id)
-
-    async def list_tasks(self) -> Payload:
-        """See `Pyro.list_tasks`."""
-        return await self._do("list_tasks")
-
-    async def logs_task(
-        self, task_id: str, *, sequence: int | None = None, tail_bytes: int | None = None, last: int | None = None
-    ) -> Payload:
-        """See `Pyro.logs_task`."""
-        return await self._do("logs_task", id=task_id, sequence=sequence, tail_bytes=tail_bytes, last=last)
-
-    async def read_output_task(
-        self, task_id: str, sequence: int, *, stream: str = "stdout", offset: int = 0, max_bytes: int = 1 << 20
-    ) -> Payload:
-        """See `Pyro.read_output_task`."""
-        piece = await self._do(
-            "read_output_task", id=task_id, sequence=sequence, stream=stream, offset=offset, max_bytes=max_bytes
-        )
-        piece["data"] = piece["data"].encode("latin-1")
-        return piece
-
-    async def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
-        """See `Pyro.extend_task`."""
-        return await self._do("extend_task", id=task_id, ttl_seconds=ttl_seconds)
-
-    async def delete_task(self, task_id: str) -> Payload:
-        """See `Pyro.delete_task`."""
-        return await self._do("delete_task", id=task_id)
 
     def task(self, environment: str, **options: Any) -> AsyncTask:
         """A new task for an `async with` block."""

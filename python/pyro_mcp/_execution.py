@@ -7,9 +7,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._errors import error_from
-from .pyro_native import Call
+from .pyro_native import Call, Native
 
 Payload = dict[str, Any]
+
+
+def begin(native: Native, operation: str, stdin: str | bytes | None, arguments: dict[str, Any]) -> Call:
+    """Begins an operation; `stdin` is the whole input of its command."""
+    data = stdin.encode() if isinstance(stdin, str) else stdin
+    return native.begin(operation, json.dumps(arguments), data)
 
 
 def outcome(call: Call) -> Payload:

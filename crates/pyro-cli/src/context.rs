@@ -7,7 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::failure::{Format, wrong_usage};
-use pyro_manager::{Config, Error, Pyro};
+use pyro_api::{Config, Context, Error, HostAccess, Pyro, RunIo};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::runtime::{Builder, Runtime};
 
@@ -45,6 +45,17 @@ pub fn prepare_descriptors() -> Result<(), Error> {
         attempt: format!("begin with fewer than {MIN_DESCRIPTORS} free descriptors"),
         source,
     })
+}
+
+/// What an operation is carried out with. Whoever sits at the command line may use this host.
+pub fn of(pyro: &Pyro, io: RunIo) -> Context<'_> {
+    Context { pyro, host: HostAccess::Allowed, io }
+}
+
+/// The same for operations that nobody follows.
+pub fn unheard(pyro: &Pyro) -> Context<'_> {
+    let (events, _) = tokio::sync::mpsc::channel(1);
+    of(pyro, RunIo { events, stdin: None, cancel: tokio_util::sync::CancellationToken::new() })
 }
 
 /// The same, before anything is done.

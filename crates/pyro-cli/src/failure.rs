@@ -1,7 +1,7 @@
 //! From an error to what the user sees and the exit code: one place for every command.
 
 use clap::error::ErrorKind;
-use pyro_manager::{Error, Failure};
+use pyro_api::{Error, Failure};
 use serde_json::{Value, json};
 
 use crate::terminal::say;

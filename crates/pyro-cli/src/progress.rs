@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use pyro_manager::EnvironmentProgress;
+use pyro_api::EnvironmentProgress;
 
 use crate::terminal::say;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 
 use bytes::Bytes;
-use pyro_manager::{Phase, RunEvent};
+use pyro_api::{Phase, RunEvent};
 use tokio::sync::mpsc;
 
 use crate::failure::Format;

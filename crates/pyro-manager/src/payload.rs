@@ -6,11 +6,12 @@ mod problem;
 use std::path::PathBuf;
 
 use pyro_environment::Manifest;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use life::{
-    DetachedRecord, LastCommand, LifeRecord, LogEntry, NetworkInfo, OutputPiece, Reaped, TaskDeleted, TaskExecRecord,
-    TaskList, TaskLogs, TaskRecord, VmDeleted, VmRecord,
+    Addresses, DetachedRecord, LastCommand, LifeRecord, LogEntry, NetworkInfo, OutputPiece, Reaped, TaskDeleted,
+    TaskExecRecord, TaskList, TaskLogs, TaskRecord, VmDeleted, VmRecord,
 };
 pub use problem::Problem;
 pub use pyro_environment::CATALOG_VERSION;
@@ -25,7 +26,7 @@ pub const GUEST_AGENT: &str = "guest_agent";
 pub const HOST_COMPAT: &str = "host_compat";
 
 /// The result of a one-shot command.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RunRecord {
     /// The machine's id.
     pub vm_id: String,
@@ -70,7 +71,7 @@ pub struct RunRecord {
 }
 
 /// How a machine was started.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StartMode {
     /// Restored from a template that was there.
@@ -93,7 +94,7 @@ impl StartMode {
 }
 
 /// The boundary between a command and the host, and the layers around it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Isolation {
     /// `kvm`, `tcg` or `none`.
     pub boundary: String,
@@ -102,7 +103,7 @@ pub struct Isolation {
 }
 
 /// Milliseconds of each phase.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Timings {
     /// Directories and overlays.
     pub create: f64,
@@ -113,7 +114,7 @@ pub struct Timings {
 }
 
 /// What was removed after a one-shot command.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Cleanup {
     /// The machine's id.
     pub vm_id: String,
@@ -124,7 +125,7 @@ pub struct Cleanup {
 }
 
 /// `env list`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct EnvironmentList {
     /// Release of the catalog.
     pub catalog_version: &'static str,
@@ -133,7 +134,7 @@ pub struct EnvironmentList {
 }
 
 /// An environment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct EnvironmentRecord {
     /// Its name.
     pub name: &'static str,
@@ -182,7 +183,7 @@ pub struct EnvironmentRecord {
 pub type PullRecord = EnvironmentRecord;
 
 /// `env prune`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PruneRecord {
     /// What was removed, by name.
     pub deleted_environment_dirs: Vec<String>,

@@ -13,6 +13,7 @@ use pyro_store::journal;
 use pyro_store::machines::Machines;
 use pyro_store::record;
 use pyro_store::{Ended, Kind, Record, Rows};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::{RecordProblem, RegistryProblem, Unavailable};
@@ -41,7 +42,7 @@ pub enum RepairMode {
 }
 
 /// What a repair found.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct RepairReport {
     /// Whether it was to change anything.
     pub applied: bool,
@@ -52,7 +53,7 @@ pub struct RepairReport {
 }
 
 /// Something that is damaged, and what is to be done about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Finding {
     /// What is wrong.
     #[serde(flatten)]

@@ -217,6 +217,7 @@ fn task_result(record: &Record, over: Over) -> TaskExecRecord {
     let Entry { began, end } = entry;
     let end = end.expect("a command that is over has an end");
     TaskExecRecord {
+        status: end.status.word(),
         task_id: record.id.to_string(),
         environment: record.environment.clone(),
         environment_version: record.environment_version.clone(),

@@ -108,7 +108,7 @@ impl Pyro {
             vm_id: record.id.to_string(),
             network_enabled: record.network,
             outbound_connectivity_expected: record.addresses.is_some(),
-            addresses: record.addresses,
+            addresses: record.addresses.map(Into::into),
             reason,
         })
     }

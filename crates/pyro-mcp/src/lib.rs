@@ -1,8 +1,8 @@
-//! The MCP face: the manager's operations as tools for a model.
+//! The MCP front end: pyro's operations as tools for a model.
 //!
 //! ```text
-//! tools/list ─▶ catalog (names, descriptions, schemas; small, because every model reads all of it)
-//! tools/call ─▶ arguments ─▶ one call of the manager ─▶ structured content, and the same as text
+//! tools/list ─▶ catalog (made from the list of operations; small, because every model reads all of it)
+//! tools/call ─▶ defaults ─▶ the operation ─▶ output shortened ─▶ structured content, and the same as text
 //!                  │ progress: phases, then output as it grows        │ errors: code, message, hint
 //!                  └ cancelled: the command is ended in the guest
 //! ```
@@ -12,9 +12,9 @@
 //! Nothing is printed: stdout is the protocol's.
 #![forbid(unsafe_code)]
 
-mod arguments;
 mod calls;
 mod catalog;
+mod defaults;
 mod message;
 mod progress;
 mod server;
@@ -22,9 +22,10 @@ mod shorten;
 mod stdio;
 
 pub use catalog::tools;
-pub use server::{HostAccess, Server};
+pub use pyro_api::HostAccess;
+pub use server::Server;
 
-use pyro_manager::Pyro;
+use pyro_api::Pyro;
 use rmcp::ServiceExt;
 
 /// Serves on standard input and output until the client goes away. What ran in one-shot machines
@@ -53,7 +54,7 @@ pub async fn call(
     host: HostAccess,
     name: &str,
     arguments: serde_json::Value,
-) -> Result<serde_json::Value, pyro_manager::Failure> {
+) -> Result<serde_json::Value, pyro_api::Failure> {
     let cancel = tokio_util::sync::CancellationToken::new();
     let calls = calls::Calls { pyro, host, progress: progress::Progress::unheard(), cancel };
     calls.call(name, arguments).await

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use pyro_manager::{Phase, RunEvent};
+use pyro_api::{Phase, RunEvent};
 use rmcp::model::{ProgressNotificationParam, ProgressToken};
 use rmcp::service::RequestContext;
 use rmcp::{Peer, RoleServer};

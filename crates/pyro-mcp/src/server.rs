@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pyro_manager::{Failure, Pyro};
+use pyro_api::{Failure, HostAccess, Pyro};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, Implementation, ListToolsResult, PaginatedRequestParams,
     ServerCapabilities, ServerConfig, Tool,
@@ -25,15 +25,6 @@ vm_run installs an environment when it is first used (a minute or two).";
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Calls at once.
 const MOST_CALLS: usize = 64;
-
-/// Whether calls may ask for the host itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostAccess {
-    /// They are refused.
-    Refused,
-    /// The person who started the server allowed it.
-    Allowed,
-}
 
 /// The server.
 #[derive(Clone)]

@@ -25,24 +25,6 @@ fn ceiling(text: &str, at: usize) -> usize {
     (at..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
-/// How many of these bytes are whole characters: a character that is cut at the end is left for the
-/// next piece, one that is none stays.
-pub fn whole_characters(bytes: &[u8]) -> usize {
-    match std::str::from_utf8(bytes) {
-        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
-        // Something before the end is not UTF-8; look at the end alone.
-        Err(_) => {
-            let tail = bytes.len().saturating_sub(4);
-            let cut = (tail..bytes.len()).find(|at| {
-                std::str::from_utf8(&bytes[*at..])
-                    .is_err_and(|error| error.error_len().is_none() && error.valid_up_to() == 0)
-            });
-            cut.filter(|at| *at > 0).unwrap_or(bytes.len())
-        }
-        Ok(_) => bytes.len(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,14 +46,5 @@ mod tests {
     #[test]
     fn what_was_left_out_before_is_counted() {
         assert!(shorten("abcdefghij", 4, 1000, "x").unwrap().contains("996 bytes left out"));
-    }
-
-    #[test]
-    fn a_piece_ends_with_a_whole_character() {
-        assert_eq!(whole_characters("aé".as_bytes()), 3);
-        assert_eq!(whole_characters(&"aé".as_bytes()[..2]), 1);
-        assert_eq!(whole_characters(b"a\xffb"), 3, "what is no character is not waited for");
-        assert_eq!(whole_characters(&[0xff, b'a', 0xc3]), 2);
-        assert_eq!(whole_characters(&[0xc3]), 1, "a piece is never empty");
     }
 }

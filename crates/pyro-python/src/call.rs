@@ -7,7 +7,7 @@ use bytes::Bytes;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use pyro_manager::{Failure, Pyro, RunEvent, RunIo};
+use pyro_api::{Failure, Pyro, RunEvent, RunIo};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;

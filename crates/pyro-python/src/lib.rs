@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyro_manager::{Config, Pyro};
+use pyro_api::{Config, Pyro};
 use serde::Deserialize;
 use tokio::runtime::Runtime;
 

@@ -159,6 +159,7 @@ impl FakeEngine {
                     clocks: self.clocks.clone(),
                     kill: kill.clone(),
                     copying: Vec::new(),
+                    stuck: Vec::new(),
                     chattering: HashMap::new(),
                 };
                 tokio::spawn(script.play());

@@ -1,7 +1,7 @@
 //! The guest's end of the conversation, played from a small script of commands:
 //! `hello`, `fail N`, `cat`, `hang`, `die`, `nonsense`, `missing`, `flood`, `signal N`, `chatter N` (N
 //! pieces of output), `note PATH` (adds a line to a file of the host's, so that a test can count how
-//! often it ran), `note-and-hang PATH`. Signal 9 ends a command that hangs.
+//! often it ran), `note-and-hang PATH`, `stick`. Signal 9 ends a command that hangs, and not one that sticks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +32,8 @@ pub struct Script {
     pub kill: Arc<watch::Sender<bool>>,
     /// Streams of commands that copy their input.
     pub copying: Vec<StreamId>,
+    /// Streams of commands that nothing ends.
+    pub stuck: Vec<StreamId>,
     /// Commands that chatter: pieces they have yet to send, and bytes they may send now.
     pub chattering: HashMap<StreamId, (u32, u32)>,
 }
@@ -97,7 +99,9 @@ impl Script {
             Request::Unpack(_) => self.say(stream, Event::Unpacked(Unpacked { entries: 1 })).await,
             Request::Shutdown(_) => self.say(stream, Event::GoingDown(GoingDown {})).await,
             Request::Exec(exec) => self.exec(stream, &exec).await,
-            Request::Signal(signal) if signal.number == 9 => self.exited(stream, None, Some(9)).await,
+            Request::Signal(signal) if signal.number == 9 && !self.stuck.contains(&stream) => {
+                self.exited(stream, None, Some(9)).await
+            }
             Request::Credit(granted) => {
                 if let Some((_, credit)) = self.chattering.get_mut(&stream) {
                     *credit += granted.stdout;
@@ -125,6 +129,10 @@ impl Script {
                 Ok(())
             }
             "hang" => Ok(()),
+            "stick" => {
+                self.stuck.push(stream);
+                Ok(())
+            }
             "die" => {
                 self.data(stream, Kind::Stdout, b"half").await?;
                 let _ = self.kill.send(true);

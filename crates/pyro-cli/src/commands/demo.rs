@@ -1,8 +1,6 @@
 //! `pyro demo`: the shortest proof that it works here.
 
-use std::time::Duration;
-
-use pyro_manager::{NetworkPolicy, RunRequest, VmOptions};
+use pyro_api::{MachineOptions, RunInVm};
 
 use crate::arguments::{DemoArguments, DemoCommand};
 use crate::commands::run::run_request;
@@ -18,13 +16,10 @@ pub fn run(arguments: &DemoArguments) -> i32 {
     if let Some(DemoCommand::Ollama(ollama)) = &arguments.command {
         return super::ollama::run(ollama);
     }
-    let (network, command) =
-        if arguments.network { (NetworkPolicy::Egress, OUTGOING) } else { (NetworkPolicy::Off, "git --version") };
-    let request = RunRequest {
-        environment: "debian:12".into(),
-        command: command.into(),
-        timeout: Duration::from_secs(30),
-        options: VmOptions { network, ..VmOptions::default() },
+    let command = if arguments.network { OUTGOING } else { "git --version" };
+    let request = RunInVm {
+        machine: MachineOptions { network: arguments.network, ..MachineOptions::default() },
+        ..RunInVm::new("debian:12", command)
     };
     run_request(&context::pyro(), request, Format::Json)
 }

@@ -1,6 +1,6 @@
 //! `pyro doctor`.
 
-use pyro_manager::{Check, CheckStatus, Depth, DoctorReport};
+use pyro_api::{Check, CheckStatus, Depth, DoctorReport};
 
 use crate::arguments::DoctorArguments;
 use crate::context;

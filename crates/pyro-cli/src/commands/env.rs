@@ -1,6 +1,6 @@
 //! `pyro env list|pull|inspect|prune`.
 
-use pyro_manager::{EnvironmentRecord, Error, Pyro};
+use pyro_api::{EnvironmentRecord, Error, Pyro};
 
 use crate::arguments::EnvCommand;
 use crate::failure::{ERROR, Format, print_json, show};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyro_manager::Pyro;
+use pyro_api::Pyro;
 use pyro_mcp::HostAccess;
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! `pyro repair`.
 
-use pyro_manager::{Error, Finding, RepairMode, RepairReport, RepairRequest};
+use pyro_api::{Error, Finding, Operation, Repair, RepairReport};
 
 use crate::arguments::RepairArguments;
 use crate::context;
@@ -13,10 +13,9 @@ pub fn run(arguments: &RepairArguments) -> i32 {
 }
 
 fn repair(arguments: &RepairArguments, format: Format) -> Result<i32, Error> {
-    let mode = if arguments.apply { RepairMode::Apply } else { RepairMode::Look };
-    let request = RepairRequest { mode, delete: arguments.delete.clone() };
+    let request = Repair { apply: arguments.apply, delete: arguments.delete.clone() };
     // Not swept before: it looks, and changes nothing that it was not told to.
-    let report = context::runtime()?.block_on(context::unswept().repair(request))?;
+    let report = context::runtime()?.block_on(request.carry_out(context::unheard(&context::unswept())))?;
     match format {
         Format::Json => drop(print_json(&report)),
         Format::Human => drop(print(&text(&report))),

@@ -1,6 +1,6 @@
 //! `pyro run ENV -- CMD…`.
 
-use pyro_manager::{Error, Pyro, RunIo, RunRecord, RunRequest, VmOptions};
+use pyro_api::{Error, Operation, Pyro, RunInVm, RunIo, RunRecord};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -16,14 +16,15 @@ pub fn run(arguments: &RunArguments) -> i32 {
         let example = format!("pyro run {} -- git --version", arguments.environment);
         return wrong_usage("there is no command; it goes after `--`", &example, format);
     }
-    match request(arguments) {
-        Ok(request) => run_request(&context::pyro(), request, format),
+    let request = request(arguments);
+    match request.check() {
+        Ok(()) => run_request(&context::pyro(), request, format),
         Err(error) => show(&error, format, OWN_ERROR),
     }
 }
 
 /// Runs it and shows it, for `run` and `demo`.
-pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
+pub fn run_request(pyro: &Pyro, request: RunInVm, format: Format) -> i32 {
     let (events, writer) = stdio::write_events("run", format);
     let cancel = CancellationToken::new();
     let io = RunIo { events, stdin: stdio::read_input(), cancel: cancel.clone() };
@@ -32,7 +33,7 @@ pub fn run_request(pyro: &Pyro, request: RunRequest, format: Format) -> i32 {
         Err(error) => return show(&error, format, OWN_ERROR),
     };
     let (result, interrupted) = runtime.block_on(async {
-        let run = pyro.run(request, io);
+        let run = request.carry_out(context::of(pyro, io));
         tokio::pin!(run);
         tokio::select! {
             biased;
@@ -88,14 +89,13 @@ pub async fn interrupted() -> i32 {
     }
 }
 
-fn request(arguments: &RunArguments) -> Result<RunRequest, Error> {
-    let options = arguments.machine.options()?;
-    let timeout = pyro_manager::timeout(arguments.timeout_seconds)?;
-    let ttl = pyro_manager::run_ttl(arguments.machine.ttl_seconds, timeout)?;
-    Ok(RunRequest {
+fn request(arguments: &RunArguments) -> RunInVm {
+    RunInVm {
         environment: arguments.environment.clone(),
-        command: pyro_manager::shell_join(&arguments.command),
-        timeout,
-        options: VmOptions { ttl, ..options },
-    })
+        command: pyro_api::shell_join(&arguments.command),
+        machine: arguments.machine.options.clone(),
+        timeout_seconds: arguments.timeout_seconds,
+        ttl_seconds: arguments.machine.ttl_seconds,
+        stdin: None,
+    }
 }

@@ -1,6 +1,10 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
-use pyro_manager::{CreateRequest, Error, Problem, Pyro, TaskRecord};
+use pyro_api::{
+    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, ListTasks, Operation, Problem, Pyro, RunIo, StatusTask,
+    TaskRecord,
+};
+use tokio_util::sync::CancellationToken;
 
 use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
@@ -29,16 +33,17 @@ fn shown(json: bool, work: impl FnOnce(&Pyro, Format) -> Result<i32, Error>) -> 
 }
 
 fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Result<i32, Error> {
-    let request = CreateRequest {
+    let request = CreateTask {
         environment: arguments.environment.clone(),
-        options: arguments.machine.options()?,
+        machine: arguments.machine.options.clone(),
+        ttl_seconds: arguments.machine.ttl_seconds.unwrap_or(CreateTask::DEFAULT_TTL_SECONDS),
         attempt_id: arguments.attempt_id.clone(),
     };
     let (events, writer) = write_events("task-create", format);
     let created = context::runtime()?.block_on(async {
-        let events = events;
+        let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
         tokio::select! {
-            created = pyro.create_task(request, &events) => Ok(created),
+            created = request.carry_out(context::of(pyro, io)) => Ok(created),
             signal = super::run::interrupted() => Err(signal),
         }
     });
@@ -55,7 +60,7 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
 fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {
     let record = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
-        pyro.status_task(&id).await
+        StatusTask { task_id: id }.carry_out(context::unheard(pyro)).await
     });
     Ok(print_task(&record?, format))
 }
@@ -63,7 +68,8 @@ fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32,
 fn extend(pyro: &Pyro, arguments: &TaskExtendArguments, format: Format) -> Result<i32, Error> {
     let record = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
-        pyro.extend_task(&id, arguments.ttl_seconds).await
+        let request = ExtendTask { task_id: id, ttl_seconds: arguments.ttl_seconds };
+        request.carry_out(context::unheard(pyro)).await
     });
     Ok(print_task(&record?, format))
 }
@@ -71,7 +77,8 @@ fn extend(pyro: &Pyro, arguments: &TaskExtendArguments, format: Format) -> Resul
 fn cancel(pyro: &Pyro, arguments: &TaskCommandArguments, format: Format) -> Result<i32, Error> {
     let entry = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
-        pyro.cancel_task(&id, arguments.sequence).await
+        let request = CancelCommand { task_id: id, sequence: arguments.sequence };
+        request.carry_out(context::unheard(pyro)).await
     })?;
     if format == Format::Json {
         print_json(&entry);
@@ -84,7 +91,7 @@ fn cancel(pyro: &Pyro, arguments: &TaskCommandArguments, format: Format) -> Resu
 fn delete(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {
     let deleted = context::runtime()?.block_on(async {
         let id = pyro.complete_task_id(&arguments.task_id).await?;
-        pyro.delete_task(&id).await
+        DeleteTask { task_id: id }.carry_out(context::unheard(pyro)).await
     })?;
     if format == Format::Json {
         print_json(&deleted);
@@ -95,7 +102,7 @@ fn delete(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32,
 }
 
 fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
-    let list = context::runtime()?.block_on(pyro.list_tasks())?;
+    let list = context::runtime()?.block_on(ListTasks {}.carry_out(context::unheard(pyro)))?;
     if format == Format::Json {
         print_json(&list);
         return Ok(0);

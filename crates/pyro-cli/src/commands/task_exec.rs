@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use pyro_manager::{Error, ExecRequest, Pyro, RunIo, TaskExecRecord};
+use pyro_api::{CommandOutcome, Error, ExecTask, Operation, Pyro, RunIo, StartTaskCommand, TaskExecRecord, WaitTask};
 use tokio_util::sync::CancellationToken;
 
 use super::run::interrupted;
@@ -27,10 +27,10 @@ pub fn exec(arguments: &TaskExecArguments) -> i32 {
     let pyro = context::pyro();
     match request(arguments) {
         Err(error) => show(&error, format, OWN_ERROR),
-        Ok(request) if arguments.detach => detach(&pyro, &arguments.task_id, request, format),
+        Ok(request) if arguments.detach => detach(&pyro, request, format),
         Ok(request) => follow(format, Leave::Cancel, stdio::read_input, |io| async {
-            let id = pyro.complete_task_id(&arguments.task_id).await?;
-            pyro.exec_task(&id, request, io).await
+            let task_id = pyro.complete_task_id(&request.task_id).await?;
+            ExecTask { task_id, ..request }.carry_out(context::of(&pyro, io)).await
         }),
     }
 }
@@ -42,8 +42,9 @@ pub fn wait(arguments: &TaskCommandArguments) -> i32 {
         Leave::Alone,
         || None,
         |io| async {
-            let id = pyro.complete_task_id(&arguments.task_id).await?;
-            pyro.wait_task(&id, arguments.sequence, io).await
+            let task_id = pyro.complete_task_id(&arguments.task_id).await?;
+            let request = WaitTask { task_id, sequence: arguments.sequence, wait_seconds: None };
+            request.carry_out(context::of(&pyro, io)).await
         },
     )
 }
@@ -57,7 +58,7 @@ enum Leave {
 
 /// Shows a command until it is over. Ctrl-C ends a command of one's own; every other signal leaves
 /// it alone.
-fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
+fn follow<F: Future<Output = Result<CommandOutcome, Error>>>(
     format: Format,
     leave: Leave,
     input: impl FnOnce() -> Option<tokio::sync::mpsc::Receiver<bytes::Bytes>>,
@@ -93,7 +94,8 @@ fn follow<F: Future<Output = Result<TaskExecRecord, Error>>>(
             say!("[task-exec] left; {}", if accepted { GOES_ON } else { NOT_ACCEPTED });
             128 + signal.unwrap_or(INTERRUPT)
         }
-        (Some(Ok(record)), _) => finish(&record, format, written),
+        (Some(Ok(CommandOutcome::Ended(record))), _) => finish(&record, format, written),
+        (Some(Ok(CommandOutcome::Running(_))), _) => unreachable!("the command was waited for to its end"),
         (Some(Err(Error::CallerGone { .. })), _) if written == Written::Closed => stdio::unwritten(OWN_ERROR),
         (Some(Err(error)), Some(signal)) if error.code() == "command_cancelled" => {
             say!("[task-exec] interrupted; the command was ended");
@@ -121,11 +123,13 @@ fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
     *exit_code
 }
 
-fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i32 {
+fn detach(pyro: &Pyro, request: ExecTask, format: Format) -> i32 {
     let started = context::runtime().and_then(|runtime| {
         runtime.block_on(async {
-            let id = pyro.complete_task_id(task_id).await?;
-            pyro.start_task_command(&id, request).await
+            let task_id = pyro.complete_task_id(&request.task_id).await?;
+            let ExecTask { command, timeout_seconds, cwd, env, attempt_id, .. } = request;
+            let request = StartTaskCommand { task_id, command, timeout_seconds, cwd, env, attempt_id };
+            request.carry_out(context::unheard(pyro)).await
         })
     });
     match started {
@@ -142,16 +146,20 @@ fn detach(pyro: &Pyro, task_id: &str, request: ExecRequest, format: Format) -> i
     }
 }
 
-fn request(arguments: &TaskExecArguments) -> Result<ExecRequest, Error> {
+fn request(arguments: &TaskExecArguments) -> Result<ExecTask, Error> {
     let pair = |entry: &String| match entry.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(Error::InvalidArgument { problem: format!("--env {entry}: it must be KEY=VALUE") }),
     };
-    Ok(ExecRequest {
-        command: pyro_manager::shell_join(&arguments.command),
-        timeout: pyro_manager::timeout(arguments.timeout_seconds)?,
-        cwd: arguments.cwd.clone(),
-        environment: arguments.environment.iter().map(pair).collect::<Result<_, _>>()?,
+    let request = ExecTask {
+        task_id: arguments.task_id.clone(),
+        command: pyro_api::shell_join(&arguments.command),
+        timeout_seconds: arguments.timeout_seconds,
+        wait_seconds: None,
+        cwd: Some(arguments.cwd.clone()),
+        env: Some(arguments.environment.iter().map(pair).collect::<Result<_, _>>()?),
+        stdin: None,
         attempt_id: arguments.attempt_id.clone(),
-    })
+    };
+    request.check().map(|()| request)
 }

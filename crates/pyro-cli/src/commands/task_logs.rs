@@ -1,6 +1,6 @@
 //! `pyro task logs`: the journal, with all of its output and as it grows.
 
-use pyro_manager::{Error, LogEntry, LogsRequest, Pyro, RunEvent, RunIo, Stream, TaskJournal};
+use pyro_api::{Error, LogEntry, LogsRequest, Pyro, RunEvent, RunIo, Stream, TaskJournal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use pyro_store::record::Addresses;
 use pyro_store::{Kind, Record};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Problem, WORKSPACE};
 
 /// A VM.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct VmRecord {
     /// Its id.
     pub vm_id: String,
@@ -21,7 +21,7 @@ pub struct VmRecord {
 }
 
 /// A task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskRecord {
     /// Its id.
     pub task_id: String,
@@ -39,7 +39,7 @@ pub struct TaskRecord {
 }
 
 /// What VMs and tasks have in common.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LifeRecord {
     /// The environment's name.
     pub environment: String,
@@ -74,7 +74,7 @@ pub struct LifeRecord {
 }
 
 /// The newest command of a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LastCommand {
     /// Its number.
     pub sequence: u64,
@@ -93,7 +93,7 @@ pub struct LastCommand {
 }
 
 /// The result of a command in a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskExecRecord {
     /// The task.
     pub task_id: String,
@@ -131,10 +131,12 @@ pub struct TaskExecRecord {
     pub cwd: String,
     /// The caller's name for the attempt.
     pub attempt_id: Option<String>,
+    /// `finished` or `timed_out`.
+    pub status: &'static str,
 }
 
 /// A command that was sent off without waiting for its end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct DetachedRecord {
     /// The task.
     pub task_id: String,
@@ -145,7 +147,7 @@ pub struct DetachedRecord {
 }
 
 /// The journal of a task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskLogs {
     /// The task.
     pub task_id: String,
@@ -158,7 +160,7 @@ pub struct TaskLogs {
 }
 
 /// A command in a task's journal.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct LogEntry {
     /// Its number.
     pub sequence: u64,
@@ -222,7 +224,7 @@ pub struct OutputPiece {
 }
 
 /// Every task.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct TaskList {
     /// How many.
     pub count: usize,
@@ -233,7 +235,7 @@ pub struct TaskList {
 }
 
 /// A deleted VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct VmDeleted {
     /// Its id.
     pub vm_id: String,
@@ -244,7 +246,7 @@ pub struct VmDeleted {
 }
 
 /// A deleted task.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TaskDeleted {
     /// Its id.
     pub task_id: String,
@@ -255,7 +257,7 @@ pub struct TaskDeleted {
 }
 
 /// What had expired and was removed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Reaped {
     /// VMs.
     pub deleted_vm_ids: Vec<String>,
@@ -265,8 +267,30 @@ pub struct Reaped {
     pub count: usize,
 }
 
+/// Addresses of a guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Addresses {
+    /// The guest's.
+    pub guest_ip: IpAddr,
+    /// What it sends everything to.
+    pub gateway_ip: IpAddr,
+    /// Of both.
+    pub subnet_cidr: String,
+    /// Of the guest's network device.
+    pub mac_address: String,
+    /// The resolvers it asks. The gateway stands for one that only the host can ask.
+    pub dns_servers: Vec<IpAddr>,
+}
+
+impl From<pyro_store::Addresses> for Addresses {
+    fn from(addresses: pyro_store::Addresses) -> Self {
+        let pyro_store::Addresses { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers } = addresses;
+        Self { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers }
+    }
+}
+
 /// The network of a VM.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct NetworkInfo {
     /// Its id.
     pub vm_id: String,

@@ -1,11 +1,12 @@
 //! What could not be read, in a payload that has the rest.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::Error;
 
 /// Something that is damaged, or that could not be read or written down. Nothing of it was removed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
     /// The VM or task, where it is known which.
     pub id: Option<String>,

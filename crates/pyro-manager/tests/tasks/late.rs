@@ -22,3 +22,22 @@ async fn a_guest_that_is_late_to_end_a_command_is_told_to_and_its_task_lives_on(
     assert_eq!(world.pyro.status_task(&id).await.unwrap().life.state, "started");
     world.pyro.delete_task(&id).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_guest_that_does_not_end_a_command_in_time_is_ended_with_it() {
+    let world = World::new();
+    let task = world.create().await;
+    // The host waits ten seconds, tells the guest to end the command, and waits thirty more.
+    let mut request = command("stick");
+    request.timeout = Duration::from_millis(10);
+    let record = exec_request(&world.pyro, &task.task_id, request).await.unwrap();
+    assert_eq!((record.exit_code, record.timed_out), (124, true));
+    let status = world.pyro.status_task(&task.task_id).await.unwrap();
+    assert!(status.life.last_error.is_none_or(|error| error.contains("whose time was up")));
+    let stopped = async {
+        while world.pyro.status_task(&task.task_id).await.unwrap().life.state != "stopped" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), stopped).await.unwrap();
+}

@@ -509,22 +509,6 @@ async fn a_client_that_does_not_read_is_left_behind_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn a_guest_that_does_not_end_a_command_in_time_is_ended_with_it() {
-    let world = World::new();
-    let task = world.create().await;
-    // This guest knows nothing of time limits; the supervisor's own patience takes half a minute.
-    let mut request = command("hang");
-    request.timeout = Duration::from_millis(10);
-    let record = exec_request(&world.pyro, &task.task_id, request).await.unwrap();
-    assert_eq!((record.exit_code, record.timed_out), (124, true));
-    let status = world.pyro.status_task(&task.task_id).await.unwrap();
-    assert!(status.life.last_error.is_none_or(|error| error.contains("whose time was up")));
-    while world.pyro.status_task(&task.task_id).await.unwrap().life.state != "stopped" {
-        tokio::task::yield_now().await;
-    }
-}
-
-#[tokio::test]
 async fn a_data_directory_may_have_a_long_name() {
     let world = World::with(|config| {
         config.data = config.data.join("a-rather-long-name/".repeat(12));

@@ -1,0 +1,50 @@
+//! Keeping the data directory in order.
+
+use pyro_manager::{Error, Reaped, RepairMode, RepairReport, RepairRequest};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::operation::{Context, Effect, Operation};
+
+/// Removes what has expired.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReapExpired {}
+
+/// Looks for damage, and mends what can be mended.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Repair {
+    /// Do what is proposed; otherwise it is only shown
+    #[serde(default)]
+    pub apply: bool,
+    /// With apply, remove these VMs, tasks or left-over directories, by their whole ids
+    #[serde(default)]
+    pub delete: Vec<String>,
+}
+
+impl Operation for ReapExpired {
+    type Result = Reaped;
+    const NAME: &'static str = "reap_expired";
+    const TOOL: Option<&'static str> = Some("vm_reap_expired");
+    const TITLE: &'static str = "Remove what has expired";
+    const DESCRIPTION: &'static str = "Remove VMs and tasks whose time is up. They go by themselves, too.";
+    const EFFECT: Effect = Effect::Removes;
+
+    async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
+        context.pyro.reap_expired().await
+    }
+}
+
+impl Operation for Repair {
+    type Result = RepairReport;
+    const NAME: &'static str = "repair";
+    const TOOL: Option<&'static str> = None;
+    const TITLE: &'static str = "Repair pyro's own files";
+    const DESCRIPTION: &'static str = "Say what is damaged in pyro's own files; with apply, restore what can be \
+        restored. Removes nothing but what delete names by its whole id.";
+    const EFFECT: Effect = Effect::Removes;
+
+    async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
+        let mode = if self.apply { RepairMode::Apply } else { RepairMode::Look };
+        context.pyro.repair(RepairRequest { mode, delete: self.delete }).await
+    }
+}

@@ -1,0 +1,788 @@
+"""The operations of pyro as methods. Made from the list of operations in `crates/pyro-api`; do not edit.
+
+To make it again: `PYRO_WRITE_GENERATED=1 cargo test -p pyro-api --test python_client`.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._execution import Execution, Payload
+
+
+class Operations:
+    """Every operation, for programs that wait."""
+
+    def _do(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Payload:
+        raise NotImplementedError
+
+    def _begin(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Execution:
+        raise NotImplementedError
+
+    def run_in_vm(
+        self,
+        *,
+        environment: str,
+        command: str,
+        allow_host_compat: bool = False,
+        mem_mib: int = 1024,
+        network: bool = False,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+        ttl_seconds: int | None = None,
+        vcpu_count: int = 1,
+    ) -> Payload:
+        """Run one shell command in a fresh, isolated Linux VM and return its output and exit code. The VM is
+        removed afterwards, with all files. First choice for a single command. Exit code 124 means
+        timeout_seconds was reached.
+
+        `environment`: such as debian:12.
+        `command`: The command, for the shell.
+        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `mem_mib`: Memory in MiB, 256 to 32768.
+        `network`: Give the guest outgoing connections.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        `ttl_seconds`: Seconds the machine may live, 60 to 604800.
+        `vcpu_count`: Virtual processors, 1 to 8.
+        """
+        return self._do(
+            "run_in_vm",
+            stdin,
+            environment=environment,
+            command=command,
+            allow_host_compat=allow_host_compat,
+            mem_mib=mem_mib,
+            network=network,
+            timeout_seconds=timeout_seconds,
+            ttl_seconds=ttl_seconds,
+            vcpu_count=vcpu_count,
+        )
+
+    def list_environments(self) -> Payload:
+        """List the environments (root file systems) that VMs and tasks can be made of, and whether each is
+        installed. debian:12 has bash, git, perl and the core tools, but no python3 and no curl;
+        debian:12-build adds python3, gcc, g++, make and cmake."""
+        return self._do("list_environments")
+
+    def pull_environment(self, environment: str) -> Payload:
+        """Install an environment. Safe to repeat.
+
+        `environment`: such as debian:12.
+        """
+        return self._do("pull_environment", environment=environment)
+
+    def inspect_environment(self, environment: str) -> Payload:
+        """Show one environment.
+
+        `environment`: such as debian:12.
+        """
+        return self._do("inspect_environment", environment=environment)
+
+    def prune_environments(self) -> Payload:
+        """Remove what this release does not use."""
+        return self._do("prune_environments")
+
+    def create_vm(
+        self,
+        *,
+        environment: str,
+        allow_host_compat: bool = False,
+        attempt_id: str | None = None,
+        mem_mib: int = 1024,
+        network: bool = False,
+        ttl_seconds: int = 600,
+        vcpu_count: int = 1,
+    ) -> Payload:
+        """Create a VM without starting it, for callers that steer each step: then start it and run its one
+        command. Prefer a run, which is one step.
+
+        `environment`: such as debian:12.
+        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `attempt_id`: A repeated one gets the same VM.
+        `mem_mib`: Memory in MiB, 256 to 32768.
+        `network`: Give the guest outgoing connections.
+        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `vcpu_count`: Virtual processors, 1 to 8.
+        """
+        return self._do(
+            "create_vm",
+            environment=environment,
+            allow_host_compat=allow_host_compat,
+            attempt_id=attempt_id,
+            mem_mib=mem_mib,
+            network=network,
+            ttl_seconds=ttl_seconds,
+            vcpu_count=vcpu_count,
+        )
+
+    def start_vm(self, vm_id: str) -> Payload:
+        """Start a created or stopped VM.
+
+        `vm_id`: The VM's id.
+        """
+        return self._do("start_vm", vm_id=vm_id)
+
+    def exec_vm(
+        self,
+        vm_id: str,
+        *,
+        command: str,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+    ) -> Payload:
+        """Run one shell command in a started VM and delete the VM, whatever came of it. For several commands
+        use a task.
+
+        `vm_id`: The VM's id.
+        `command`: The command, for the shell.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        """
+        return self._do("exec_vm", stdin, vm_id=vm_id, command=command, timeout_seconds=timeout_seconds)
+
+    def stop_vm(self, vm_id: str) -> Payload:
+        """Stop a VM. Its disk stays, and it can be started again.
+
+        `vm_id`: The VM's id.
+        """
+        return self._do("stop_vm", vm_id=vm_id)
+
+    def delete_vm(self, vm_id: str) -> Payload:
+        """Delete a VM in any state, with its disk.
+
+        `vm_id`: The VM's id.
+        """
+        return self._do("delete_vm", vm_id=vm_id)
+
+    def status_vm(self, vm_id: str) -> Payload:
+        """Show a VM's state and limits.
+
+        `vm_id`: The VM's id.
+        """
+        return self._do("status_vm", vm_id=vm_id)
+
+    def network_info_vm(self, vm_id: str) -> Payload:
+        """Show whether a VM has a network, and its addresses.
+
+        `vm_id`: The VM's id.
+        """
+        return self._do("network_info_vm", vm_id=vm_id)
+
+    def reap_expired(self) -> Payload:
+        """Remove VMs and tasks whose time is up. They go by themselves, too."""
+        return self._do("reap_expired")
+
+    def create_task(
+        self,
+        *,
+        environment: str,
+        allow_host_compat: bool = False,
+        attempt_id: str | None = None,
+        mem_mib: int = 1024,
+        network: bool = False,
+        ttl_seconds: int = 600,
+        vcpu_count: int = 1,
+    ) -> Payload:
+        """Create a task: an isolated Linux VM that stays, with files kept in /workspace, for several commands.
+        Delete it when done. A repeated attempt_id returns the same task.
+
+        `environment`: such as debian:12.
+        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `attempt_id`: A repeated one gets the same task.
+        `mem_mib`: Memory in MiB, 256 to 32768.
+        `network`: Give the guest outgoing connections.
+        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `vcpu_count`: Virtual processors, 1 to 8.
+        """
+        return self._do(
+            "create_task",
+            environment=environment,
+            allow_host_compat=allow_host_compat,
+            attempt_id=attempt_id,
+            mem_mib=mem_mib,
+            network=network,
+            ttl_seconds=ttl_seconds,
+            vcpu_count=vcpu_count,
+        )
+
+    def exec_task(
+        self,
+        task_id: str,
+        *,
+        command: str,
+        attempt_id: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+        wait_seconds: float | None = None,
+    ) -> Payload:
+        """Run a shell command in a task's /workspace, or in cwd. After wait_seconds it returns status running
+        with the command's sequence, and the command goes on. A repeated attempt_id does not run it again.
+
+        `task_id`: The task's id.
+        `command`: The command, for the shell.
+        `attempt_id`: A repeated one does not run it again.
+        `cwd`: An absolute directory, or one below /workspace.
+        `env`: Added to the guest's environment.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        `wait_seconds`: Return after so many seconds, while the command goes on.
+        """
+        return self._do(
+            "exec_task",
+            stdin,
+            task_id=task_id,
+            command=command,
+            attempt_id=attempt_id,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            timeout_seconds=timeout_seconds,
+            wait_seconds=wait_seconds,
+        )
+
+    def stream_task(
+        self,
+        task_id: str,
+        *,
+        command: str,
+        attempt_id: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+    ) -> Execution:
+        """Run a shell command in a task's /workspace, or in cwd. After wait_seconds it returns status running
+        with the command's sequence, and the command goes on. A repeated attempt_id does not run it again.
+
+        The output is read as it comes, from what this returns.
+
+        `task_id`: The task's id.
+        `command`: The command, for the shell.
+        `attempt_id`: A repeated one does not run it again.
+        `cwd`: An absolute directory, or one below /workspace.
+        `env`: Added to the guest's environment.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        """
+        return self._begin(
+            "exec_task",
+            stdin,
+            task_id=task_id,
+            command=command,
+            attempt_id=attempt_id,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            timeout_seconds=timeout_seconds,
+        )
+
+    def start_task_command(
+        self,
+        task_id: str,
+        *,
+        command: str,
+        attempt_id: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_seconds: float = 30,
+    ) -> Payload:
+        """Start a command in a task and return its sequence at once.
+
+        `task_id`: The task's id.
+        `command`: The command, for the shell.
+        `attempt_id`: A repeated one does not run it again.
+        `cwd`: An absolute directory, or one below /workspace.
+        `env`: Added to the guest's environment.
+        `timeout_seconds`: End the command after so many seconds.
+        """
+        return self._do(
+            "start_task_command",
+            task_id=task_id,
+            command=command,
+            attempt_id=attempt_id,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            timeout_seconds=timeout_seconds,
+        )
+
+    def wait_task(self, task_id: str, sequence: int, *, wait_seconds: float | None = None) -> Payload:
+        """Wait for a task's command that was started before; after wait_seconds it returns status running, and
+        the command goes on.
+
+        `task_id`: The task's id.
+        `sequence`: The command's number.
+        `wait_seconds`: Return after so many seconds, while the command goes on.
+        """
+        return self._do("wait_task", task_id=task_id, sequence=sequence, wait_seconds=wait_seconds)
+
+    def read_output_task(
+        self,
+        task_id: str,
+        sequence: int,
+        *,
+        max_bytes: int = 1048576,
+        offset: int = 0,
+        stream: str = "stdout",
+    ) -> Payload:
+        """Read a piece of a task command's stdout or stderr from a byte offset, also while it runs. Continue at
+        next_offset until ended.
+
+        `task_id`: The task's id.
+        `sequence`: The command's number.
+        `max_bytes`: Bytes at most.
+        `offset`: Where the piece begins, in bytes.
+        `stream`: stdout or stderr.
+        """
+        payload = self._do(
+            "read_output_task",
+            task_id=task_id,
+            sequence=sequence,
+            max_bytes=max_bytes,
+            offset=offset,
+            stream=stream,
+            encoding="base64",
+        )
+        payload["data"] = base64.b64decode(payload["data"])
+        return payload
+
+    def cancel_task(self, task_id: str, sequence: int) -> Payload:
+        """End a task's running command with all its processes, and return its journal entry. The task stays.
+
+        `task_id`: The task's id.
+        `sequence`: The command's number.
+        """
+        return self._do("cancel_task", task_id=task_id, sequence=sequence)
+
+    def status_task(self, task_id: str) -> Payload:
+        """Show a task's state, its last command, and why it stopped if it did.
+
+        `task_id`: The task's id.
+        """
+        return self._do("status_task", task_id=task_id)
+
+    def list_tasks(self) -> Payload:
+        """List all tasks of this user, oldest first."""
+        return self._do("list_tasks")
+
+    def logs_task(
+        self,
+        task_id: str,
+        *,
+        last: int | None = None,
+        max_bytes: int | None = None,
+        sequence: int | None = None,
+        tail_bytes: int | None = None,
+    ) -> Payload:
+        """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
+        one command, last only the last so many, tail_bytes only the end of each stream.
+
+        `task_id`: The task's id.
+        `last`: Only the last commands, so many of them.
+        `max_bytes`: At most so many bytes of each stream; head and tail are kept.
+        `sequence`: Only this command.
+        `tail_bytes`: Only the last bytes of each stream.
+        """
+        return self._do(
+            "logs_task",
+            task_id=task_id,
+            last=last,
+            max_bytes=max_bytes,
+            sequence=sequence,
+            tail_bytes=tail_bytes,
+        )
+
+    def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
+        """Let a task live ttl_seconds more, counted from now.
+
+        `task_id`: The task's id.
+        `ttl_seconds`: Seconds from now, 60 to 604800.
+        """
+        return self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    def delete_task(self, task_id: str) -> Payload:
+        """Delete a task with its workspace and journal. Running commands are ended.
+
+        `task_id`: The task's id.
+        """
+        return self._do("delete_task", task_id=task_id)
+
+    def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
+        """Say what is damaged in pyro's own files; with apply, restore what can be restored. Removes nothing
+        but what delete names by its whole id.
+
+        `apply`: Do what is proposed; otherwise it is only shown.
+        `delete`: With apply, remove these VMs, tasks or left-over directories, by their whole ids.
+        """
+        return self._do("repair", apply=apply, delete=list(delete))
+
+
+class AsyncOperations:
+    """Every operation, for asyncio."""
+
+    async def _do(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Payload:
+        raise NotImplementedError
+
+    async def run_in_vm(
+        self,
+        *,
+        environment: str,
+        command: str,
+        allow_host_compat: bool = False,
+        mem_mib: int = 1024,
+        network: bool = False,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+        ttl_seconds: int | None = None,
+        vcpu_count: int = 1,
+    ) -> Payload:
+        """Run one shell command in a fresh, isolated Linux VM and return its output and exit code. The VM is
+        removed afterwards, with all files. First choice for a single command. Exit code 124 means
+        timeout_seconds was reached.
+
+        `environment`: such as debian:12.
+        `command`: The command, for the shell.
+        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `mem_mib`: Memory in MiB, 256 to 32768.
+        `network`: Give the guest outgoing connections.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        `ttl_seconds`: Seconds the machine may live, 60 to 604800.
+        `vcpu_count`: Virtual processors, 1 to 8.
+        """
+        return await self._do(
+            "run_in_vm",
+            stdin,
+            environment=environment,
+            command=command,
+            allow_host_compat=allow_host_compat,
+            mem_mib=mem_mib,
+            network=network,
+            timeout_seconds=timeout_seconds,
+            ttl_seconds=ttl_seconds,
+            vcpu_count=vcpu_count,
+        )
+
+    async def list_environments(self) -> Payload:
+        """List the environments (root file systems) that VMs and tasks can be made of, and whether each is
+        installed. debian:12 has bash, git, perl and the core tools, but no python3 and no curl;
+        debian:12-build adds python3, gcc, g++, make and cmake."""
+        return await self._do("list_environments")
+
+    async def pull_environment(self, environment: str) -> Payload:
+        """Install an environment. Safe to repeat.
+
+        `environment`: such as debian:12.
+        """
+        return await self._do("pull_environment", environment=environment)
+
+    async def inspect_environment(self, environment: str) -> Payload:
+        """Show one environment.
+
+        `environment`: such as debian:12.
+        """
+        return await self._do("inspect_environment", environment=environment)
+
+    async def prune_environments(self) -> Payload:
+        """Remove what this release does not use."""
+        return await self._do("prune_environments")
+
+    async def create_vm(
+        self,
+        *,
+        environment: str,
+        allow_host_compat: bool = False,
+        attempt_id: str | None = None,
+        mem_mib: int = 1024,
+        network: bool = False,
+        ttl_seconds: int = 600,
+        vcpu_count: int = 1,
+    ) -> Payload:
+        """Create a VM without starting it, for callers that steer each step: then start it and run its one
+        command. Prefer a run, which is one step.
+
+        `environment`: such as debian:12.
+        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `attempt_id`: A repeated one gets the same VM.
+        `mem_mib`: Memory in MiB, 256 to 32768.
+        `network`: Give the guest outgoing connections.
+        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `vcpu_count`: Virtual processors, 1 to 8.
+        """
+        return await self._do(
+            "create_vm",
+            environment=environment,
+            allow_host_compat=allow_host_compat,
+            attempt_id=attempt_id,
+            mem_mib=mem_mib,
+            network=network,
+            ttl_seconds=ttl_seconds,
+            vcpu_count=vcpu_count,
+        )
+
+    async def start_vm(self, vm_id: str) -> Payload:
+        """Start a created or stopped VM.
+
+        `vm_id`: The VM's id.
+        """
+        return await self._do("start_vm", vm_id=vm_id)
+
+    async def exec_vm(
+        self,
+        vm_id: str,
+        *,
+        command: str,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+    ) -> Payload:
+        """Run one shell command in a started VM and delete the VM, whatever came of it. For several commands
+        use a task.
+
+        `vm_id`: The VM's id.
+        `command`: The command, for the shell.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        """
+        return await self._do("exec_vm", stdin, vm_id=vm_id, command=command, timeout_seconds=timeout_seconds)
+
+    async def stop_vm(self, vm_id: str) -> Payload:
+        """Stop a VM. Its disk stays, and it can be started again.
+
+        `vm_id`: The VM's id.
+        """
+        return await self._do("stop_vm", vm_id=vm_id)
+
+    async def delete_vm(self, vm_id: str) -> Payload:
+        """Delete a VM in any state, with its disk.
+
+        `vm_id`: The VM's id.
+        """
+        return await self._do("delete_vm", vm_id=vm_id)
+
+    async def status_vm(self, vm_id: str) -> Payload:
+        """Show a VM's state and limits.
+
+        `vm_id`: The VM's id.
+        """
+        return await self._do("status_vm", vm_id=vm_id)
+
+    async def network_info_vm(self, vm_id: str) -> Payload:
+        """Show whether a VM has a network, and its addresses.
+
+        `vm_id`: The VM's id.
+        """
+        return await self._do("network_info_vm", vm_id=vm_id)
+
+    async def reap_expired(self) -> Payload:
+        """Remove VMs and tasks whose time is up. They go by themselves, too."""
+        return await self._do("reap_expired")
+
+    async def create_task(
+        self,
+        *,
+        environment: str,
+        allow_host_compat: bool = False,
+        attempt_id: str | None = None,
+        mem_mib: int = 1024,
+        network: bool = False,
+        ttl_seconds: int = 600,
+        vcpu_count: int = 1,
+    ) -> Payload:
+        """Create a task: an isolated Linux VM that stays, with files kept in /workspace, for several commands.
+        Delete it when done. A repeated attempt_id returns the same task.
+
+        `environment`: such as debian:12.
+        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `attempt_id`: A repeated one gets the same task.
+        `mem_mib`: Memory in MiB, 256 to 32768.
+        `network`: Give the guest outgoing connections.
+        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `vcpu_count`: Virtual processors, 1 to 8.
+        """
+        return await self._do(
+            "create_task",
+            environment=environment,
+            allow_host_compat=allow_host_compat,
+            attempt_id=attempt_id,
+            mem_mib=mem_mib,
+            network=network,
+            ttl_seconds=ttl_seconds,
+            vcpu_count=vcpu_count,
+        )
+
+    async def exec_task(
+        self,
+        task_id: str,
+        *,
+        command: str,
+        attempt_id: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: str | bytes | None = None,
+        timeout_seconds: float = 30,
+        wait_seconds: float | None = None,
+    ) -> Payload:
+        """Run a shell command in a task's /workspace, or in cwd. After wait_seconds it returns status running
+        with the command's sequence, and the command goes on. A repeated attempt_id does not run it again.
+
+        `task_id`: The task's id.
+        `command`: The command, for the shell.
+        `attempt_id`: A repeated one does not run it again.
+        `cwd`: An absolute directory, or one below /workspace.
+        `env`: Added to the guest's environment.
+        `stdin`: The command's input.
+        `timeout_seconds`: End the command after so many seconds.
+        `wait_seconds`: Return after so many seconds, while the command goes on.
+        """
+        return await self._do(
+            "exec_task",
+            stdin,
+            task_id=task_id,
+            command=command,
+            attempt_id=attempt_id,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            timeout_seconds=timeout_seconds,
+            wait_seconds=wait_seconds,
+        )
+
+    async def start_task_command(
+        self,
+        task_id: str,
+        *,
+        command: str,
+        attempt_id: str | None = None,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_seconds: float = 30,
+    ) -> Payload:
+        """Start a command in a task and return its sequence at once.
+
+        `task_id`: The task's id.
+        `command`: The command, for the shell.
+        `attempt_id`: A repeated one does not run it again.
+        `cwd`: An absolute directory, or one below /workspace.
+        `env`: Added to the guest's environment.
+        `timeout_seconds`: End the command after so many seconds.
+        """
+        return await self._do(
+            "start_task_command",
+            task_id=task_id,
+            command=command,
+            attempt_id=attempt_id,
+            cwd=cwd,
+            env=None if env is None else dict(env),
+            timeout_seconds=timeout_seconds,
+        )
+
+    async def wait_task(self, task_id: str, sequence: int, *, wait_seconds: float | None = None) -> Payload:
+        """Wait for a task's command that was started before; after wait_seconds it returns status running, and
+        the command goes on.
+
+        `task_id`: The task's id.
+        `sequence`: The command's number.
+        `wait_seconds`: Return after so many seconds, while the command goes on.
+        """
+        return await self._do("wait_task", task_id=task_id, sequence=sequence, wait_seconds=wait_seconds)
+
+    async def read_output_task(
+        self,
+        task_id: str,
+        sequence: int,
+        *,
+        max_bytes: int = 1048576,
+        offset: int = 0,
+        stream: str = "stdout",
+    ) -> Payload:
+        """Read a piece of a task command's stdout or stderr from a byte offset, also while it runs. Continue at
+        next_offset until ended.
+
+        `task_id`: The task's id.
+        `sequence`: The command's number.
+        `max_bytes`: Bytes at most.
+        `offset`: Where the piece begins, in bytes.
+        `stream`: stdout or stderr.
+        """
+        payload = await self._do(
+            "read_output_task",
+            task_id=task_id,
+            sequence=sequence,
+            max_bytes=max_bytes,
+            offset=offset,
+            stream=stream,
+            encoding="base64",
+        )
+        payload["data"] = base64.b64decode(payload["data"])
+        return payload
+
+    async def cancel_task(self, task_id: str, sequence: int) -> Payload:
+        """End a task's running command with all its processes, and return its journal entry. The task stays.
+
+        `task_id`: The task's id.
+        `sequence`: The command's number.
+        """
+        return await self._do("cancel_task", task_id=task_id, sequence=sequence)
+
+    async def status_task(self, task_id: str) -> Payload:
+        """Show a task's state, its last command, and why it stopped if it did.
+
+        `task_id`: The task's id.
+        """
+        return await self._do("status_task", task_id=task_id)
+
+    async def list_tasks(self) -> Payload:
+        """List all tasks of this user, oldest first."""
+        return await self._do("list_tasks")
+
+    async def logs_task(
+        self,
+        task_id: str,
+        *,
+        last: int | None = None,
+        max_bytes: int | None = None,
+        sequence: int | None = None,
+        tail_bytes: int | None = None,
+    ) -> Payload:
+        """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
+        one command, last only the last so many, tail_bytes only the end of each stream.
+
+        `task_id`: The task's id.
+        `last`: Only the last commands, so many of them.
+        `max_bytes`: At most so many bytes of each stream; head and tail are kept.
+        `sequence`: Only this command.
+        `tail_bytes`: Only the last bytes of each stream.
+        """
+        return await self._do(
+            "logs_task",
+            task_id=task_id,
+            last=last,
+            max_bytes=max_bytes,
+            sequence=sequence,
+            tail_bytes=tail_bytes,
+        )
+
+    async def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
+        """Let a task live ttl_seconds more, counted from now.
+
+        `task_id`: The task's id.
+        `ttl_seconds`: Seconds from now, 60 to 604800.
+        """
+        return await self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    async def delete_task(self, task_id: str) -> Payload:
+        """Delete a task with its workspace and journal. Running commands are ended.
+
+        `task_id`: The task's id.
+        """
+        return await self._do("delete_task", task_id=task_id)
+
+    async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
+        """Say what is damaged in pyro's own files; with apply, restore what can be restored. Removes nothing
+        but what delete names by its whole id.
+
+        `apply`: Do what is proposed; otherwise it is only shown.
+        `delete`: With apply, remove these VMs, tasks or left-over directories, by their whole ids.
+        """
+        return await self._do("repair", apply=apply, delete=list(delete))

@@ -257,7 +257,7 @@ def test_the_twin_has_every_method_and_the_same_parameters() -> None:
 
 
 def test_the_package_says_which_release_it_is() -> None:
-    assert pyro_mcp.__version__ == "2.1.0"
+    assert pyro_mcp.__version__ == "2.2.0-dev"
 
 
 def test_the_types_are_right() -> None:

@@ -87,6 +87,7 @@ fn with_task(world: &World, scenario: &Scenario, dice: &mut Dice, words: &mut Ve
         return Err(format!("no task was created, and nothing was wrong: {created:?}"));
     };
     let (began, over) = (Instant::now(), AtomicBool::new(false));
+    let mut flips = Vec::new();
     let told = std::thread::scope(|scope| {
         let clients: Vec<_> =
             scenario.clients.iter().map(|client| scope.spawn(|| work(world, &task, client, &running))).collect();
@@ -95,6 +96,9 @@ fn with_task(world: &World, scenario: &Scenario, dice: &mut Dice, words: &mut Ve
         for Planned { after, fault } in &scenario.faults {
             std::thread::sleep(after.saturating_sub(began.elapsed()));
             let happened = fault.happen(world, &task, &running, dice);
+            if let (true, Fault::Flip(target)) = (happened, fault) {
+                flips.push(*target);
+            }
             words.push(if happened { fault.word() } else { "fault that found nobody".into() });
         }
         let told: Result<Vec<_>, String> =
@@ -106,6 +110,7 @@ fn with_task(world: &World, scenario: &Scenario, dice: &mut Dice, words: &mut Ve
     let circumstances = Circumstances {
         may_be_gone: scenario.faults.iter().any(|planned| planned.fault.may_end_the_machine()),
         may_be_expired: scenario.clients.iter().any(|client| client.clock_offset > 0),
+        flips,
         may_forget: scenario.faults.iter().any(|planned| matches!(planned.fault, Fault::Fill(_))),
     };
     let told: Vec<(Wish, Told)> = told.into_iter().flatten().collect();

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::client::{Running, Told, ask};
+use super::damage;
 use super::dice::Dice;
+use super::fault::Target;
 use super::world::World;
 
 /// Where commands write down, in the guest, that they began and that they ended.
@@ -55,7 +57,7 @@ impl Wish {
 }
 
 /// What can have come of what happened.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Circumstances {
     /// The machine is gone.
     pub may_be_gone: bool,
@@ -63,6 +65,8 @@ pub struct Circumstances {
     pub may_be_expired: bool,
     /// The disk was full when the guest wrote.
     pub may_forget: bool,
+    /// Bits that were flipped in files, and in which.
+    pub flips: Vec<Target>,
 }
 
 /// Compares all three, and removes the task.
@@ -89,7 +93,16 @@ pub fn compare(
             again.push((wish, told.clone()));
         }
     }
-    let logs = say(world, &["task", "logs", task, "--json"])?;
+    let mut logs = say(world, &["task", "logs", task, "--json"])?;
+    if logs.field("entries").is_null() && !circumstances.flips.is_empty() && damage::is_named(&logs) {
+        words.push("journal that damage hid until the repair".into());
+        damage::mend(world)?;
+        logs = say(world, &["task", "logs", task, "--json"])?;
+    }
+    if logs.field("entries").is_null() && circumstances.may_be_beyond_repair() && damage::is_named(&logs) {
+        words.push("task that was beyond repair".into());
+        return damage::remove(world, task);
+    }
     let Some(entries) = logs.field("entries").as_array() else {
         let expired = circumstances.may_be_expired
             && ["expired", "deleted"].contains(&logs.field("code").as_str().unwrap_or_default());
@@ -104,25 +117,71 @@ pub fn compare(
             return Err(format!("{attempt} is in the journal twice"));
         }
     }
+    let mut excuse = Excuse::new(&circumstances, &logs);
     for (wish, told) in &again {
-        agrees(wish, told, journal.get(wish.token.as_str()).copied())?;
+        let entry = journal.get(wish.token.as_str()).copied();
+        excuse.unless(wish, entry, agrees(wish, told, entry))?;
     }
     let book = say(world, &["task", "exec", task, "--json", "--timeout-seconds", "60", "--", "cat", BOOK])?;
     if let Some(text) = book.field("stdout").as_str() {
         words.push("task whose machine lived on".into());
         for (wish, _) in &again {
-            is_in_the_book(wish, text, journal.get(wish.token.as_str()).copied(), circumstances.may_forget)?;
+            let entry = journal.get(wish.token.as_str()).copied();
+            excuse.unless(wish, entry, is_in_the_book(wish, text, entry, circumstances.may_forget))?;
         }
     } else if !circumstances.may_be_gone {
         return Err(format!("nothing that happened ends a machine, and it is gone: {book:?}"));
     } else {
         words.push("task whose machine was gone".into());
     }
+    words.extend(excuse.used.iter().map(|_| "command whose entry was hit".to_owned()));
+    if !circumstances.flips.is_empty() {
+        damage::mend(world)?;
+    }
     let deleted = say(world, &["task", "delete", task, "--json"])?;
+    if !circumstances.flips.is_empty() && damage::is_named(&deleted) {
+        words.push("task that only repair could delete".into());
+        return damage::remove(world, task);
+    }
     if deleted.field("deleted") == &Value::Bool(true) {
         Ok(())
     } else {
         Err(format!("it cannot be deleted: {deleted:?}"))
+    }
+}
+
+impl Circumstances {
+    /// A record and its copy in the registry were both hit.
+    fn may_be_beyond_repair(&self) -> bool {
+        [Target::Record, Target::Registry].iter().all(|target| self.flips.contains(target))
+    }
+}
+
+/// A flipped bit in a journal costs one command its entry, or the entry its end, and the journal says that it is
+/// damaged. No other command is excused, and nothing else of that one.
+struct Excuse {
+    left: usize,
+    used: Vec<String>,
+}
+
+impl Excuse {
+    fn new(circumstances: &Circumstances, logs: &Told) -> Self {
+        let hits = circumstances.flips.iter().filter(|target| **target == Target::Journal).count();
+        let is_said = logs.field("problems").as_array().is_some_and(|problems| !problems.is_empty());
+        Self { left: if is_said { hits } else { 0 }, used: Vec::new() }
+    }
+
+    fn unless(&mut self, wish: &Wish, entry: Option<&Value>, judged: Result<(), String>) -> Result<(), String> {
+        let lost = entry.is_none_or(|entry| entry["status"] == "lost" && entry["exit_code"].is_null());
+        if judged.is_ok() || self.used.contains(&wish.token) {
+            return judged.or(Ok(()));
+        }
+        if !lost || self.left == 0 {
+            return judged;
+        }
+        self.left -= 1;
+        self.used.push(wish.token.clone());
+        Ok(())
     }
 }
 
@@ -131,7 +190,7 @@ fn code(told: &Told) -> String {
     code.unwrap_or("a result").to_owned()
 }
 
-fn say(world: &World, words: &[&str]) -> Result<Told, String> {
+pub fn say(world: &World, words: &[&str]) -> Result<Told, String> {
     let mut command = world.pyro();
     command.args(words);
     ask(world, command, &Running::default())

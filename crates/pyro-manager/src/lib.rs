@@ -61,14 +61,13 @@ pub use exec::ExecRequest;
 pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, run_ttl, timeout, ttl};
 pub use output::PAYLOAD_CAP;
 pub use payload::{
-    CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand, LifeRecord,
-    LogEntry, NetworkInfo, OutputPiece, Problem, PruneRecord, PullRecord, Reaped, RunRecord, StartMode, TaskDeleted,
-    TaskExecRecord, TaskList, TaskLogs, TaskRecord, Timings, VmDeleted, VmRecord, WORKSPACE,
+    Addresses, CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand,
+    LifeRecord, LogEntry, NetworkInfo, OutputPiece, Problem, PruneRecord, PullRecord, Reaped, RunRecord, StartMode,
+    TaskDeleted, TaskExecRecord, TaskList, TaskLogs, TaskRecord, Timings, VmDeleted, VmRecord, WORKSPACE,
 };
 pub use pyro::Pyro;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
-pub use pyro_store::Addresses;
 pub use pyro_store::journal::Stream;
 pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::RunRequest;

@@ -10,8 +10,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use life::{
-    DetachedRecord, LastCommand, LifeRecord, LogEntry, NetworkInfo, OutputPiece, Reaped, TaskDeleted, TaskExecRecord,
-    TaskList, TaskLogs, TaskRecord, VmDeleted, VmRecord,
+    Addresses, DetachedRecord, LastCommand, LifeRecord, LogEntry, NetworkInfo, OutputPiece, Reaped, TaskDeleted,
+    TaskExecRecord, TaskList, TaskLogs, TaskRecord, VmDeleted, VmRecord,
 };
 pub use problem::Problem;
 pub use pyro_environment::CATALOG_VERSION;

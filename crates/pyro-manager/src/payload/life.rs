@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use pyro_store::record::Addresses;
 use pyro_store::{Kind, Record};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -270,7 +269,7 @@ pub struct Reaped {
 
 /// Addresses of a guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct NetworkAddresses {
+pub struct Addresses {
     /// The guest's.
     pub guest_ip: IpAddr,
     /// What it sends everything to.
@@ -283,9 +282,9 @@ pub struct NetworkAddresses {
     pub dns_servers: Vec<IpAddr>,
 }
 
-impl From<Addresses> for NetworkAddresses {
-    fn from(addresses: Addresses) -> Self {
-        let Addresses { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers } = addresses;
+impl From<pyro_store::Addresses> for Addresses {
+    fn from(addresses: pyro_store::Addresses) -> Self {
+        let pyro_store::Addresses { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers } = addresses;
         Self { guest_ip, gateway_ip, subnet_cidr, mac_address, dns_servers }
     }
 }

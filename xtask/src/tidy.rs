@@ -39,10 +39,6 @@ const SOFT_LIMIT: usize = 400;
 const LONG_FILES: &[&str] = &[];
 /// Modules that may be part of a cycle still. The list only shrinks.
 const KNOTS: &[(&str, &str)] = &[
-    ("pyro-engine", "qemu"),
-    ("pyro-engine", "qemu::arguments"),
-    ("pyro-engine", "qemu::files"),
-    ("pyro-engine", "qemu::machine"),
     ("pyro-environment", "disk"),
     ("pyro-environment", "fetch"),
     ("pyro-environment", "install"),

@@ -39,9 +39,6 @@ const SOFT_LIMIT: usize = 400;
 const LONG_FILES: &[&str] = &[];
 /// Modules that may be part of a cycle still. The list only shrinks.
 const KNOTS: &[(&str, &str)] = &[
-    ("pyro-environment", "disk"),
-    ("pyro-environment", "fetch"),
-    ("pyro-environment", "install"),
     ("pyro-manager", "(root)"),
     ("pyro-manager", "environments"),
     ("pyro-manager", "error::problems"),

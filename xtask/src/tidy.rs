@@ -68,14 +68,6 @@ const KNOTS: &[(&str, &str)] = &[
     ("pyro-mcp", "arguments"),
     ("pyro-mcp", "calls"),
     ("pyro-mcp", "server"),
-    ("pyro-cli", "arguments"),
-    ("pyro-cli", "arguments::task"),
-    ("pyro-cli", "commands::demo"),
-    ("pyro-cli", "commands::ollama"),
-    ("pyro-cli", "commands::task"),
-    ("pyro-cli", "commands::task_logs"),
-    ("pyro-cli", "failure"),
-    ("pyro-cli", "stdio"),
 ];
 /// What only a face may do.
 const FACES_ONLY: &[&str] =

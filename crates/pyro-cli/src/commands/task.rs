@@ -1,11 +1,11 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
-use pyro_manager::{CreateRequest, Error, Problem, Pyro, TaskRecord};
+use pyro_manager::{CreateRequest, Error, Pyro, TaskRecord};
 
 use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
 use crate::context;
-use crate::failure::{ERROR, Format, print_json, show};
+use crate::failure::{ERROR, Format, print_json, show, warn};
 use crate::stdio::{print, write_events};
 use crate::terminal::say;
 
@@ -118,17 +118,6 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
     }
     print(&text);
     Ok(0)
-}
-
-/// What is damaged, for people: it is said, and the rest is shown.
-pub fn warn(label: &str, problems: &[Problem]) {
-    for Problem { id, error, hint, .. } in problems {
-        let whose = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
-        say!("[{label}] warning: {whose}{error}");
-        if let Some(hint) = hint {
-            say!("[hint] {hint}");
-        }
-    }
 }
 
 fn print_task(record: &TaskRecord, format: Format) -> i32 {

@@ -9,7 +9,8 @@ use pyro_protocol::ROOT_PARAMETER;
 use rustix::mount::{MountFlags, mount};
 
 use crate::cgroup::Cgroups;
-use crate::{failed, log, modules, network, port};
+use crate::report::{failed, log};
+use crate::{modules, network, port};
 
 const NEW_ROOT: &str = "/newroot";
 

@@ -24,7 +24,7 @@ use pyro_sys::cgroup_namespace;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::mount::{MountFlags, OpenTreeFlags, mount, mount_remount, open_tree};
 
-use crate::failed;
+use crate::report::failed;
 use crate::strays::{Processes, Stray};
 
 const MOUNT: &str = "/sys/fs/cgroup";

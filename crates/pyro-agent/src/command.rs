@@ -102,7 +102,7 @@ impl Command {
             self.stdout.let_go();
             self.stderr.let_go();
             if let Err(error) = cgroups.end(&self.cgroup) {
-                crate::log(&format!("kill a command: {error}"));
+                crate::report::log(&format!("kill a command: {error}"));
             }
         }
     }
@@ -120,7 +120,7 @@ impl Command {
         if self.ending.is_some() && !self.nobody_left && self.cgroup.is_empty() {
             // One may have left its group since the others were ended; it is awaited, too.
             let left = cgroups.end(&self.cgroup).unwrap_or_else(|error| {
-                crate::log(&format!("kill a command: {error}"));
+                crate::report::log(&format!("kill a command: {error}"));
                 false
             });
             self.nobody_left = !left || self.cgroup.is_empty();

@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pyro_protocol::message::Identity;
 
-use crate::failed;
 use crate::network::Device;
+use crate::report::failed;
 
 /// Takes the identity, all of it or with an error. The server runs nothing in the machine before this is done.
 pub fn take(identity: &Identity, device: &mut Device) -> io::Result<()> {

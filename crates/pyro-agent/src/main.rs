@@ -19,12 +19,15 @@ mod modules;
 mod network;
 mod pipes;
 mod port;
+mod report;
 mod server;
 mod spawn;
 mod strays;
 mod unpack;
 
 use std::process::ExitCode;
+
+use report::log;
 
 fn main() -> ExitCode {
     if rustix::process::getpid() != rustix::process::Pid::INIT {
@@ -38,25 +41,5 @@ fn main() -> ExitCode {
             log(&format!("fatal: {error}"));
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Writes a line to the guest's console.
-#[expect(clippy::print_stderr, reason = "standard error is the guest's console here")]
-fn log(line: &str) {
-    eprintln!("pyro-agent: {line}");
-}
-
-/// An error that names what was tried, and every cause.
-fn failed<E: std::error::Error>(what: &str) -> impl FnOnce(E) -> std::io::Error {
-    let what = what.to_owned();
-    move |error| {
-        let mut text = format!("{what}: {error}");
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        std::io::Error::other(text)
     }
 }

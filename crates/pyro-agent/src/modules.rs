@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use crate::failed;
+use crate::report::failed;
 
 /// Loads every listed module; one that the kernel has already is no error.
 pub fn load_all(directory: &Path) -> io::Result<()> {

@@ -16,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
-use crate::{failed, log};
+use crate::report::{failed, log};
 
 /// The only network device of a machine.
 const DEVICE: &str = "eth0";

@@ -13,7 +13,7 @@ use pyro_protocol::message::{Event, ToHost};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, netlink, recv, socket_with};
 
-use crate::failed;
+use crate::report::failed;
 
 /// Output waiting for the host beyond which commands are not read any further.
 const ENOUGH_QUEUED: usize = 4 * MAX_BODY;

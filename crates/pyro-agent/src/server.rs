@@ -115,7 +115,7 @@ impl Server {
         });
         match poll(&mut waits, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(crate::failed("poll")(error)),
+            Err(error) => Err(crate::report::failed("poll")(error)),
         }
     }
 
@@ -164,7 +164,7 @@ impl Server {
             },
             Request::Clock(clock) => {
                 if let Err(error) = identity::correct_clock(clock.wall_clock_ns) {
-                    crate::log(&error.to_string());
+                    crate::report::log(&error.to_string());
                 }
             }
             Request::Freeze(_) => self.freeze()?,

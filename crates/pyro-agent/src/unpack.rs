@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use pyro_protocol::message::{Unpack, Unpacked};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::failed;
+use crate::report::failed;
 
 const TARGET: &str = "/target";
 /// How often progress is reported, in bytes of archive.

@@ -1,8 +1,10 @@
 //! The words of the command line. Frozen by the contract (section 3): adding is allowed.
 
+mod flags;
 mod mcp;
 mod task;
 
+pub use flags::{JsonOnly, MachineArguments};
 pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpServeArguments};
 use task::TASK_EXAMPLE;
 pub use task::{
@@ -11,7 +13,6 @@ pub use task::{
 };
 
 use clap::{Args, Parser, Subcommand};
-use pyro_api::MachineOptions;
 
 /// Runs commands in microVMs: a real Linux guest for each, started in a fraction of a second.
 ///
@@ -92,13 +93,6 @@ pub enum EnvCommand {
     /// Remove what this release does not use: old versions, old templates, leftovers
     #[command(after_help = "Installed environments of this release stay.\n\nExample:\n  pyro env prune")]
     Prune(JsonOnly),
-}
-
-#[derive(Debug, Args)]
-pub struct JsonOnly {
-    /// Print one JSON object on stdout
-    #[arg(long)]
-    pub json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -199,15 +193,4 @@ pub struct ManArguments {
 pub struct SuperviseArguments {
     /// The VM or task
     pub id: String,
-}
-
-/// What a machine is made of, for every command that makes one.
-#[derive(Debug, Args)]
-pub struct MachineArguments {
-    #[command(flatten)]
-    pub options: MachineOptions,
-    /// How long the machine may live, 60 to 604800 seconds [default: 600; a run's is long enough for its
-    /// --timeout-seconds]
-    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
-    pub ttl_seconds: Option<i64>,
 }

@@ -1,10 +1,12 @@
 //! From an error to what the user sees and the exit code: one place for every command.
 
 use clap::error::ErrorKind;
-use pyro_api::{Error, Failure};
+use pyro_api::{Error, Failure, Problem};
 use serde_json::{Value, json};
 
 use crate::terminal::say;
+
+pub use crate::format::Format;
 
 /// An error of pyro's own in `run` and `task exec`, so that it cannot be taken for the command's.
 pub const OWN_ERROR: i32 = 125;
@@ -12,26 +14,6 @@ pub const OWN_ERROR: i32 = 125;
 pub const ERROR: i32 = 1;
 /// Wrong usage.
 const USAGE: i32 = 2;
-
-/// How a command shows what it has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Text for people.
-    Human,
-    /// One JSON object on stdout.
-    Json,
-}
-
-impl Format {
-    pub fn from_flag(json: bool) -> Self {
-        if json { Self::Json } else { Self::Human }
-    }
-
-    /// What the words of the command line ask for, before anything else is made of them.
-    pub fn asked_for() -> Self {
-        Self::from_flag(std::env::args_os().take_while(|word| word != "--").any(|word| word == "--json"))
-    }
-}
 
 /// Prints one object on stdout: keys sorted, two spaces. False when nobody reads it any more.
 pub fn print_json(value: &impl serde::Serialize) -> bool {
@@ -88,6 +70,17 @@ pub fn show_plain(message: &str, code: &'static str, hint: &str, format: Format)
 pub fn wrong_usage(message: &str, hint: &str, format: Format) -> i32 {
     show_failure(&Failure { error: message.into(), code: "usage".into(), hint: Some(hint.into()) }, format);
     USAGE
+}
+
+/// What is damaged, for people: it is said, and the rest is shown.
+pub fn warn(label: &str, problems: &[Problem]) {
+    for Problem { id, error, hint, .. } in problems {
+        let whose = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
+        say!("[{label}] warning: {whose}{error}");
+        if let Some(hint) = hint {
+            say!("[hint] {hint}");
+        }
+    }
 }
 
 /// Clap's message, and its usage lines as the hint.

@@ -8,6 +8,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod format;
 mod pager;
 mod progress;
 mod stdio;

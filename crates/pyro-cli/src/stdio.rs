@@ -10,7 +10,7 @@ use bytes::Bytes;
 use pyro_api::{Phase, RunEvent};
 use tokio::sync::mpsc;
 
-use crate::failure::Format;
+use crate::format::Format;
 use crate::progress::Display;
 use crate::terminal::{escaped, say};
 

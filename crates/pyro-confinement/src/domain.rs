@@ -11,7 +11,7 @@ use landlock::{
     RulesetCreatedAttr, Scope,
 };
 
-use crate::Places;
+use crate::places::Places;
 
 /// The newest rules this knows of: files, devices, TCP, signals and abstract sockets.
 const NEWEST: ABI = ABI::V6;

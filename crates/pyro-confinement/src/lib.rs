@@ -18,19 +18,24 @@ pub mod cgroup;
 mod domain;
 mod elf;
 mod filter;
+mod layer;
+mod places;
 mod process;
 mod root;
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cgroup::Group;
+use layer::LAYERS;
 use pyro_sys::launch::{At, Failed, Launch, Namespaces, Step};
+use root::text;
 use rustix::process::Resource;
 
+pub use layer::{Layer, Missing};
+pub use places::Places;
 pub use process::Process;
 
 /// A program, and all it gets.
@@ -50,18 +55,6 @@ pub struct Confined {
     pub cgroup: Option<cgroup::Wish>,
     /// Which layers to try.
     pub walls: Walls,
-}
-
-/// The files of a program: absolute, and without symbolic links. What lies below a directory belongs to
-/// it. The program itself and the libraries of the host are always readable.
-#[derive(Clone, Debug, Default)]
-pub struct Places {
-    /// Files and directories it may read.
-    pub readable: Vec<PathBuf>,
-    /// Files and directories it may write to; it cannot make new ones.
-    pub writable: Vec<PathBuf>,
-    /// Devices it may use.
-    pub devices: Vec<PathBuf>,
 }
 
 /// What a program may use up. Lower bounds that the host has set already stay.
@@ -84,57 +77,6 @@ pub enum Walls {
     /// whose libraries nobody knows.
     WithoutFiles,
 }
-
-/// A wall around a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Layer {
-    /// A filter of system calls, and no new privileges.
-    Seccomp,
-    /// A Landlock domain with its own files.
-    Landlock,
-    /// A root with its own files alone.
-    Root,
-    /// User, process, IPC, host name and network namespaces.
-    Namespaces,
-    /// Bounds on what it may use.
-    Limits,
-    /// A control group, which bounds memory and processes of all of it.
-    Cgroup,
-}
-
-impl std::fmt::Display for Missing {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.layer.names().join(", "), self.why)
-    }
-}
-
-impl Layer {
-    /// The names it is reported under.
-    #[must_use]
-    pub fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Seccomp => &["seccomp"],
-            Self::Landlock => &["landlock"],
-            Self::Root => &["mountns"],
-            Self::Namespaces => &["userns", "pidns", "ipcns", "utsns", "netns"],
-            Self::Limits => &["rlimits"],
-            Self::Cgroup => &["cgroup"],
-        }
-    }
-}
-
-/// A layer that is not in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Missing {
-    /// The layer.
-    pub layer: Layer,
-    /// Why.
-    pub why: String,
-}
-
-/// Layers from the innermost, in the order they are reported in.
-const LAYERS: [Layer; 6] =
-    [Layer::Seccomp, Layer::Landlock, Layer::Root, Layer::Namespaces, Layer::Limits, Layer::Cgroup];
 
 impl Confined {
     /// Starts it. It dies when the **thread** that starts it ends.
@@ -268,8 +210,4 @@ fn refused(failed: &Failed, layers: &[Option<Layer>]) -> Option<Missing> {
         At::Preparation => None,
     }?;
     Some(Missing { layer, why: failed.source.to_string() })
-}
-
-fn text(text: impl AsRef<OsStr>) -> io::Result<CString> {
-    Ok(CString::new(text.as_ref().as_bytes())?)
 }

@@ -7,8 +7,8 @@ use pyro_sys::launch::Child;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::Missing;
 use crate::cgroup::Group;
+use crate::layer::Missing;
 
 /// Killed when it is dropped.
 #[derive(Debug)]

@@ -1,13 +1,15 @@
 //! A root directory with a program's own files in it, and a user who is nobody.
 
 use std::collections::BTreeMap;
+use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use pyro_sys::launch::{NO_DEVICES, NO_EXECUTION, NO_SET_UID, READ_ONLY, Step};
 
-use crate::{Places, text};
+use crate::places::Places;
 
 /// Where the new root is put together: a directory that every host has, and nothing is taken from.
 const WORKSHOP: &str = "/proc";
@@ -134,6 +136,11 @@ fn directories(path: Option<&Path>) -> io::Result<Vec<Step>> {
     let ancestors: Vec<&Path> = path.into_iter().flat_map(Path::ancestors).collect();
     let below_root = ancestors.into_iter().rev().filter(|path| path.parent().is_some());
     below_root.map(|path| Ok(Step::Directory(text(within(path))?))).collect()
+}
+
+/// A text as system calls take it.
+pub fn text(text: impl AsRef<OsStr>) -> io::Result<CString> {
+    Ok(CString::new(text.as_ref().as_bytes())?)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::EnvironmentError;
 use crate::error::host;
-use crate::install::Tools;
+use crate::tools::Tools;
 
 /// What a guest sees as the size of its disk, in bytes. The file is sparse.
 pub const DISK_SIZE: u64 = 16 << 30;

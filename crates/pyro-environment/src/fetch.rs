@@ -14,7 +14,7 @@ use tokio::process::{Child, ChildStderr, Command};
 
 use crate::EnvironmentError;
 use crate::error::host;
-use crate::install::Tools;
+use crate::tools::Tools;
 
 /// Lines kept for a report, and the longest one, in bytes.
 const LAST_WORDS: usize = 20;

@@ -3,16 +3,14 @@
 //! Every step writes into the partial directory it is given, and nothing else; when a step fails,
 //! or the process dies, that directory is rubbish and is removed.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
 use std::future::Future;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pyro_hostfs::{digest, stamp};
-use tokio::process::Command;
 
 use crate::catalog::{CATALOG_VERSION, CatalogEntry, KERNEL_SUITE};
 use crate::error::{UnpackFailure, host};
@@ -20,6 +18,7 @@ use crate::fetch::{Fetch, fetch, run_to_end};
 use crate::initramfs::{self, Agent, ORDER};
 use crate::manifest::{self, FORMAT, FileRecord, KernelRecord, Manifest};
 use crate::progress::{Progress, Step};
+use crate::tools::Tools;
 use crate::{EnvironmentError, disk, kernel, modules};
 
 /// The ELF kernel's file name.
@@ -28,29 +27,6 @@ pub const KERNEL: &str = "vmlinux";
 pub const ROOTFS: &str = "rootfs.ext4";
 /// The directory of the modules for the initramfs.
 pub const MODULES: &str = "modules";
-
-/// The programs that build environments, and where temporary things may be put.
-#[derive(Clone, Debug)]
-pub struct Tools {
-    /// Where programs are looked for.
-    pub search_path: Vec<PathBuf>,
-    /// A directory with room for an unpacked system, which other users may enter (`/tmp`).
-    pub scratch: PathBuf,
-}
-
-impl Tools {
-    pub(crate) fn command(&self, program: &str) -> Result<Command, EnvironmentError> {
-        let found = self.search_path.iter().map(|directory| directory.join(program)).find(|path| path.is_file());
-        let path = found.ok_or_else(|| EnvironmentError::MissingTool { program: program.into() })?;
-        let mut command = std::process::Command::new(path);
-        // These programs clean up after themselves when they are asked to end.
-        pyro_sys::child::end_with_parent(&mut command);
-        let mut command = Command::from(command);
-        let joined = std::env::join_paths(&self.search_path).unwrap_or_else(|_| OsString::from("/usr/bin:/bin"));
-        command.env("PATH", joined).env("LC_ALL", "C.UTF-8");
-        Ok(command)
-    }
-}
 
 /// A disk to be filled.
 #[derive(Clone, Copy, Debug)]
@@ -341,12 +317,5 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let error = extract_kernel(archive.path(), tree.path()).unwrap_err();
         assert_eq!(error.to_string(), "the kernel package cannot be used: there is no kernel image in it");
-    }
-
-    #[tokio::test]
-    async fn a_tool_that_is_not_there_is_named() {
-        let tools = Tools { search_path: vec!["/nonexistent".into()], scratch: "/tmp".into() };
-        let error = tools.command("mmdebstrap").unwrap_err();
-        assert_eq!(error.to_string(), "mmdebstrap was not found, and building environments needs it");
     }
 }

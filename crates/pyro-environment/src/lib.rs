@@ -24,11 +24,13 @@ mod manifest;
 mod modules;
 mod progress;
 mod store;
+mod tools;
 
 pub use catalog::{CATALOG, CATALOG_VERSION, CatalogEntry, PLATFORM};
 pub use error::{EnvironmentError, UnpackFailure};
 pub use initramfs::Agent;
-pub use install::{Tools, UnpackJob, Unpacker};
+pub use install::{UnpackJob, Unpacker};
 pub use manifest::{FileRecord, KernelRecord, Manifest, Package};
 pub use progress::{Progress, Step};
 pub use store::{Installed, Pruned, Store};
+pub use tools::Tools;

@@ -19,9 +19,10 @@ use crate::EnvironmentError;
 use crate::catalog::{self, CATALOG, CatalogEntry};
 use crate::error::host;
 use crate::initramfs::{self, Agent};
-use crate::install::{Installation, KERNEL, MODULES, ROOTFS, Tools, Unpacker, digest_of};
+use crate::install::{Installation, KERNEL, MODULES, ROOTFS, Unpacker, digest_of};
 use crate::manifest::{self, Manifest};
 use crate::progress::{Progress, Step};
+use crate::tools::Tools;
 
 const PARTIAL: &str = ".partial-";
 /// Holds, inside a partial directory, the path of the scratch directory that goes with it.

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{JsonOnly, MachineArguments};
+use super::flags::{JsonOnly, MachineArguments};
 
 pub const TASK_EXAMPLE: &str = "\
 A task lives until it is deleted or expires. An id may be shortened to a beginning that only one

@@ -2,15 +2,11 @@
 
 use pyro_api::{MachineOptions, RunInVm};
 
+use super::ollama::OUTGOING;
 use crate::arguments::{DemoArguments, DemoCommand};
 use crate::commands::run::run_request;
 use crate::context;
 use crate::failure::Format;
-
-/// One outgoing request, by what every environment has: a name is looked up, a connection made, an
-/// answer read.
-pub const OUTGOING: &str = "bash -c 'exec 3<>/dev/tcp/example.com/80 && \
-    printf \"HEAD / HTTP/1.0\\r\\nHost: example.com\\r\\n\\r\\n\" >&3 && head -n 1 <&3'";
 
 pub fn run(arguments: &DemoArguments) -> i32 {
     if let Some(DemoCommand::Ollama(ollama)) = &arguments.command {

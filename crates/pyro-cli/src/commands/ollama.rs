@@ -6,11 +6,15 @@ use pyro_api::Pyro;
 use pyro_mcp::HostAccess;
 use serde_json::{Value, json};
 
-use super::demo::OUTGOING;
 use crate::arguments::OllamaArguments;
 use crate::context;
 use crate::failure::{ERROR, Format, show_plain};
 use crate::stdio::print;
+
+/// One outgoing request, by what every environment has: a name is looked up, a connection made, an
+/// answer read.
+pub const OUTGOING: &str = "bash -c 'exec 3<>/dev/tcp/example.com/80 && \
+    printf \"HEAD / HTTP/1.0\\r\\nHost: example.com\\r\\n\\r\\n\" >&3 && head -n 1 <&3'";
 
 /// Rounds of model and tools at most.
 const MOST_ROUNDS: usize = 12;

@@ -1,15 +1,14 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
 use pyro_api::{
-    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, ListTasks, Operation, Problem, Pyro, RunIo, StatusTask,
-    TaskRecord,
+    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, ListTasks, Operation, Pyro, RunIo, StatusTask, TaskRecord,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{task_exec, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
 use crate::context;
-use crate::failure::{ERROR, Format, print_json, show};
+use crate::failure::{ERROR, Format, print_json, show, warn};
 use crate::stdio::{print, write_events};
 use crate::terminal::say;
 
@@ -125,17 +124,6 @@ fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
     }
     print(&text);
     Ok(0)
-}
-
-/// What is damaged, for people: it is said, and the rest is shown.
-pub fn warn(label: &str, problems: &[Problem]) {
-    for Problem { id, error, hint, .. } in problems {
-        let whose = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();
-        say!("[{label}] warning: {whose}{error}");
-        if let Some(hint) = hint {
-            say!("[hint] {hint}");
-        }
-    }
 }
 
 fn print_task(record: &TaskRecord, format: Format) -> i32 {

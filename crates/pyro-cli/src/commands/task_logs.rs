@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::arguments::TaskLogsArguments;
 use crate::context;
-use crate::failure::{Format, print_json};
+use crate::failure::{Format, print_json, warn};
 use crate::pager::Pager;
 use crate::stdio::print;
 use crate::terminal::{escaped, say};
@@ -30,7 +30,7 @@ pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result
             return Ok(());
         }
         let journal = pyro.journal_of_task(&id, LogsRequest { sequence, last, ..LogsRequest::default() }).await?;
-        super::task::warn("task-logs", &journal.problems);
+        warn("task-logs", &journal.problems);
         let mut pager = if arguments.no_pager { Pager::none() } else { Pager::on_a_terminal() };
         for entry in &journal.entries {
             if !show(&journal, entry, tail_bytes, &mut pager)? {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::Start;
+use super::start::Start;
 use crate::{Accelerator, Disk, Layering, MachineSpec, MemoryMode, StartError};
 
 /// Names this list of devices. It changes whenever the devices do: it is part of the fingerprint.

@@ -12,7 +12,8 @@ use pyro_confinement::cgroup::{self, Wish};
 use pyro_confinement::{Bounds, Places};
 
 use super::arguments::CONSOLE_LOG;
-use super::{Program, Start};
+use super::program::Program;
+use super::start::Start;
 use crate::{Accelerator, BootSpec, Disk, MachineSpec, MemoryMode, RestoreSpec};
 
 /// Firmware and what else QEMU reads, beside its program or in the system.

@@ -20,8 +20,10 @@ use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
 use super::arguments::{CONSOLE_LOG, FIRST_DESCRIPTOR, NETWORK, arguments};
+use super::files;
+use super::program::Program;
 use super::qmp::{Qmp, QmpError, Request};
-use super::{Confinement, Program, Start, files};
+use super::start::Start;
 use crate::{Accelerator, BoxFuture, Death, Machine, MachineSpec, SaveError, StartError};
 
 /// The file in the machine's directory that QEMU's own complaints are written to.
@@ -29,6 +31,15 @@ const COMPLAINTS_LOG: &str = "qemu.log";
 /// Lines and bytes kept of each log for a report.
 const TAIL_LINES: usize = 30;
 const TAIL_BYTES: u64 = 16 * 1024;
+
+/// What stands around a machine's process on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// The layers in force, by name.
+    pub layers: Vec<&'static str>,
+    /// What is not in force, and why.
+    pub missing: Vec<String>,
+}
 
 pub struct QemuMachine {
     process: Process,

@@ -11,20 +11,18 @@ mod machine;
 pub mod overlay;
 mod program;
 pub(crate) mod qmp;
+mod start;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use start::Start;
+
 use crate::{Accelerator, BootSpec, BoxFuture, Engine, Machine, ProgramError, RestoreSpec, StartError};
 
 pub use files::remove_cgroup;
+pub use machine::Confinement;
 pub use program::{MINIMUM_VERSION, Program};
-
-/// Where a run of QEMU starts from.
-pub(crate) enum Start<'a> {
-    Boot { kernel: &'a std::path::Path, initramfs: &'a std::path::Path, parameters: &'a [String] },
-    Restore { state: &'a std::path::Path },
-}
 
 /// QEMU on this host.
 #[derive(Debug)]
@@ -57,15 +55,6 @@ impl Qemu {
 
 fn not_found(source: std::io::Error) -> StartError {
     StartError::Host { attempt: "find the machine's files", source }
-}
-
-/// What stands around a machine's process on this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Confinement {
-    /// The layers in force, by name.
-    pub layers: Vec<&'static str>,
-    /// What is not in force, and why.
-    pub missing: Vec<String>,
 }
 
 impl Program {

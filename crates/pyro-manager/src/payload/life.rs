@@ -298,7 +298,7 @@ pub struct NetworkInfo {
     pub network_enabled: bool,
     /// Its addresses, while it has them.
     #[serde(flatten)]
-    pub addresses: Option<NetworkAddresses>,
+    pub addresses: Option<Addresses>,
     /// Whether connections to the outside can be expected to work.
     pub outbound_connectivity_expected: bool,
     /// Why not.

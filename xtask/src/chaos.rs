@@ -12,6 +12,7 @@
 //! and said.
 
 pub mod client;
+mod damage;
 pub mod dice;
 pub mod fault;
 mod scenario;

@@ -145,7 +145,7 @@ fn in_the_home(world: &World, home: &Home, hit: Hit, dice: &mut Dice) -> Result<
         Hit::Journal => machine.join("journal.log"),
         _ => machine.join("output").join(format!("{:06}.stdout", 1 + dice.roll(4))),
     };
-    if !flip(&path, dice) {
+    if flip(&path, dice).is_none() {
         return Err(format!("{} cannot be flipped", path.display()));
     }
     let mut outcome = "not noticed, and nothing differs".to_owned();
@@ -229,7 +229,7 @@ fn in_the_cache(world: &World, hit: Hit, dice: &mut Dice) -> Result<String, Stri
     };
     let kept = (hit == Hit::Manifest).then(|| fs::read(&path)).transpose().map_err(|error| error.to_string())?;
     let inode = inode(&environment)?;
-    if !flip(&path, dice) {
+    if flip(&path, dice).is_none() {
         return Err(format!("{} cannot be flipped", path.display()));
     }
     let list = say(world, &["env", "list", "--json"])?;

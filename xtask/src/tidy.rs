@@ -40,8 +40,6 @@ const EMPTY_NAMES: &[&str] = &["core", "common", "util", "utils", "base", "helpe
 const HARD_LIMIT: usize = 800;
 const SOFT_LIMIT: usize = 400;
 const LONG_FILES: &[&str] = &[];
-/// Modules that may be part of a cycle still. The list only shrinks.
-const KNOTS: &[(&str, &str)] = &[];
 /// What only a face may do.
 const FACES_ONLY: &[&str] =
     &["println!", "eprintln!", "print!(", "env::var", "env::args", "env::home_dir", "io::stdin", "io::stdout"];
@@ -61,17 +59,14 @@ pub fn run(root: &Path) -> Result<(), String> {
     Err(format!("tidy: {} problems\n  {}", problems.len(), problems.join("\n  ")))
 }
 
-/// Cycles between the modules of a crate, but for those between modules that are named as exceptions.
+/// Cycles between the modules of a crate. There are no exceptions.
 fn cycles(root: &Path) -> Result<Vec<String>, String> {
     let mut problems = Vec::new();
     for (_, krate) in FLOORS {
         let graph = Graph::read(&root.join("crates").join(krate).join("src"))?;
-        let excused = |name: &str| KNOTS.contains(&(krate, name));
         for group in graph.cycles() {
             let names: Vec<String> = group.into_iter().map(modules::name).collect();
-            if !names.iter().all(|name| excused(name)) {
-                problems.push(format!("{krate}: these modules use each other in a circle: {}", names.join(", ")));
-            }
+            problems.push(format!("{krate}: these modules use each other in a circle: {}", names.join(", ")));
         }
     }
     Ok(problems)

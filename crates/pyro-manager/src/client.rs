@@ -30,7 +30,7 @@ const MAX_TAKE_OVERS: usize = 8;
 
 /// Connects to the supervisor of a directory. The path goes through a descriptor, because a
 /// socket's may not be longer than 107 bytes.
-async fn connect(directory: &Path) -> std::io::Result<Talk> {
+pub(crate) async fn connect(directory: &Path) -> std::io::Result<Talk> {
     let opened = File::open(directory)?;
     let path = format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd());
     match UnixStream::connect(&path).await {

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! It looks and changes nothing, unless it is told to. What it replaces is kept under another name. It removes
-//! nothing but what the caller names, and leaves what lives to its owner. What a newer release wrote it names,
-//! and leaves alone.
+//! nothing but what the caller names, and leaves what lives to its owner, who also deletes it where nobody else can
+//! read what it is. What a newer release wrote it names, and leaves alone.
 
 use pyro_store::journal;
 use pyro_store::machines::Machines;
@@ -16,11 +16,17 @@ use pyro_store::{Ended, Kind, Record, Rows};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::{RecordProblem, RegistryProblem, Unavailable};
+use crate::client::connect;
+use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
 use crate::id::VmId;
+use crate::look::look;
 use crate::payload::Problem;
+use crate::supervisor::wire::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
+
+/// What is said of a machine whose record nobody but its owner knows.
+const UNREAD: &[&str] = &["newer_record", "record_damaged", "record_missing"];
 
 /// What a repair may do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -94,13 +100,29 @@ impl Pyro {
     ///
     /// # Errors
     /// When a newer release has made the registry, the directory cannot be read, or an id to be removed is of
-    /// something that lives or is not there.
+    /// something that is not there, or that lives and can be read.
     pub async fn repair(&self, request: RepairRequest) -> Result<RepairReport, Error> {
+        let (machines, named) = (self.machines(), request.delete);
+        let (living, deletions) = off_thread(move || {
+            let (mut living, mut dead) = (Vec::new(), Vec::new());
+            for id in deletions(&machines, &named)? {
+                if machines.is_alive(&id)? { living.push(id) } else { dead.push(id) }
+            }
+            Ok((living, dead))
+        })
+        .await?;
+        let mut findings = Vec::new();
+        for id in &living {
+            let result = match request.mode {
+                RepairMode::Look => None,
+                RepairMode::Apply => Some(self.end_unread(id).await),
+            };
+            findings.push(Finding::of_deletion(id, result));
+        }
         let machines = self.machines();
         off_thread(move || {
-            let deletions = deletions(&machines, &request.delete)?;
-            let mut findings = Vec::new();
-            for (id, problem, cure) in diagnose(&machines, &deletions)? {
+            let named = [deletions.clone(), living].concat();
+            for (id, problem, cure) in diagnose(&machines, &named)? {
                 let result = match request.mode {
                     RepairMode::Look => None,
                     RepairMode::Apply => apply(&machines, id.as_ref(), &cure).transpose(),
@@ -108,28 +130,40 @@ impl Pyro {
                 findings.push(Finding::new(problem, cure.word(), result));
             }
             for id in deletions {
-                let problem = Problem { id: Some(id.to_string()), error: "it is to be deleted".into(), ..named() };
                 let result = (request.mode == RepairMode::Apply).then(|| delete(&machines, &id));
-                findings.push(Finding::new(problem, "delete", result));
+                findings.push(Finding::of_deletion(&id, result));
             }
             Ok(RepairReport { applied: request.mode == RepairMode::Apply, count: findings.len(), findings })
         })
         .await
     }
+
+    /// Has its supervisor delete what lives, where nobody else can read what it is.
+    async fn end_unread(&self, id: &VmId) -> Result<(), Error> {
+        let mut talk = connect(&self.machines().directory(id)).await.map_err(host("connect to the supervisor"))?;
+        let _ = talk.send(&Request::Delete).await; // when it is gone already, the end of the conversation says so
+        match talk.read::<Reply>().await? {
+            Some(Reply::Deleted) => Ok(()),
+            Some(Reply::Failed { failure }) => Err(Error::Remote { failure }),
+            _ => Err(Error::InvalidArgument { problem: format!("{id} ended before it was deleted; try again") }),
+        }
+    }
 }
 
 impl Finding {
+    fn of_deletion(id: &VmId, result: Option<Result<(), Error>>) -> Self {
+        let (error, code) = ("it is to be deleted".into(), "delete".into());
+        Self::new(Problem { id: Some(id.to_string()), error, code, hint: None }, "delete", result)
+    }
+
     fn new(problem: Problem, action: &'static str, result: Option<Result<(), Error>>) -> Self {
         let failed = result.as_ref().and_then(|result| result.as_ref().err()).map(|error| error.failure().error);
         Self { problem, action, done: matches!(result, Some(Ok(()))), failed }
     }
 }
 
-fn named() -> Problem {
-    Problem { id: None, error: String::new(), code: "delete".into(), hint: None }
-}
-
-/// The ids that are to be removed; all of them are there, and their owners are dead.
+/// The ids that are to be removed; all of them are there, and their owners are dead, or alone know what they are:
+/// what lives and can be read is deleted by its own command.
 fn deletions(machines: &Machines, ids: &[String]) -> Result<Vec<VmId>, Error> {
     ids.iter()
         .map(|text| {
@@ -138,7 +172,9 @@ fn deletions(machines: &Machines, ids: &[String]) -> Result<Vec<VmId>, Error> {
             if !machines.ids()?.contains(&id) && !has_broken_row(machines, &id)? {
                 return Err(unknown().into());
             }
-            if machines.is_alive(&id)? {
+            let looked = look(machines, &id);
+            let is_unread = looked.is_err_and(|error| UNREAD.contains(&error.code()));
+            if machines.is_alive(&id)? && !is_unread {
                 let problem = format!("{id} lives; `pyro task delete {id}` ends and removes it");
                 return Err(Error::InvalidArgument { problem });
             }

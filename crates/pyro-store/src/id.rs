@@ -8,7 +8,16 @@ use crate::error::{Error, host};
 
 /// 12 lower-case hex digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct VmId(String);
+
+impl TryFrom<String> for VmId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("{text:?} is not an id of twelve hex digits"))
+    }
+}
 
 impl VmId {
     /// One that nobody has had.
@@ -77,6 +86,12 @@ mod tests {
         for not_one in ["", "0123456789a", "0123456789abc", "0123456789aG", "0123456789AB", "../123456789"] {
             assert_eq!(VmId::parse(not_one), None, "{not_one}");
         }
+    }
+
+    #[test]
+    fn what_is_no_id_is_not_read_as_one() {
+        assert!(serde_json::from_str::<VmId>("\"0123456789ab\"").is_ok());
+        assert!(serde_json::from_str::<VmId>("\"../../../etc\"").is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,29 @@ pub enum Target {
     Registry,
     Record,
     Journal,
+    /// One of the files with the output of commands.
+    Output,
+}
+
+/// The byte that was hit, and what it was before.
+#[derive(Clone, Copy, Debug)]
+pub struct Flipped {
+    pub at: u64,
+    pub was: u8,
+}
+
+/// What came of a fault.
+pub enum Happened {
+    ToNobody,
+    Undone,
+    /// It stays.
+    Flipped(Target, Flipped),
+}
+
+impl From<bool> for Happened {
+    fn from(somebody: bool) -> Self {
+        if somebody { Self::Undone } else { Self::ToNobody }
+    }
 }
 
 /// A fault, and when it happens, after the scenario's beginning.
@@ -62,7 +85,9 @@ impl Fault {
         let time = Duration::from_millis(20 + dice.roll(600));
         match dice.roll(13) {
             10 => return Self::Busy(time * 3),
-            11 | 12 => return Self::Flip(*dice.pick(&[Target::Registry, Target::Record, Target::Journal])),
+            11 | 12 => {
+                return Self::Flip(*dice.pick(&[Target::Registry, Target::Record, Target::Journal, Target::Output]));
+            }
             _ => {}
         }
         match dice.roll(10) {
@@ -100,7 +125,15 @@ impl Fault {
     }
 
     /// Lets it happen, and undoes it. Returns when it is over; says whether there was a victim.
-    pub fn happen(self, world: &World, task: &str, running: &Running, dice: &mut Dice) -> bool {
+    pub fn happen(self, world: &World, task: &str, running: &Running, dice: &mut Dice) -> Happened {
+        if let Self::Flip(target) = self {
+            let flipped = place(target, world, task, dice).and_then(|path| flip(&path, dice));
+            return flipped.map_or(Happened::ToNobody, |flipped| Happened::Flipped(target, flipped));
+        }
+        self.happen_and_end(world, task, running, dice).into()
+    }
+
+    fn happen_and_end(self, world: &World, task: &str, running: &Running, dice: &mut Dice) -> bool {
         match self {
             Self::Kill(victim) => {
                 let found = find(victim, world, task, running, dice);
@@ -144,19 +177,26 @@ impl Fault {
                 keep_busy(time);
                 true
             }
-            Self::Flip(target) => {
-                let machine = world.data().join("vms").join(task);
-                flip(
-                    &match target {
-                        Target::Registry => world.data().join("registry.sqlite"),
-                        Target::Record => machine.join("record.json"),
-                        Target::Journal => machine.join("journal.log"),
-                    },
-                    dice,
-                )
-            }
+            Self::Flip(_) => false,
         }
     }
+}
+
+/// The file that is hit. An output is one of those that have bytes.
+fn place(target: Target, world: &World, task: &str, dice: &mut Dice) -> Option<PathBuf> {
+    let machine = world.data().join("vms").join(task);
+    Some(match target {
+        Target::Registry => world.data().join("registry.sqlite"),
+        Target::Record => machine.join("record.json"),
+        Target::Journal => machine.join("journal.log"),
+        Target::Output => {
+            let files = fs::read_dir(machine.join("output")).into_iter().flatten().flatten();
+            let has_bytes = |entry: &fs::DirEntry| entry.metadata().is_ok_and(|metadata| metadata.len() > 0);
+            let mut files: Vec<PathBuf> = files.filter(has_bytes).map(|entry| entry.path()).collect();
+            files.sort();
+            (!files.is_empty()).then(|| dice.pick(&files).clone())?
+        }
+    })
 }
 
 /// Two threads for each processor compute for so long.
@@ -174,21 +214,22 @@ fn keep_busy(time: Duration) {
     });
 }
 
-/// Flips one bit of a file in place; says whether there was one.
-pub fn flip(path: &Path, dice: &mut Dice) -> bool {
-    let mut flipped = || -> std::io::Result<bool> {
+/// Flips one bit of a file in place; says which byte it hit, where there was one.
+pub fn flip(path: &Path, dice: &mut Dice) -> Option<Flipped> {
+    let mut flipped = || -> std::io::Result<Option<Flipped>> {
         let file = fs::File::options().read(true).write(true).open(path)?;
         let length = file.metadata()?.len();
         if length == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         let (at, mut byte) = (dice.roll(length), [0]);
         file.read_exact_at(&mut byte, at)?;
+        let [was] = byte;
         byte[0] ^= 1 << dice.roll(8);
         file.write_all_at(&byte, at)?;
-        Ok(true)
+        Ok(Some(Flipped { at, was }))
     };
-    flipped().unwrap_or(false)
+    flipped().unwrap_or(None)
 }
 
 /// Allows so many descriptors, or as many as are allowed at most.

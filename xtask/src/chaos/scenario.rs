@@ -3,12 +3,15 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::client::{Running, Told, ask};
+use super::client::{Running, Told, ask, ask_within};
+use super::damage::Damage;
 use super::dice::Dice;
-use super::fault::{Fault, Planned, Victim};
+use super::fault::{Fault, Happened, Planned, Victim};
 use super::truth::{self, Circumstances, Wish};
 use super::world::World;
 
+/// What a client with few descriptors may take: none of its commands takes half as long.
+const SOON: Duration = Duration::from_secs(10);
 /// Seconds that a client's clock is off, for those whose clock is.
 const OFFSETS: [i64; 3] = [-86_400, -1, 3_600];
 
@@ -86,20 +89,26 @@ fn with_task(world: &World, scenario: &Scenario, dice: &mut Dice, words: &mut Ve
     let Some(task) = created.field("task_id").as_str().map(str::to_owned) else {
         return Err(format!("no task was created, and nothing was wrong: {created:?}"));
     };
-    let (began, over) = (Instant::now(), AtomicBool::new(false));
-    let mut flips = Vec::new();
+    let mut damage = Damage::default();
+    let (began, over) = (Instant::now(), &AtomicBool::new(false));
+    let running = &running;
     let told = std::thread::scope(|scope| {
         let clients: Vec<_> =
-            scenario.clients.iter().map(|client| scope.spawn(|| work(world, &task, client, &running))).collect();
-        let one_shot = scope.spawn(|| if scenario.run { run(world, &running) } else { Ok(()) });
-        let looking = scope.spawn(|| look(world, &running, &over));
+            scenario.clients.iter().map(|client| scope.spawn(|| work(world, &task, client, running))).collect();
+        let one_shot = scope.spawn(|| if scenario.run { run(world, running) } else { Ok(()) });
+        let may_be_expired = scenario.clients.iter().any(|client| client.clock_offset > 0);
+        let watched = (!may_be_expired).then_some(task.as_str());
+        let looking = scope.spawn(move || look(world, watched, running, over));
         for Planned { after, fault } in &scenario.faults {
             std::thread::sleep(after.saturating_sub(began.elapsed()));
-            let happened = fault.happen(world, &task, &running, dice);
-            if let (true, Fault::Flip(target)) = (happened, fault) {
-                flips.push(*target);
+            let happened = fault.happen(world, &task, running, dice);
+            words.push(match happened {
+                Happened::ToNobody => "fault that found nobody".into(),
+                _ => fault.word(),
+            });
+            if let Happened::Flipped(target, flipped) = happened {
+                damage.add(target, flipped);
             }
-            words.push(if happened { fault.word() } else { "fault that found nobody".into() });
         }
         let told: Result<Vec<_>, String> =
             clients.into_iter().map(|client| client.join().expect("it does not panic")).collect();
@@ -110,11 +119,15 @@ fn with_task(world: &World, scenario: &Scenario, dice: &mut Dice, words: &mut Ve
     let circumstances = Circumstances {
         may_be_gone: scenario.faults.iter().any(|planned| planned.fault.may_end_the_machine()),
         may_be_expired: scenario.clients.iter().any(|client| client.clock_offset > 0),
-        flips,
         may_forget: scenario.faults.iter().any(|planned| matches!(planned.fault, Fault::Fill(_))),
     };
     let told: Vec<(Wish, Told)> = told.into_iter().flatten().collect();
-    truth::compare(world, &task, &told, circumstances, words)
+    truth::compare(world, &task, &told, circumstances, &mut damage, words).map_err(|problem| {
+        format!(
+            "{problem}
+{damage:?}"
+        )
+    })
 }
 
 /// Everything a client wishes, in order.
@@ -124,13 +137,21 @@ fn work(world: &World, task: &str, client: &Client, running: &Running) -> Result
         .iter()
         .map(|wish| {
             let command = wish.command(world, task, client.clock_offset);
-            let command = match client.descriptors {
-                Some(limit) => World::with_descriptors(&command, limit),
-                None => command,
+            let told = match client.descriptors {
+                Some(limit) => starved(ask_within(world, World::with_descriptors(&command, limit), running, SOON)?),
+                None => ask(world, command, running)?,
             };
-            Ok((wish.clone(), ask(world, command, running)?))
+            Ok((wish.clone(), told))
         })
         .collect()
+}
+
+/// What a client with few descriptors says. One that the system could not even load says nothing.
+fn starved(told: Told) -> Told {
+    match told {
+        Told::Nonsense(said) if said.contains("error while loading shared libraries") => Told::Killed,
+        told => told,
+    }
 }
 
 /// A one-shot run: its answer is the command's, or an error, or it was killed.
@@ -143,12 +164,25 @@ fn run(world: &World, running: &Running) -> Result<(), String> {
     if right || refused || matches!(told, Told::Killed) { Ok(()) } else { Err(format!("a run says {told:?}")) }
 }
 
-/// Somebody who only looks is answered, whoever stands still.
-fn look(world: &World, running: &Running, over: &AtomicBool) -> Result<(), String> {
+/// Somebody who only looks is answered, whoever stands still. The task that is watched is in the list, or the answer
+/// names a problem.
+fn look(world: &World, watched: Option<&str>, running: &Running, over: &AtomicBool) -> Result<(), String> {
     while !over.load(Ordering::Relaxed) {
         let mut list = world.pyro();
         list.args(["task", "list", "--json"]);
-        ask(world, list, running)?;
+        let told = ask(world, list, running)?;
+        let listed = told.field("tasks").as_array().into_iter().flatten();
+        let is_listed = |id: &str| listed.clone().any(|task| task["task_id"] == id);
+        let is_a_problem = told.field("problems").as_array().is_some_and(|problems| !problems.is_empty());
+        let is_answer = match &told {
+            Told::Object(_) if told.field("code").is_string() || is_a_problem => true,
+            Told::Object(_) => watched.is_none_or(is_listed),
+            Told::Killed => true,
+            Told::Nonsense(_) => false,
+        };
+        if !is_answer {
+            return Err(format!("who looked for {watched:?} was told {told:?}"));
+        }
         std::thread::sleep(Duration::from_millis(150));
     }
     Ok(())

@@ -1,13 +1,14 @@
 //! What was told, what the journal says, and what the guest itself wrote.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::client::{Running, Told, ask};
-use super::damage;
+use super::damage::Damage;
 use super::dice::Dice;
 use super::fault::Target;
 use super::world::World;
@@ -57,7 +58,7 @@ impl Wish {
 }
 
 /// What can have come of what happened.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Circumstances {
     /// The machine is gone.
     pub may_be_gone: bool,
@@ -65,8 +66,6 @@ pub struct Circumstances {
     pub may_be_expired: bool,
     /// The disk was full when the guest wrote.
     pub may_forget: bool,
-    /// Bits that were flipped in files, and in which.
-    pub flips: Vec<Target>,
 }
 
 /// Compares all three, and removes the task.
@@ -75,14 +74,19 @@ pub fn compare(
     task: &str,
     told: &[(Wish, Told)],
     circumstances: Circumstances,
+    damage: &mut Damage,
     words: &mut Vec<String>,
 ) -> Result<(), String> {
     let quietly = Running::default();
+    damage.undo_newer_registry(world, words)?;
+    // What was said at first must be true, too.
+    told.iter().try_for_each(|(wish, told)| can_be_true(wish, told, circumstances, damage))?;
     // Whoever heard nothing, or no outcome, asks again: what was done is not done again.
     let mut again = Vec::new();
     for (wish, told) in told {
         if told.field("exit_code").is_null() {
             let answer = ask(world, wish.command(world, task, 0), &quietly)?;
+            can_be_true(wish, &answer, circumstances, damage)?;
             let now =
                 if answer.field("exit_code").is_null() { "had no outcome, twice" } else { "had no outcome, then one" };
             words.push(format!("command that {now}"));
@@ -93,22 +97,20 @@ pub fn compare(
             again.push((wish, told.clone()));
         }
     }
-    let mut logs = say(world, &["task", "logs", task, "--json"])?;
-    if logs.field("entries").is_null() && !circumstances.flips.is_empty() && damage::is_named(&logs) {
-        words.push("journal that damage hid until the repair".into());
-        damage::mend(world)?;
-        logs = say(world, &["task", "logs", task, "--json"])?;
-    }
-    if logs.field("entries").is_null() && circumstances.may_be_beyond_repair() && damage::is_named(&logs) {
-        words.push("task that was beyond repair".into());
-        return damage::remove(world, task);
-    }
+    let logs = say(world, &["task", "logs", task, "--json"])?;
     let Some(entries) = logs.field("entries").as_array() else {
-        let expired = circumstances.may_be_expired
-            && ["expired", "deleted"].contains(&logs.field("code").as_str().unwrap_or_default());
+        let code = logs.field("code").as_str().unwrap_or_default();
+        if damage.is_named_by(code) {
+            words.push(format!("journal not shown: {code}"));
+            is_kept(world, task)?;
+            return damage.clear(world, task, words);
+        }
+        let expired = circumstances.may_be_expired && ["expired", "deleted"].contains(&code);
         words.push("task expired by a client's clock".into());
         return if expired { Ok(()) } else { Err(format!("the task is gone: {logs:?}")) };
     };
+    is_kept(world, task)?;
+    damage.read_problems(&logs)?;
     let mut journal: BTreeMap<&str, &Value> = BTreeMap::new();
     for entry in entries {
         if let Some(attempt) = entry["attempt_id"].as_str()
@@ -116,73 +118,77 @@ pub fn compare(
         {
             return Err(format!("{attempt} is in the journal twice"));
         }
+        has_its_output(entry, damage)?;
     }
-    let mut excuse = Excuse::new(&circumstances, &logs);
+    let orphans = entries.iter().filter(|entry| entry["command"].as_str().is_some_and(|text| text.contains("damaged")));
+    if orphans.clone().count() > damage.of(Target::Journal) {
+        return Err(format!("more commands than bits that were flipped are unknown: {entries:?}"));
+    }
     for (wish, told) in &again {
-        let entry = journal.get(wish.token.as_str()).copied();
-        excuse.unless(wish, entry, agrees(wish, told, entry))?;
+        agrees(wish, told, journal.get(wish.token.as_str()).copied(), damage)?;
     }
     let book = say(world, &["task", "exec", task, "--json", "--timeout-seconds", "60", "--", "cat", BOOK])?;
     if let Some(text) = book.field("stdout").as_str() {
         words.push("task whose machine lived on".into());
         for (wish, _) in &again {
-            let entry = journal.get(wish.token.as_str()).copied();
-            excuse.unless(wish, entry, is_in_the_book(wish, text, entry, circumstances.may_forget))?;
+            is_in_the_book(wish, text, journal.get(wish.token.as_str()).copied(), circumstances.may_forget, damage)?;
+        }
+        let answers =
+            told.iter().map(|(wish, told)| (wish, told)).chain(again.iter().map(|(wish, told)| (*wish, told)));
+        if let Some((wish, told)) = answers.into_iter().find(|(_, told)| told.field("code") == "task_stopped") {
+            return Err(format!("{wish:?} was told that a living task is stopped: {told:?}"));
         }
     } else if !circumstances.may_be_gone {
         return Err(format!("nothing that happened ends a machine, and it is gone: {book:?}"));
     } else {
         words.push("task whose machine was gone".into());
     }
-    words.extend(excuse.used.iter().map(|_| "command whose entry was hit".to_owned()));
-    if !circumstances.flips.is_empty() {
-        damage::mend(world)?;
-    }
-    let deleted = say(world, &["task", "delete", task, "--json"])?;
-    if !circumstances.flips.is_empty() && damage::is_named(&deleted) {
-        words.push("task that only repair could delete".into());
-        return damage::remove(world, task);
-    }
-    if deleted.field("deleted") == &Value::Bool(true) {
-        Ok(())
-    } else {
-        Err(format!("it cannot be deleted: {deleted:?}"))
-    }
+    damage.clear(world, task, words)
 }
 
-impl Circumstances {
-    /// A record and its copy in the registry were both hit.
-    fn may_be_beyond_repair(&self) -> bool {
-        [Target::Record, Target::Registry].iter().all(|target| self.flips.contains(target))
-    }
-}
-
-/// A flipped bit in a journal costs one command its entry, or the entry its end, and the journal says that it is
-/// damaged. No other command is excused, and nothing else of that one.
-struct Excuse {
-    left: usize,
-    used: Vec<String>,
-}
-
-impl Excuse {
-    fn new(circumstances: &Circumstances, logs: &Told) -> Self {
-        let hits = circumstances.flips.iter().filter(|target| **target == Target::Journal).count();
-        let is_said = logs.field("problems").as_array().is_some_and(|problems| !problems.is_empty());
-        Self { left: if is_said { hits } else { 0 }, used: Vec::new() }
-    }
-
-    fn unless(&mut self, wish: &Wish, entry: Option<&Value>, judged: Result<(), String>) -> Result<(), String> {
-        let lost = entry.is_none_or(|entry| entry["status"] == "lost" && entry["exit_code"].is_null());
-        if judged.is_ok() || self.used.contains(&wish.token) {
-            return judged.or(Ok(()));
+/// What a client was told is a result, or an error that can be true.
+fn can_be_true(wish: &Wish, told: &Told, circumstances: Circumstances, damage: &Damage) -> Result<(), String> {
+    match told {
+        Told::Killed => Ok(()),
+        Told::Nonsense(said) => Err(format!("neither a result nor an error: {wish:?}: {said}")),
+        Told::Object(_) => {
+            let code = told.field("code").as_str().unwrap_or_default();
+            let is_true = match code {
+                "expired" | "deleted" if circumstances.may_be_expired => true,
+                "expired" => false,
+                code => damage.explains(code),
+            };
+            if is_true { Ok(()) } else { Err(format!("it cannot be true: {wish:?}: {told:?}")) }
         }
-        if !lost || self.left == 0 {
-            return judged;
-        }
-        self.left -= 1;
-        self.used.push(wish.token.clone());
-        Ok(())
     }
+}
+
+/// The task's directory and journal are there.
+fn is_kept(world: &World, task: &str) -> Result<(), String> {
+    let machine = world.data().join("vms").join(task);
+    let missing = ["record.json", "journal.log"].iter().find(|name| !machine.join(name).exists());
+    missing.map_or(Ok(()), |name| Err(format!("{} is gone", machine.join(name).display())))
+}
+
+/// The files with a command's output are there. What was hit is said to be damaged, where all of it is shown.
+fn has_its_output(entry: &Value, damage: &Damage) -> Result<(), String> {
+    for stream in ["stdout", "stderr"] {
+        let file = entry[format!("{stream}_file")].as_str().unwrap_or_default();
+        if !Path::new(file).exists() {
+            return Err(format!("{file} is gone: {entry}"));
+        }
+    }
+    let is_damaged = entry["stdout_cut"].as_str().is_some_and(|why| why.contains("damaged"));
+    if is_damaged && damage.of(Target::Output) == 0 {
+        return Err(format!("output is said to be damaged that nothing hit: {entry}"));
+    }
+    // Every command writes one letter, and that only.
+    let text = entry["stdout"].as_str().unwrap_or_default();
+    let is_whole = entry["stdout_truncated"] == false && entry["status"] == "finished";
+    if is_whole && !is_damaged && text.chars().any(|letter| letter != 'x') {
+        return Err(format!("output is another, and nothing says so: {file}", file = entry["stdout_file"]));
+    }
+    Ok(())
 }
 
 fn code(told: &Told) -> String {
@@ -197,14 +203,15 @@ pub fn say(world: &World, words: &[&str]) -> Result<Told, String> {
 }
 
 /// A client's answer and the journal's entry.
-fn agrees(wish: &Wish, told: &Told, entry: Option<&Value>) -> Result<(), String> {
+fn agrees(wish: &Wish, told: &Told, entry: Option<&Value>, damage: &mut Damage) -> Result<(), String> {
     let problem = |what: &str| Err(format!("{what}\nwish: {wish:?}\ntold: {told:?}\njournal: {entry:?}"));
     if let Told::Nonsense(said) = told {
         return problem(&format!("neither a result nor an error: {said}"));
     }
     let outcome = told.field("exit_code");
     let Some(entry) = entry else {
-        return if outcome.is_null() { Ok(()) } else { problem("an outcome that is in no journal") };
+        let known = outcome.is_null() || damage.explains_a_loss_of(&wish.token);
+        return if known { Ok(()) } else { problem("an outcome that is in no journal") };
     };
     if entry["status"] == "running" {
         return problem("it runs for ever");
@@ -212,6 +219,14 @@ fn agrees(wish: &Wish, told: &Told, entry: Option<&Value>) -> Result<(), String>
     let expected = if wish.times_out() { ("timed_out", 124) } else { ("finished", wish.exit_code) };
     match entry["status"].as_str().unwrap_or_default() {
         "lost" if outcome.is_null() && entry["exit_code"].is_null() => Ok(()),
+        "lost"
+            if entry["exit_code"].is_null()
+                && outcome == expected.1
+                && entry["reason"].as_str().is_some_and(|why| why.contains("damaged"))
+                && damage.explains_a_loss_of(&wish.token) =>
+        {
+            Ok(())
+        }
         status if status == expected.0 && entry["exit_code"] == expected.1 => {
             if !outcome.is_null() && outcome != expected.1 {
                 return problem("another outcome than the journal's");
@@ -224,10 +239,18 @@ fn agrees(wish: &Wish, told: &Told, entry: Option<&Value>) -> Result<(), String>
 }
 
 /// The guest's own words.
-fn is_in_the_book(wish: &Wish, book: &str, entry: Option<&Value>, may_forget: bool) -> Result<(), String> {
+fn is_in_the_book(
+    wish: &Wish,
+    book: &str,
+    entry: Option<&Value>,
+    may_forget: bool,
+    damage: &mut Damage,
+) -> Result<(), String> {
     let count = |what: &str| book.lines().filter(|line| **line == format!("{} {what}", wish.token)).count();
     let (begins, ends) = (count("begins"), count("ends"));
+    let unknown = entry.is_none() && begins > 0 && (damage.hit(&wish.token) || damage.explains_a_loss_of(&wish.token));
     let expected = match entry.and_then(|entry| entry["status"].as_str()) {
+        None if unknown && begins <= 1 && ends <= begins => (begins, ends),
         None => (0, 0),
         // Its time may have been up before its first line ran.
         Some("timed_out") => (begins.min(1), 0),

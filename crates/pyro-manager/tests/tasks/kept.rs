@@ -374,6 +374,22 @@ async fn repair_removes_only_what_is_named_and_nothing_that_lives() {
     assert_eq!((actions(&applied), world.vms()), (vec![("delete", true); 2], vec![living]));
 }
 
+#[tokio::test]
+async fn repair_removes_what_lives_where_nobody_can_read_what_it_is() {
+    let world = World::new();
+    let (newer, damaged) = (started(&world).await, started(&world).await);
+    rewrite(&world.directory(&newer).join("record.json"), |record| record["format"] = 2.into());
+    std::fs::write(world.directory(&damaged).join("record.json"), "{").unwrap();
+    registry(&world).execute("UPDATE machines SET record = 'x' WHERE id = ?1", [&damaged]).unwrap();
+    assert_eq!(world.pyro.delete_task(&newer).await.unwrap_err().code(), "newer_record");
+    assert_eq!(world.pyro.delete_task(&damaged).await.unwrap_err().code(), "record_damaged");
+    let looked = repair(&world.pyro, RepairMode::Look, &[&newer, &damaged]).await;
+    assert_eq!((actions(&looked), world.vms().len()), (vec![("delete", false); 2], 2));
+    let applied = repair(&world.pyro, RepairMode::Apply, &[&newer, &damaged]).await;
+    assert_eq!((actions(&applied), world.vms().len()), (vec![("delete", true); 2], 0));
+    assert_eq!(repair(&world.pyro, RepairMode::Look, &[]).await.count, 0);
+}
+
 /// Every file of a stopped task, the registry, the environment and its template, one bit at a time.
 #[tokio::test]
 async fn a_flipped_bit_loses_nothing_and_is_said() {

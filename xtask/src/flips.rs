@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -233,7 +234,7 @@ fn in_the_cache(world: &World, hit: Hit, dice: &mut Dice) -> Result<String, Stri
         return Err(format!("{} cannot be flipped", path.display()));
     }
     let list = say(world, &["env", "list", "--json"])?;
-    let run = say(world, &["run", "debian:12", "--json", "--", "echo", "told"])?;
+    let run = say_without_network(world, &["run", "debian:12", "--json", "--", "echo", "told"])?;
     if self::inode(&environment)? != inode {
         return Err(format!("the environment was removed: {list:?} {run:?}"));
     }
@@ -265,6 +266,25 @@ fn inode(path: &Path) -> Result<u64, String> {
     fs::metadata(path).map(|metadata| metadata.ino()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
+/// A damaged environment is pulled again, and what is damaged goes when that is done. Here it cannot be done: the
+/// program that fetches fails at once.
+fn say_without_network(world: &World, words: &[&str]) -> Result<Answer, String> {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = world.scratch().join("no-network");
+    let fetcher = directory.join("mmdebstrap");
+    let make = || {
+        fs::create_dir_all(&directory)?;
+        fs::write(&fetcher, "#!/bin/sh\necho there is no network >&2\nexit 1\n")?;
+        fs::set_permissions(&fetcher, fs::Permissions::from_mode(0o755))
+    };
+    make().map_err(|error| format!("{}: {error}", fetcher.display()))?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let mut command = world.pyro();
+    command.env("PATH", format!("{}:{path}", directory.display())).args(words);
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    answer(world, command, &words)
+}
+
 fn say(world: &World, words: &[&str]) -> Result<Answer, String> {
     say_owned(world, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
 }
@@ -272,6 +292,10 @@ fn say(world: &World, words: &[&str]) -> Result<Answer, String> {
 fn say_owned(world: &World, words: &[String]) -> Result<Answer, String> {
     let mut command = world.pyro();
     command.args(words);
+    answer(world, command, words)
+}
+
+fn answer(world: &World, command: Command, words: &[String]) -> Result<Answer, String> {
     match ask(world, command, &Running::default())? {
         Told::Object(value) => {
             let text = value.to_string().to_lowercase();

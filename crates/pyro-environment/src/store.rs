@@ -156,11 +156,11 @@ impl Store {
         Ok(())
     }
 
-    /// Installs the environment, or finds it installed. A damaged one is removed and made again; one that could
+    /// Installs the environment, or finds it installed. A damaged one is made again, and removed then; one that could
     /// not be read, or that a newer release installed, is left alone.
     ///
     /// # Errors
-    /// As [`EnvironmentError`]; afterwards the environment is as it was before, or not installed.
+    /// As [`EnvironmentError`]; afterwards the environment is as it was before.
     pub async fn pull(
         &self,
         name: &str,
@@ -173,8 +173,8 @@ impl Store {
         self.remove_partial(&self.partial(entry)).await?;
         match self.installed(name) {
             Ok(installed) => return Ok(installed),
-            Err(EnvironmentError::NotInstalled { .. }) => {}
-            Err(EnvironmentError::Damaged { .. }) => self.discard(name)?,
+            // A damaged one goes when there is another: where that cannot be made, it is kept.
+            Err(EnvironmentError::NotInstalled { .. } | EnvironmentError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
         self.check_space(entry)?;
@@ -202,6 +202,7 @@ impl Store {
         installation.run(unpacker, progress).await?;
         self.remove_scratch(partial).await?;
         let target = self.install_directory(entry);
+        self.discard(entry.name)?;
         fs::rename(partial, &target).map_err(host("put the environment in its place"))?;
         pyro_hostfs::write::flush_directory(&self.cache).map_err(host("flush the cache's directory"))
     }

@@ -111,7 +111,7 @@ impl Pyro {
                 tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
             }
             Err(error @ EnvironmentError::Damaged { .. }) => {
-                tell(events, RunEvent::Notice(format!("{error}; removing it and pulling it again"))).await?;
+                tell(events, RunEvent::Notice(format!("{error}; pulling it again"))).await?;
             }
             Err(error) => return Err(error.into()),
         }

@@ -177,13 +177,13 @@ async fn a_second_pull_waits_and_finds_it_installed() {
 }
 
 #[tokio::test]
-async fn a_damaged_environment_is_removed_before_it_is_made_again() {
+async fn a_damaged_environment_is_kept_where_another_cannot_be_made() {
     let base = tempfile::tempdir().unwrap();
     let store = store(base.path());
     let directory = install_small(&store);
     fs::write(directory.join(KERNEL), "karnel").unwrap();
-    let _ = store.pull("debian:12", &NoUnpacker, &mut |_| {}).await;
-    assert!(!directory.exists());
+    store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err();
+    assert_eq!(fs::read(directory.join(KERNEL)).unwrap(), b"karnel");
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@
 //!
 //! An arrow goes from the module whose file names a thing to the module that defines it: a re-export
 //! (`pub use`) is looked through, and neither it nor a `mod` line is an arrow itself. Code below
-//! `#[cfg(test)]` does not count. Paths are resolved through `crate::`, `super::`, `self::`, and the names of
-//! a module's own children. It reads text and expands no macros: a path made by a macro is not seen.
+//! `#[cfg(test)]` does not count. Paths are resolved through `crate::`, `super::`, `self::`, the names of a
+//! module's own children, and the names that a `use` brings. A module that uses what it re-exports has an arrow
+//! to where it comes from. It reads text and expands no macros: a path made by a macro is not seen, and neither
+//! is what `pub use inner::*` brings.
 
 mod paths;
 mod words;
@@ -38,10 +40,10 @@ impl Graph {
         for file in files(directory) {
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             let module = module(file.strip_prefix(directory).unwrap_or(&file));
-            if module.last().is_some_and(|name| name == "tests") {
+            if module.iter().any(|name| name == "tests") {
                 continue;
             }
-            modules.insert(module, named(&words::of(&text)));
+            modules.entry(module).or_insert_with(Named::default).add(named(&words::of(&text)));
         }
         Ok(Self::of(&modules))
     }
@@ -89,7 +91,7 @@ pub fn name(module: &Module) -> String {
 
 /// The module that defines what `path` names inside `module`; `None` where that is outside of the crate.
 fn defining(modules: &BTreeMap<Module, Named>, module: &Module, path: &[String], depth: usize) -> Option<Module> {
-    let absolute = absolute(modules, module, path)?;
+    let absolute = absolute(modules, module, path, 0)?;
     let known = (0..=absolute.len()).rev().find(|length| modules.contains_key(&absolute[..*length]))?;
     let (found, rest) = absolute.split_at(known);
     let Some(thing) = rest.first() else { return Some(found.to_vec()) };
@@ -103,7 +105,7 @@ fn defining(modules: &BTreeMap<Module, Named>, module: &Module, path: &[String],
 }
 
 /// The path from the crate's root; `None` where it leads out of the crate.
-fn absolute(modules: &BTreeMap<Module, Named>, module: &Module, path: &[String]) -> Option<Module> {
+fn absolute(modules: &BTreeMap<Module, Named>, module: &Module, path: &[String], depth: usize) -> Option<Module> {
     let mut base = module.clone();
     let mut rest = path;
     match path.first()?.as_str() {
@@ -115,9 +117,13 @@ fn absolute(modules: &BTreeMap<Module, Named>, module: &Module, path: &[String])
                 rest = after;
             }
         }
-        child => {
-            base.push(child.to_owned());
-            modules.get(&base)?;
+        first => {
+            base.push(first.to_owned());
+            if !modules.contains_key(&base) {
+                // Not a child, but a `use` may have brought it. One that brings itself is from outside.
+                let (_, from) = modules[module].brought.iter().find(|(name, _)| depth < 8 && name == first)?;
+                return absolute(modules, module, &[from, &path[1..]].concat(), depth + 1);
+            }
             rest = &path[1..];
         }
     }

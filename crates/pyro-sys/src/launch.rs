@@ -20,6 +20,7 @@ use std::ptr;
 
 use rustix::process::{PidfdFlags, Signal, WaitId, WaitIdOptions};
 
+use step::errno;
 pub(crate) use step::take;
 pub use step::{Instruction, NO_DEVICES, NO_EXECUTION, NO_SET_UID, READ_ONLY, Step};
 
@@ -281,11 +282,6 @@ fn execute(shared: &Shared<'_>) -> rustix::io::Errno {
         libc::execve(shared.launch.program.as_ptr(), shared.words.as_ptr(), nothing.as_ptr());
     }
     errno()
-}
-
-fn errno() -> rustix::io::Errno {
-    let error = io::Error::last_os_error();
-    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::INVAL)
 }
 
 #[cfg(test)]

@@ -2,11 +2,10 @@
 //! prepared before.
 
 use std::ffi::{CStr, CString};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::mount::{MountFlags, UnmountFlags};
-
-use super::errno;
 
 /// An instruction of a seccomp filter, as the kernel's `struct sock_filter` has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +165,12 @@ fn filter(program: &[Instruction]) -> rustix::io::Result<()> {
     check(unsafe {
         libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0 as libc::c_uint, &raw const program)
     })
+}
+
+/// The error of the system call before.
+pub(crate) fn errno() -> rustix::io::Errno {
+    let error = io::Error::last_os_error();
+    rustix::io::Errno::from_io_error(&error).unwrap_or(rustix::io::Errno::INVAL)
 }
 
 fn check(result: libc::c_long) -> rustix::io::Result<()> {

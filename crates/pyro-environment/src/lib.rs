@@ -22,6 +22,7 @@ mod install;
 mod kernel;
 mod manifest;
 mod modules;
+mod partial;
 mod progress;
 mod store;
 mod tools;

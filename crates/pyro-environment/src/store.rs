@@ -6,10 +6,8 @@
 //! CACHE/NAME-VERSION/         installed: environment.json, vmlinux, rootfs.ext4, modules/, …
 //! ```
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::lock::{self, Lock, TryError};
@@ -21,15 +19,11 @@ use crate::error::host;
 use crate::initramfs::{self, Agent};
 use crate::install::{Installation, KERNEL, MODULES, ROOTFS, Unpacker, digest_of};
 use crate::manifest::{self, Manifest};
+use crate::partial::{self, Abandoned, exists};
 use crate::progress::{Progress, Step};
 use crate::tools::Tools;
 
 const PARTIAL: &str = ".partial-";
-/// Holds, inside a partial directory, the path of the scratch directory that goes with it.
-const SCRATCH_NOTE: &str = "scratch";
-/// How a scratch directory's name begins; 16 hex digits follow.
-const SCRATCH: &str = "pyro-";
-
 /// The cache.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -170,7 +164,7 @@ impl Store {
         let entry = self.entry(name)?;
         directory::private(&self.cache).map_err(host(format!("make {}", self.cache.display())))?;
         let _lock = self.lock(entry, progress).await?;
-        self.remove_partial(&self.partial(entry)).await?;
+        partial::remove(&self.tools, &self.partial(entry)).await?;
         match self.installed(name) {
             Ok(installed) => return Ok(installed),
             // A damaged one goes when there is another: where that cannot be made, it is kept.
@@ -178,11 +172,11 @@ impl Store {
             Err(error) => return Err(error),
         }
         self.check_space(entry)?;
-        let partial = Abandoned(self.partial(entry), self);
+        let partial = Abandoned(self.partial(entry), &self.tools);
         let result = self.install(entry, &partial.0, unpacker, progress).await;
         // Most programs and guests do not say plainly that the disk is full.
         let result = result.map_err(|error| self.full_disk(entry).unwrap_or(error));
-        let removed = self.remove_partial(&partial.0).await;
+        let removed = partial::remove(&self.tools, &partial.0).await;
         result?;
         removed?;
         self.installed(name)
@@ -196,11 +190,11 @@ impl Store {
         progress: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(), EnvironmentError> {
         directory::private(partial).map_err(host("make a directory in the cache"))?;
-        let scratch = self.make_scratch(partial)?;
+        let scratch = partial::make_scratch(&self.tools, partial)?;
         let installation =
             Installation { entry, agent: self.agent, tools: &self.tools, directory: partial, scratch: &scratch };
         installation.run(unpacker, progress).await?;
-        self.remove_scratch(partial).await?;
+        partial::remove_scratch(&self.tools, partial).await?;
         let target = self.install_directory(entry);
         self.discard(entry.name)?;
         fs::rename(partial, &target).map_err(host("put the environment in its place"))?;
@@ -234,7 +228,7 @@ impl Store {
             if let Some(slug) = name.strip_prefix(PARTIAL) {
                 // A pull that is under way holds the lock and keeps what it is making.
                 if let Ok(_lock) = lock::try_exclusive(&self.lock_path(slug)) {
-                    self.remove_partial(&entry.path()).await?;
+                    partial::remove(&self.tools, &entry.path()).await?;
                     pruned.deleted.push(name);
                 }
             } else if !name.starts_with('.') && entry.path().is_dir() && !known.contains(&name) {
@@ -302,77 +296,6 @@ impl Store {
             needed_mib: needed >> 20,
         })
     }
-
-    /// Makes a scratch directory that others may enter, and notes it where the next pull finds it.
-    fn make_scratch(&self, partial: &Path) -> Result<PathBuf, EnvironmentError> {
-        use std::os::unix::fs::DirBuilderExt;
-        let mut random = [0u8; 8];
-        let _ = rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty());
-        let name = random.iter().fold(String::from(SCRATCH), |name, byte| format!("{name}{byte:02x}"));
-        let scratch = self.tools.scratch.join(name);
-        let note = scratch.as_os_str().as_encoded_bytes();
-        pyro_hostfs::write::atomically(&partial.join(SCRATCH_NOTE), note).map_err(host("write a note"))?;
-        fs::DirBuilder::new().mode(0o755).create(&scratch).map_err(host("make a scratch directory"))?;
-        Ok(scratch)
-    }
-
-    /// The scratch directory that a note names. A note that names anything else is damaged, and nothing is
-    /// removed for it.
-    fn noted_scratch(&self, note: &Path) -> Result<Option<PathBuf>, EnvironmentError> {
-        let text = match fs::read(note) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(host("read a note"))?,
-        };
-        let scratch = PathBuf::from(OsString::from_vec(text));
-        let name = scratch.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix(SCRATCH));
-        let is_one = name.is_some_and(|name| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        Ok((is_one && scratch.parent() == Some(&self.tools.scratch)).then_some(scratch))
-    }
-
-    async fn remove_partial(&self, partial: &Path) -> Result<(), EnvironmentError> {
-        if !exists(partial)? {
-            return Ok(());
-        }
-        self.remove_scratch(partial).await?;
-        directory::remove(partial).map_err(host(format!("remove {}", partial.display())))
-    }
-
-    async fn remove_scratch(&self, partial: &Path) -> Result<(), EnvironmentError> {
-        let note = partial.join(SCRATCH_NOTE);
-        let Some(scratch) = self.noted_scratch(&note)? else { return Ok(()) };
-        if directory::remove(&scratch).is_err() {
-            // Files of a user namespace's other ids: only from inside such a one can they be removed.
-            if let Ok(mut command) = self.tools.command("mmdebstrap") {
-                command.args(["--unshare-helper", "rm", "-rf", "--"]).arg(&scratch);
-                let _ = crate::fetch::run_to_end("mmdebstrap", command, |_| {}).await;
-            }
-        }
-        if exists(&scratch)? {
-            let error = std::io::Error::other("files of other users are left in it");
-            return Err(host(format!("remove {}", scratch.display()))(error));
-        }
-        fs::remove_file(&note).map_err(host("remove a note"))
-    }
-}
-
-/// A partial directory, removed as far as that goes when the pull is given up half way. What it
-/// cannot remove the next pull does.
-struct Abandoned<'a>(PathBuf, &'a Store);
-
-impl Drop for Abandoned<'_> {
-    fn drop(&mut self) {
-        match self.1.noted_scratch(&self.0.join(SCRATCH_NOTE)) {
-            Ok(Some(scratch)) if directory::remove(&scratch).is_err() => return, // the note stays, for the next pull
-            Err(_) => return,
-            Ok(_) => {}
-        }
-        let _ = directory::remove(&self.0);
-    }
-}
-
-/// Whether it is there. What cannot be looked at is not taken for absent.
-fn exists(path: &Path) -> Result<bool, EnvironmentError> {
-    path.try_exists().map_err(host(format!("look at {}", path.display())))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@ use super::*;
 use crate::UnpackFailure;
 use crate::UnpackJob;
 use crate::manifest::{FORMAT, FileRecord, KernelRecord};
+use crate::partial::SCRATCH_NOTE;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -132,7 +133,7 @@ async fn what_an_interrupted_pull_left_is_removed_by_the_next_and_by_prune() {
     let partial = store.cache().join(".partial-debian_12");
     let leave = || {
         fs::create_dir_all(&partial).unwrap();
-        let scratch = store.make_scratch(&partial).unwrap();
+        let scratch = partial::make_scratch(&store.tools, &partial).unwrap();
         fs::write(scratch.join("half"), "x").unwrap();
         scratch
     };

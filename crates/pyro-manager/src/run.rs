@@ -12,7 +12,7 @@ mod on_host;
 mod record;
 mod request;
 
-pub(crate) use follow::Executed;
+pub(crate) use follow::{Executed, end_of};
 pub(crate) use record::{How, record};
 pub use request::RunRequest;
 

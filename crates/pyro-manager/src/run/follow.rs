@@ -92,7 +92,8 @@ async fn end_by_itself(machine: &mut Option<&mut dyn Machine>) -> Death {
     }
 }
 
-async fn end_of(machine: Option<&mut dyn Machine>) -> Death {
+/// The end of a machine whose channel was closed: its process's, or that it hangs.
+pub(crate) async fn end_of(machine: Option<&mut dyn Machine>) -> Death {
     let closed = |console| Death { status: "the guest closed its channel".into(), complaints: Vec::new(), console };
     let Some(machine) = machine else { return closed(Vec::new()) };
     match tokio::time::timeout(DEATH_GRACE, machine.died()).await {

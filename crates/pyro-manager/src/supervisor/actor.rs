@@ -20,6 +20,7 @@ use super::start::{News, Workspace};
 use super::wire::ExecRequest;
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
+use crate::run::end_of;
 use crate::threads::off_thread;
 use crate::{Error, MachineSize, Pyro};
 
@@ -102,6 +103,15 @@ impl Actor {
             },
             Letter::Remove { reason, answer } => return Some(End::Remove(reason, Some(answer))),
             Letter::LastCommandEnded => return Some(End::Remove(Ended::Deleted, None)),
+            Letter::ChannelClosed => {
+                // The channel of a process that was killed closes a moment before its status can be had.
+                let death = match &mut self.workspace {
+                    Workspace::Guest(live) => end_of(Some(&mut *live.machine)).await,
+                    Workspace::Host => end_of(None).await,
+                    Workspace::None => return None,
+                };
+                self.machine_died(&death).await;
+            }
             Letter::Trouble { what } => {
                 let console = match &self.workspace {
                     Workspace::Guest(live) => live.machine.console_tail(),

@@ -189,18 +189,18 @@ impl Driver {
         drop((execution, feeding));
         match &came {
             Ok(_) | Err(GuestError::Refused(_)) => {}
-            Err(GuestError::Gone) => self.machine_end_is_recorded("the guest closed its channel".into()).await,
-            Err(error) => self.machine_end_is_recorded(nonsense(error)).await,
+            Err(GuestError::Gone) => self.machine_end_is_recorded(Letter::ChannelClosed).await,
+            Err(error) => self.machine_end_is_recorded(Letter::Trouble { what: nonsense(error) }).await,
         }
         let end = self.what_came(came);
         self.finish(end).await;
     }
 
     /// Waits until the record says that the machine ended: a client that hears of it may ask for the record next.
-    async fn machine_end_is_recorded(&mut self, what: String) {
+    async fn machine_end_is_recorded(&mut self, letter: Letter) {
         // The owner knows already where the machine's process has ended, and ignores this.
-        let (letters, trouble) = (self.letters.clone(), Letter::Trouble { what });
-        tokio::spawn(async move { letters.send(trouble).await });
+        let letters = self.letters.clone();
+        tokio::spawn(async move { letters.send(letter).await });
         // An owner that is gone tells nobody anything any more.
         let _ = self.machine_ends.changed().await;
     }

@@ -21,6 +21,8 @@ pub enum Letter {
     Extend { ttl_seconds: u64, answer: oneshot::Sender<Result<Record, Error>> },
     /// Remove everything. The answer comes when that is done.
     Remove { reason: Ended, answer: oneshot::Sender<Result<(), Error>> },
+    /// The guest's channel was closed. Its machine's process ends, or hangs.
+    ChannelClosed,
     /// The guest cannot be trusted or does not answer any more.
     Trouble { what: String },
     /// The command was to be the last one.

@@ -1,4 +1,4 @@
-//! `cargo xtask chaos [SCENARIOS [SEED]]`: clients work on tasks while everything around them is killed,
+//! `cargo xtask chaos [SCENARIOS [SEED [FIRST]]]`: clients work on tasks while everything around them is killed,
 //! stopped, starved and misled; afterwards what was told is compared with what the guest itself wrote.
 //!
 //! ```text
@@ -37,15 +37,15 @@ pub fn run(root: &Path, words: &[String]) -> Result<(), String> {
         words
             .get(at)
             .map_or(Ok(otherwise), |word| word.parse::<u64>())
-            .map_err(|_| "usage: cargo xtask chaos [SCENARIOS [SEED]]")
+            .map_err(|_| "usage: cargo xtask chaos [SCENARIOS [SEED [FIRST]]]")
     };
     let now = std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs());
-    let (scenarios, seed) = (number(0, SCENARIOS.into())?, number(1, now)?);
+    let (scenarios, seed, first) = (number(0, SCENARIOS.into())?, number(1, now)?, number(2, 0)?);
     let may_mount = is_root();
     if may_mount && !inside {
-        return again_in_a_namespace(&[scenarios.to_string(), seed.to_string()]);
+        return again_in_a_namespace(&[scenarios, seed, first].map(|number| number.to_string()));
     }
-    play(root, scenarios, seed, may_mount)
+    play(root, first..scenarios, seed, may_mount)
 }
 
 fn is_root() -> bool {
@@ -60,15 +60,17 @@ fn again_in_a_namespace(words: &[String]) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err("chaos: see above".into()) }
 }
 
-fn play(root: &Path, scenarios: u64, seed: u64, may_mount: bool) -> Result<(), String> {
+fn play(root: &Path, numbers: std::ops::Range<u64>, seed: u64, may_mount: bool) -> Result<(), String> {
     let world = World::new(root, may_mount)?;
+    let scenarios = numbers.end.saturating_sub(numbers.start);
     println!("chaos: {scenarios} scenarios, seed {seed}{}", if may_mount { "" } else { ", without a disk that fills" });
     let began = Instant::now();
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
-    for number in 0..scenarios {
+    for number in numbers {
         let played = scenario::play(&world, seed, number).map_err(|problem| {
             format!(
-                "chaos: scenario {number} of seed {seed} failed (`cargo xtask chaos {scenarios} {seed}`)\n{problem}"
+                "chaos: scenario {number} of seed {seed} failed (`cargo xtask chaos {} {seed} {number}`)\n{problem}",
+                number + 1
             )
         })?;
         played.into_iter().for_each(|word| *counts.entry(word).or_default() += 1);

@@ -60,7 +60,9 @@ impl Scenario {
 pub fn play(world: &World, seed: u64, number: u64) -> Result<Vec<String>, String> {
     let mut dice = Dice::new(seed, number);
     let scenario = Scenario::draw(&mut dice, number, world.may_fill);
-    let drawn = format!("faults: {:?}\nnetwork: {}", scenario.faults, scenario.network);
+    let offsets: Vec<i64> = scenario.clients.iter().map(|client| client.clock_offset).collect();
+    let Scenario { faults, network, .. } = &scenario;
+    let drawn = format!("faults: {faults:?}\nnetwork: {network}\nclients' clocks are off by: {offsets:?} s");
     let mut words = vec![];
     let outcome = with_task(world, &scenario, &mut dice, &mut words);
     outcome.and_then(|()| truth::nothing_is_left(world)).map_err(|problem| format!("{problem}\n{drawn}"))?;

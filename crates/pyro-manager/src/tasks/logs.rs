@@ -102,6 +102,10 @@ impl Pyro {
     pub(crate) async fn journal_of(&self, record: &Record) -> Result<Contents, Error> {
         let (directory, stopped) = (self.machines().directory(&record.id), record.state == State::Stopped);
         let (mut journal, directory) = off_thread(move || Ok((journal::read(&directory)?, directory))).await?;
+        if journal.entries.is_empty() {
+            // Its directory may have gone since: then that is what is to be told.
+            self.record_of(record.kind, record.id.as_str()).await?;
+        }
         let mut running = BTreeSet::new();
         if !stopped {
             // Its end may stand in the damaged part: only its supervisor knows.

@@ -113,8 +113,12 @@ fn prepare(world: &World) -> Result<Home, String> {
     for process in world.processes() {
         signal(process.pid, "KILL");
     }
-    while world.processes().iter().any(|process| process.words.iter().any(|word| word == "supervise")) {
-        std::thread::yield_now();
+    // A process that was killed is alive until its files are closed.
+    loop {
+        let list = say(world, &["task", "list", "--json"])?.value;
+        if list["tasks"].as_array().is_some_and(|tasks| tasks.iter().all(|task| task["state"] == "stopped")) {
+            break;
+        }
     }
     let before = questions(&hit, &other).iter().map(|words| say_owned(world, words)).collect::<Result<Vec<_>, _>>()?;
     if let Some(answer) = before.iter().find(|answer| answer.said || answer.value["ok"] == false) {

@@ -39,8 +39,8 @@ impl VmId {
         &self.0
     }
 
-    /// The MAC address of its network device: the id's own bits, as a locally administered unicast address. So no two
-    /// machines share one, and a machine keeps it when it is started again.
+    /// The MAC address of its network device: the id's own bits, as a locally administered unicast address (two
+    /// of its 48 bits say that). A machine keeps it when it is started again.
     #[must_use]
     pub fn mac_address(&self) -> [u8; 6] {
         let byte = |at: usize| u8::from_str_radix(&self.0[2 * at..2 * at + 2], 16).expect("an id has hex digits only");

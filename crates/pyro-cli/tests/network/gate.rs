@@ -72,3 +72,29 @@ fn an_address_is_closed_from_the_moment_in_which_the_host_has_it() {
     assert_eq!(connect(), closed, "without a route it is refused, too");
     place.pyro(&["task", "delete", &task]);
 }
+
+/// One datagram from each source port was enough to take every ephemeral port of the host; a filter that
+/// asked by connecting a socket was open then.
+const EVERY_PORT: &str = r#"perl -MSocket -e '
+    my $to = sockaddr_in(7001, inet_aton("198.51.100.80"));
+    for my $port (10000 .. 29999) {
+        socket(my $socket, PF_INET, SOCK_DGRAM, 0) or die;
+        bind($socket, sockaddr_in($port, INADDR_ANY)) or next;
+        send($socket, "x", 0, $to);
+        close $socket;
+    }'; echo sent"#;
+/// The documented bound of a guest's UDP flows, and what passt and the host have besides.
+const MAX_SOCKETS: usize = 2_048 + 64;
+
+#[test]
+fn a_guest_that_sends_from_every_port_takes_few_of_the_hosts_and_opens_nothing() {
+    let Some(place) = Place::new("a_guest_that_sends_from_every_port", Routes::Both, OUTSIDE) else { return };
+    place.on_the_host(MORE_ADDRESSES);
+    let task = place.task();
+    assert_eq!(place.exec(&task, EVERY_PORT), "sent\n");
+    let taken: usize = place.on_the_host("cat /proc/net/udp /proc/net/udp6 | wc -l").trim().parse().unwrap();
+    assert!((512..MAX_SOCKETS).contains(&taken), "{taken} sockets of the host");
+    assert_eq!(place.connections(&task, &THEIRS), THEIRS.map(|address| format!("{address} tcp: refused")));
+    assert_eq!(place.exec(&task, "tcp 198.51.100.80 80"), "198.51.100.80 tcp: hello from outside\n");
+    place.pyro(&["task", "delete", &task]);
+}

@@ -709,3 +709,40 @@ async fn a_host_on_which_no_guest_keeps_its_clock_says_so() {
     world.assert_nothing_is_left();
     assert_eq!(world.run("hello").await.unwrap().exit_code, 0, "the next one tries again");
 }
+
+#[tokio::test]
+async fn a_guest_hears_that_the_clock_of_its_host_was_set() {
+    let world = world();
+    let (events, mut heard) = mpsc::channel(16);
+    let cancel = CancellationToken::new();
+    let io = RunIo { events, stdin: None, cancel: cancel.clone() };
+    let (result, skipped) = tokio::join!(world.pyro.run(request("hang"), io), async {
+        let mut skipped = None;
+        while let Some(event) = heard.recv().await {
+            if matches!(event, RunEvent::Phase(pyro_manager::Phase::Execute { .. })) {
+                let told = async {
+                    let clock = rustix::time::ClockId::Realtime;
+                    while world.engine.clocks().is_empty() {
+                        // To what it says already: that counts as well, and harms nobody.
+                        if let Err(error) = rustix::time::clock_settime(clock, rustix::time::clock_gettime(clock)) {
+                            return Some(format!("the clock may not be set: {error}"));
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                    None
+                };
+                skipped = tokio::time::timeout(Duration::from_secs(30), told).await.unwrap();
+                cancel.cancel();
+            }
+        }
+        skipped
+    });
+    assert!(matches!(result, Err(Error::Cancelled)));
+    match skipped {
+        Some(why) => pyro_testkit::skip("a_guest_hears_that_the_clock_of_its_host_was_set", &why),
+        None => {
+            let now = u64::try_from(std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos()).unwrap();
+            assert!(world.engine.clocks()[0].abs_diff(now) < 60_000_000_000);
+        }
+    }
+}

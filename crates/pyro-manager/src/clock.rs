@@ -50,7 +50,9 @@ impl WallClock {
             match rustix::io::read(&self.descriptor, &mut [0; 8]) {
                 Err(rustix::io::Errno::AGAIN) => ready.clear_ready(),
                 Err(rustix::io::Errno::CANCELED) => return ready.clear_ready(),
-                _ => {}
+                Err(rustix::io::Errno::INTR) => {}
+                // Nothing else is heard of this timer; whoever waits must not spin over it.
+                _ => return std::future::pending().await,
             }
         }
     }

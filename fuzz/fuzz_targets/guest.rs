@@ -42,7 +42,7 @@ async fn talk(said: Vec<u8>) {
         let _ = writing.write_all(&said).await;
     });
     let guest = Guest::attach(ours);
-    guest.introduce(Identity::default());
+    guest.start_handshake(Identity::default());
     let (mut first, mut second) = (guest.command("true").spawn(), guest.command("cat").spawn());
     let input = first.stdin();
     let feeding = async {

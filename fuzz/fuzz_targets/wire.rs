@@ -1,4 +1,4 @@
-//! Ethernet frames of a hostile guest: the gate's decision, and the answer to what is refused.
+//! Ethernet frames of a hostile guest: the packet filter's decision, and the answer to what is refused.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -42,7 +42,7 @@ pub fn floor(words: &[String]) -> Result<(), String> {
     floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
 }
 
-/// Everything, or only the part of that name (`runs`, `peers`, `tasks`, `network`, `faces`). Everything
+/// Everything, or only the part of that name (`runs`, `peers`, `tasks`, `network`, `front ends`). Everything
 /// together is written down.
 pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -61,8 +61,8 @@ pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     if wanted("tasks") {
         tasks::run(&bench)?;
     }
-    if wanted("faces") {
-        bench.faces(root)?;
+    if wanted("front-ends") {
+        bench.front_ends(root)?;
     }
     if wanted("network") {
         network::run(&bench)?;
@@ -174,7 +174,7 @@ impl Bench {
     }
 
     /// The same run through the SDK and MCP; the SDK is the package in .venv.
-    fn faces(&self, root: &Path) -> Result<(), String> {
+    fn front_ends(&self, root: &Path) -> Result<(), String> {
         package::install(root, Build::Release)?;
         let mut command = Command::new(root.join(".venv/bin/python"));
         command.arg(root.join("scripts/bench_faces.py")).arg(&self.pyro).arg(self.home.path()).arg(&self.cache);
@@ -182,7 +182,7 @@ impl Bench {
         if !output.status.success() {
             return Err(format!("bench_faces.py: {}", String::from_utf8_lossy(&output.stderr)));
         }
-        self.report.heading("The faces");
+        self.report.heading("The front ends");
         for line in String::from_utf8_lossy(&output.stdout).lines() {
             let mut fields = line.split('\t');
             let mut next = || fields.next().unwrap_or_default();

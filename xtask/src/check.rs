@@ -173,7 +173,7 @@ impl House {
         Ok(())
     }
 
-    /// The faces as Python programs see them: the official MCP client against real guests.
+    /// The front ends as Python programs see them: the official MCP client against real guests.
     fn python(&self, total: &mut Counts) -> Result<(), String> {
         println!("check: tests: python");
         package::install(&self.root, Build::Debug)?;

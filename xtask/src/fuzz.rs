@@ -27,7 +27,7 @@ const FLAGS: &[&str] = &[
 const LONGEST: u32 = 256 * 1024;
 /// Megabytes that a target may use, and seconds that one input may take.
 const MEMORY: u32 = 1024;
-const PATIENCE: u32 = 25;
+const TIMEOUT: u32 = 25;
 
 pub fn run(root: &Path, words: &[String]) -> Result<(), String> {
     let usage = "usage: cargo xtask fuzz [SECONDS [TARGET]]";
@@ -80,7 +80,7 @@ fn one(root: &Path, target: &str, seconds: u64) -> Result<String, String> {
         .arg(format!("-max_total_time={seconds}"))
         .arg(format!("-max_len={LONGEST}"))
         .arg(format!("-rss_limit_mb={MEMORY}"))
-        .arg(format!("-timeout={PATIENCE}"))
+        .arg(format!("-timeout={TIMEOUT}"))
         .arg(format!("-artifact_prefix={}/", artifacts.display()))
         .args(["-print_final_stats=1", "-use_value_profile=1"])
         .args([&found, &kept])

@@ -1,5 +1,5 @@
-//! The house law, checked: arrows only point down, faces know the manager alone, unsafe code lives
-//! on the ground floor, nothing below the faces prints or reads the environment, files stay small.
+//! The house law, checked: arrows only point down, front ends know the manager alone, unsafe code lives
+//! on the ground floor, nothing below the front ends prints or reads the environment, files stay small.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,7 @@ const BESIDE: &[&str] = &["pyro-testkit", "xtask"];
 /// The floor of the front ends. Of the house they may use only the API.
 const FRONT_ENDS: u32 = 5;
 const API: &str = "pyro-api";
-/// The one face that starts another one: `pyro mcp serve`.
+/// The one front end that starts another one: `pyro mcp serve`.
 const STARTS: (&str, &str) = ("pyro-cli", "pyro-mcp");
 /// Soft names that say nothing.
 const EMPTY_NAMES: &[&str] = &["core", "common", "util", "utils", "base", "helpers", "misc"];
@@ -40,7 +40,7 @@ const EMPTY_NAMES: &[&str] = &["core", "common", "util", "utils", "base", "helpe
 const HARD_LIMIT: usize = 800;
 const SOFT_LIMIT: usize = 400;
 const LONG_FILES: &[&str] = &[];
-/// What only a face may do.
+/// What only a front end may do.
 const FACES_ONLY: &[&str] =
     &["println!", "eprintln!", "print!(", "env::var", "env::args", "env::home_dir", "io::stdin", "io::stdout"];
 
@@ -186,7 +186,7 @@ fn source(path: &str, text: &str) -> Vec<String> {
         let below_faces = floor(krate).is_some_and(|floor| floor < FRONT_ENDS) && krate != "pyro-agent";
         if below_faces {
             let found = FACES_ONLY.iter().find(|word| line.contains(**word));
-            problems.extend(found.map(|word| format!("{here}: {word} below the faces")));
+            problems.extend(found.map(|word| format!("{here}: {word} below the front ends")));
         }
     }
     problems

@@ -91,8 +91,8 @@ impl Output {
         while self.credit > 0 && port.has_room() && !self.is_done() {
             let Some(pipe) = &self.pipe else { break };
             let rest = self.rest.unwrap_or(u64::MAX);
-            let most = (self.credit as u64).min(rest).min(MAX_BODY as u64) as usize;
-            match rustix::io::read(pipe, &mut scratch[..most]) {
+            let max = (self.credit as u64).min(rest).min(MAX_BODY as u64) as usize;
+            match rustix::io::read(pipe, &mut scratch[..max]) {
                 Ok(0) => self.pipe = None,
                 Ok(read) => {
                     self.credit -= read as u32;

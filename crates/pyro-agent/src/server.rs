@@ -44,13 +44,13 @@ pub struct Server {
     /// Output of those, which goes nowhere.
     discarded: Vec<OwnedFd>,
     network: Device,
-    talk: Talk,
+    phase: Phase,
     scratch: Vec<u8>,
 }
 
 /// How far the conversation with the host is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Talk {
+enum Phase {
     Silent,
     Greeted,
     Identified,
@@ -72,7 +72,7 @@ impl Server {
             lingering: Vec::new(),
             network: Device::default(),
             discarded: Vec::new(),
-            talk: Talk::Silent,
+            phase: Phase::Silent,
             scratch: vec![0; MAX_BODY],
         })
     }
@@ -131,7 +131,7 @@ impl Server {
             }
             Kind::Stdin => {
                 match self.commands.get_mut(&frame.stream) {
-                    Some(command) if self.talk != Talk::Silent => command.input.push(&frame.body, frame.continuation),
+                    Some(command) if self.phase != Phase::Silent => command.input.push(&frame.body, frame.continuation),
                     _ => {} // the command is over; its host will hear so
                 }
                 Ok(Then::Continue)
@@ -143,22 +143,22 @@ impl Server {
     fn carry_out(&mut self, stream: StreamId, request: Request) -> io::Result<Then> {
         if let Request::Hello(hello) = &request {
             let is_ours = hello.generation == pyro_protocol::GENERATION;
-            self.talk = if is_ours { Talk::Greeted } else { Talk::Silent };
+            self.phase = if is_ours { Phase::Greeted } else { Phase::Silent };
             self.port.send(StreamId::CONTROL, Event::Hello(our_hello()));
             return Ok(Then::Continue);
         }
-        if self.talk == Talk::Silent {
+        if self.phase == Phase::Silent {
             return Ok(Then::Continue);
         }
         match request {
             Request::Hello(_) => {}
             Request::Identity(identity) => match identity::take(&identity, &mut self.network) {
                 Ok(()) => {
-                    self.talk = Talk::Identified;
+                    self.phase = Phase::Identified;
                     self.port.send(stream, Event::Identified(Identified {}));
                 }
                 Err(error) => {
-                    self.talk = Talk::Greeted;
+                    self.phase = Phase::Greeted;
                     self.refuse(stream, error);
                 }
             },
@@ -202,7 +202,7 @@ impl Server {
     }
 
     fn exec(&mut self, stream: StreamId, exec: &Exec) {
-        if self.talk != Talk::Identified {
+        if self.phase != Phase::Identified {
             let message = "the machine has no identity of its own, so nothing runs in it".into();
             self.port.send(stream, Event::Refused(Refused { reason: "not_identified".into(), message }));
             return;
@@ -228,7 +228,7 @@ impl Server {
         rustix::fs::sync();
         let clock_source = std::fs::read_to_string(CLOCK_SOURCE).unwrap_or_default().trim().to_owned();
         self.port.send(StreamId::CONTROL, Event::Frozen(Frozen { clock_source }));
-        self.talk = Talk::Silent;
+        self.phase = Phase::Silent;
         self.port.flush_all()
     }
 

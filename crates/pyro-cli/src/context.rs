@@ -24,7 +24,7 @@ const WORKERS: usize = 4;
 /// The manager for this user on this host, with nothing of the dead in its way.
 pub fn pyro() -> Pyro {
     let pyro = Pyro::new(config());
-    pyro.sweep();
+    pyro.recover();
     pyro
 }
 
@@ -59,7 +59,7 @@ pub fn unheard(pyro: &Pyro) -> Context<'_> {
 }
 
 /// The same, before anything is done.
-pub fn unswept() -> Pyro {
+pub fn unrecovered() -> Pyro {
     Pyro::new(config())
 }
 

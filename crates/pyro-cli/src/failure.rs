@@ -61,7 +61,7 @@ pub fn usage(error: &clap::Error) -> i32 {
     }
 }
 
-/// Shows an error that is this face's own.
+/// Shows an error that is this front end's own.
 pub fn show_plain(message: &str, code: &'static str, hint: &str, format: Format) {
     show_failure(&Failure { error: message.into(), code: code.into(), hint: Some(hint.into()) }, format);
 }

@@ -1,4 +1,4 @@
-//! `pyro`, the command line face: parse, call one function of the manager, render.
+//! `pyro`, the command line front end: parse, call one function of the manager, render.
 //!
 //! Only here are the environment, `$HOME` and the terminal looked at. Every command is a file of
 //! `commands`; every failure goes through `failure`, which knows text, JSON and exit codes.

@@ -221,9 +221,9 @@ fn a_killed_run_leaves_no_machine_and_the_next_command_removes_its_directory() {
     child.kill().unwrap();
     child.wait().unwrap();
     // The kernel kills the machine when its parent is gone; its end is awaited, not timed.
-    let patience = Instant::now() + Duration::from_secs(20);
+    let timeout = Instant::now() + Duration::from_secs(20);
     while !processes_of(&machines[0]).is_empty() {
-        assert!(Instant::now() < patience, "QEMU outlives its parent");
+        assert!(Instant::now() < timeout, "QEMU outlives its parent");
         std::thread::yield_now();
     }
     assert_eq!(world.machines(), machines, "nobody was there to remove it");

@@ -52,9 +52,9 @@ impl Server {
     /// The next message; one that does not come at all ends the test.
     fn hear(&mut self) -> Value {
         if self.stdout.buffer().is_empty() {
-            let patience = Timespec { tv_sec: 60, tv_nsec: 0 };
+            let timeout = Timespec { tv_sec: 60, tv_nsec: 0 };
             let stdout = self.stdout.get_ref();
-            let came = poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&patience)).unwrap();
+            let came = poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&timeout)).unwrap();
             assert_eq!(came, 1, "it says nothing");
         }
         let mut line = String::new();
@@ -247,9 +247,9 @@ fn a_client_that_does_not_read_is_not_listened_to_either() {
         (looks, before) = if now == before { (looks + 1, now) } else { (0, now) };
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-    let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let most: u64 = most.trim().trim_end_matches(" kB").parse().unwrap();
-    assert!(most < 150 * 1024, "it has taken {most} KiB for {before} requests");
+    let max = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let max: u64 = max.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(max < 150 * 1024, "it has taken {max} KiB for {before} requests");
     let mut answered: Vec<i64> = (0..MESSAGES).map(|_| server.hear()["id"].as_i64().unwrap()).collect();
     answered.sort_unstable();
     assert!(answered.into_iter().eq(0..MESSAGES as i64), "each is answered once");

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
-#[path = "network/gate.rs"]
-mod gate;
+#[path = "network/packet_filter.rs"]
+mod packet_filter;
 mod world;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -320,8 +320,8 @@ fn passt_ends_with_its_machine_whoever_is_killed() {
     }
     let end = end.unwrap();
     let mut watched = [rustix::event::PollFd::new(&end, rustix::event::PollFlags::IN)];
-    let patience = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
-    assert_eq!(rustix::event::poll(&mut watched, Some(&patience)).unwrap(), 1, "passt is left");
+    let timeout = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut watched, Some(&timeout)).unwrap(), 1, "passt is left");
     place.pyro(&["task", "delete", &task]);
 }
 

@@ -11,14 +11,14 @@ use landlock::{
     RulesetCreatedAttr, Scope,
 };
 
-use crate::places::Places;
+use crate::allowed_paths::AllowedPaths;
 
 /// The newest rules this knows of: files, devices, TCP, signals and abstract sockets.
 const NEWEST: ABI = ABI::V6;
 
 /// A descriptor for [`pyro_sys::launch::Step::Landlock`], or why there is none.
-pub fn of(places: &Places, program: &Path, interpreter: Option<&Path>) -> Result<OwnedFd, String> {
-    build(places, program, interpreter).map_err(|error| error.to_string())?.ok_or_else(|| NOT_THERE.to_owned())
+pub fn of(allowed: &AllowedPaths, program: &Path, interpreter: Option<&Path>) -> Result<OwnedFd, String> {
+    build(allowed, program, interpreter).map_err(|error| error.to_string())?.ok_or_else(|| NOT_THERE.to_owned())
 }
 
 /// A domain whose program may open any file, and signals nobody and finds no abstract socket
@@ -34,7 +34,7 @@ pub fn of_scopes() -> Result<OwnedFd, String> {
 const NOT_THERE: &str = "this kernel has no Landlock, or it is switched off";
 
 fn build(
-    places: &Places,
+    allowed: &AllowedPaths,
     program: &Path,
     interpreter: Option<&Path>,
 ) -> Result<Option<OwnedFd>, landlock::RulesetError> {
@@ -55,13 +55,13 @@ fn build(
     for path in [Some(program), interpreter].into_iter().flatten() {
         allow(path, AccessFs::Execute | AccessFs::ReadFile)?;
     }
-    for path in &places.readable {
+    for path in &allowed.readable {
         allow(path, read)?;
     }
-    for path in &places.writable {
+    for path in &allowed.writable {
         allow(path, write)?;
     }
-    for path in &places.devices {
+    for path in &allowed.devices {
         allow(path, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev)?;
     }
     Ok(created.into())

@@ -1,4 +1,4 @@
-//! The walls around a program by name, and why one is not in force.
+//! The layers around a program by name, and why one is not in force.
 
 /// A wall around a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! A program that is started with nothing but its own files.
 //!
 //! ```text
-//! Confined (program, words, descriptors, places, bounds)
+//! Confined (program, words, descriptors, allowed, bounds)
 //!   └─start──▶ every layer ──refused by the host──▶ without that layer ──▶ … ──▶ Process
 //!                                                                              layers(): what is in force
 //!                                                                              missing(): what is not, and why
@@ -14,12 +14,12 @@
 //! starts it to say.
 #![forbid(unsafe_code)]
 
+mod allowed_paths;
 pub mod cgroup;
 mod domain;
 mod elf;
 mod filter;
 mod layer;
-mod places;
 mod process;
 mod root;
 
@@ -34,8 +34,8 @@ use pyro_sys::launch::{At, Failed, Launch, Namespaces, Step};
 use root::text;
 use rustix::process::Resource;
 
+pub use allowed_paths::AllowedPaths;
 pub use layer::{Layer, Missing};
-pub use places::Places;
 pub use process::Process;
 
 /// A program, and all it gets.
@@ -48,13 +48,13 @@ pub struct Confined {
     /// What it gets as descriptors 0, 1, 2 and so on.
     pub descriptors: Vec<OwnedFd>,
     /// The files it may use.
-    pub places: Places,
+    pub allowed: AllowedPaths,
     /// What it may use up.
     pub bounds: Bounds,
     /// The control group it gets; none where it needs none.
     pub cgroup: Option<cgroup::Wish>,
     /// Which layers to try.
-    pub walls: Walls,
+    pub layers: Layers,
 }
 
 /// What a program may use up. Lower bounds that the host has set already stay.
@@ -68,9 +68,9 @@ pub struct Bounds {
     pub descriptors: u64,
 }
 
-/// Which walls to build.
+/// Which layers to build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Walls {
+pub enum Layers {
     /// All that the host allows.
     All,
     /// Without those that show a program some files only: for one that lies in an unusual place, and
@@ -85,7 +85,7 @@ impl Confined {
     /// When it cannot be started even without the layers that the host refuses.
     pub fn start(&self) -> io::Result<Process> {
         let mut missing = Vec::new();
-        if self.walls == Walls::WithoutFiles {
+        if self.layers == Layers::WithoutFiles {
             let why = "it needs files that are not known to belong to it";
             missing.extend([Layer::Landlock, Layer::Root].map(|layer| Missing { layer, why: why.into() }));
         }
@@ -130,7 +130,7 @@ impl Confined {
             steps.extend(root::user()?.map(|step| (Some(Layer::Namespaces), step)));
         }
         if namespaces == Namespaces::Own && wanted(missing, Layer::Root) {
-            let root = root::steps(&self.places, &self.program, interpreter)?;
+            let root = root::steps(&self.allowed, &self.program, interpreter)?;
             steps.extend(root.into_iter().map(|step| (Some(Layer::Root), step)));
         }
         if wanted(missing, Layer::Limits) {
@@ -138,7 +138,7 @@ impl Confined {
         }
         steps.push((None, Step::NoNewPrivileges));
         if wanted(missing, Layer::Landlock) {
-            match domain::of(&self.all_places(), &self.program, interpreter) {
+            match domain::of(&self.all_allowed(), &self.program, interpreter) {
                 Ok(domain) => steps.push((Some(Layer::Landlock), Step::Landlock(domain))),
                 Err(why) => missing.push(Missing { layer: Layer::Landlock, why }),
             }
@@ -164,11 +164,11 @@ impl Confined {
         there.flat_map(|layer| layer.names()).copied().collect()
     }
 
-    fn all_places(&self) -> Places {
-        let mut places = self.places.clone();
-        places.readable.extend(root::libraries(&self.program));
-        places.writable.extend(root::DEVICES.map(PathBuf::from));
-        places
+    fn all_allowed(&self) -> AllowedPaths {
+        let mut allowed = self.allowed.clone();
+        allowed.readable.extend(root::libraries(&self.program));
+        allowed.writable.extend(root::DEVICES.map(PathBuf::from));
+        allowed
     }
 }
 
@@ -180,7 +180,7 @@ impl Bounds {
             (Resource::Fsize, self.file),
             (Resource::Nofile, self.descriptors),
         ]
-        .map(|(resource, most)| Step::Limit { resource, most })
+        .map(|(resource, max)| Step::Limit { resource, max })
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Component, Path, PathBuf};
 
 use pyro_sys::launch::{NO_DEVICES, NO_EXECUTION, NO_SET_UID, READ_ONLY, Step};
 
-use crate::places::Places;
+use crate::allowed_paths::AllowedPaths;
 
 /// Where the new root is put together: a directory that every host has, and nothing is taken from.
 const WORKSHOP: &str = "/proc";
@@ -30,7 +30,7 @@ pub fn user() -> io::Result<[Step; 3]> {
     ])
 }
 
-/// Where a program's libraries are looked for: the places of the system, and those beside it.
+/// Where a program's libraries are looked for: the allowed of the system, and those beside it.
 pub fn libraries(program: &Path) -> Vec<PathBuf> {
     let beside = program.parent().and_then(Path::parent).unwrap_or(Path::new("/usr"));
     let mut wanted = vec![PathBuf::from("/etc/ld.so.cache"), PathBuf::from("/etc/alternatives")];
@@ -67,7 +67,7 @@ impl Shown {
 }
 
 /// The steps that lead into the new root.
-pub fn steps(places: &Places, program: &Path, interpreter: Option<&Path>) -> io::Result<Vec<Step>> {
+pub fn steps(allowed: &AllowedPaths, program: &Path, interpreter: Option<&Path>) -> io::Result<Vec<Step>> {
     // Sorted, so that a directory comes before what lies below it.
     let mut shown: BTreeMap<PathBuf, Shown> = BTreeMap::new();
     let mut links: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
@@ -76,9 +76,9 @@ pub fn steps(places: &Places, program: &Path, interpreter: Option<&Path>) -> io:
         resolve(&path, &mut links, &mut shown, Shown::Code)?;
     }
     let with = |paths: &[PathBuf], how| paths.iter().map(move |path| (path.clone(), how)).collect::<Vec<_>>();
-    shown.extend(with(&places.readable, Shown::Data));
-    shown.extend(with(&places.writable, Shown::Writable));
-    shown.extend(with(&places.devices, Shown::Device));
+    shown.extend(with(&allowed.readable, Shown::Data));
+    shown.extend(with(&allowed.writable, Shown::Writable));
+    shown.extend(with(&allowed.devices, Shown::Device));
     shown.extend(DEVICES.map(|path| (PathBuf::from(path), Shown::Device)));
     let mut steps = vec![Step::Tmpfs { at: text(WORKSHOP)? }];
     for (at, to) in &links {
@@ -160,13 +160,13 @@ mod tests {
             fs::create_dir(base.join(name)).unwrap();
         }
         fs::write(base.join("data/inside/file"), "").unwrap();
-        let places = Places {
+        let allowed = AllowedPaths {
             readable: vec![base.join("data"), base.join("data/inside/file")],
             writable: vec![base.join("own"), base.join("data/inside")],
             devices: Vec::new(),
         };
         let program = Path::new("/bin/sh").canonicalize().unwrap();
-        let steps = said(&steps(&places, &program, None).unwrap());
+        let steps = said(&steps(&allowed, &program, None).unwrap());
         let at = |what: &str| steps.iter().position(|step| step.contains("Bind") && step.contains(what));
         let (data, inside) = (at("/data\"").unwrap(), at("/data/inside\"").unwrap());
         assert!(data < inside, "what lies below another place comes after it");

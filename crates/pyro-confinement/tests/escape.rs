@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 
 use pyro_confinement::cgroup::Wish;
-use pyro_confinement::{Bounds, Confined, Layer, Places, Walls};
+use pyro_confinement::{AllowedPaths, Bounds, Confined, Layer, Layers};
 
 /// Its presence among the words makes this program the stand-in; the words after it are what it needs.
 const STAND_IN: &str = "stand-in";
@@ -73,9 +73,9 @@ impl Outside {
         vec![STAND_IN.into(), base.to_str().unwrap().into(), port.to_string(), parent.to_string()]
     }
 
-    fn places(&self) -> Places {
+    fn allowed(&self) -> AllowedPaths {
         let base = self.directory.path().canonicalize().unwrap();
-        Places { readable: vec![base.join("given")], writable: vec![base.join("own")], devices: Vec::new() }
+        AllowedPaths { readable: vec![base.join("given")], writable: vec![base.join("own")], devices: Vec::new() }
     }
 }
 
@@ -99,13 +99,13 @@ struct Confinement {
     missing: Vec<String>,
 }
 
-async fn confined(outside: &Outside, walls: Walls) -> Confinement {
+async fn confined(outside: &Outside, layers: Layers) -> Confinement {
     let program = std::env::current_exe().unwrap().canonicalize().unwrap();
     let (mut reader, writer) = std::io::pipe().unwrap();
     let descriptors = vec![null(), null(), writer.into()];
     let words = words(outside);
     let confined =
-        Confined { program, words, descriptors, places: outside.places(), bounds: bounds(), cgroup: None, walls };
+        Confined { program, words, descriptors, allowed: outside.allowed(), bounds: bounds(), cgroup: None, layers };
     let mut process = confined.start().unwrap();
     drop(confined);
     let mut said = String::new();
@@ -123,7 +123,7 @@ fn answers(said: &str) -> Vec<(&str, bool)> {
 #[tokio::test]
 async fn who_owns_the_process_has_its_own_files_and_nothing_else() {
     let outside = Outside::new();
-    let found = confined(&outside, Walls::All).await;
+    let found = confined(&outside, Layers::All).await;
     if !found.missing.is_empty() {
         return skip("who_owns_the_process_has_its_own_files_and_nothing_else", &found.missing.join("; "));
     }
@@ -137,7 +137,7 @@ async fn who_owns_the_process_has_its_own_files_and_nothing_else() {
 #[tokio::test]
 async fn without_the_walls_around_files_there_is_still_no_other_process_and_no_socket() {
     let outside = Outside::new();
-    let found = confined(&outside, Walls::WithoutFiles).await;
+    let found = confined(&outside, Layers::WithoutFiles).await;
     let answers = answers(&found.said);
     for attempt in ["reach a service by TCP", "reach a service by a path", "start a shell"] {
         assert!(answers.contains(&(attempt, false)), "{}", found.said);
@@ -158,10 +158,10 @@ async fn a_control_group_bounds_its_program_and_goes_with_it() {
         program: Path::new("/bin/cat").canonicalize().unwrap(),
         words: Vec::new(),
         descriptors: vec![reader.into(), writer.into(), null()],
-        places: Places::default(),
+        allowed: AllowedPaths::default(),
         bounds: bounds(),
         cgroup: Some(wish),
-        walls: Walls::All,
+        layers: Layers::All,
     };
     let mut process = confined.start().unwrap();
     if let Some(missing) = process.missing().iter().find(|missing| missing.layer == Layer::Cgroup) {
@@ -203,7 +203,7 @@ fn a_host_without_namespaces_leaves_the_other_walls() {
 #[tokio::test]
 async fn the_starter() {
     if std::env::args().any(|word| word == STARTER) {
-        let found = confined(&Outside::new(), Walls::All).await;
+        let found = confined(&Outside::new(), Layers::All).await;
         let said = format!("layers {}\n{}", found.layers.join(" "), found.said);
         std::io::stderr().write_all(said.as_bytes()).unwrap();
         std::process::exit(0);

@@ -64,7 +64,7 @@ pub trait Machine: Send {
 
     /// The other end of the machine's network device: a stream of Ethernet frames, each with its
     /// length before it, in four bytes, big-endian. `Some` once, and only where it was asked for.
-    fn take_wire(&mut self) -> Option<UnixStream>;
+    fn take_nic_stream(&mut self) -> Option<UnixStream>;
 
     /// Stops the machine and writes its state, all but the memory that lives in a shared file, to
     /// `state`. The machine stands still afterwards and can only be halted.

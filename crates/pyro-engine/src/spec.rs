@@ -20,9 +20,9 @@ pub struct MachineSpec {
     pub memory: MemoryFile,
     /// Disks in order: the first is the guest's `/dev/vda`.
     pub disks: Vec<Disk>,
-    /// Whether its network device leads to a wire, with its link up. Otherwise the device is there
+    /// Whether its network device leads to a nic, with its link up. Otherwise the device is there
     /// all the same, leads nowhere, and its link is down.
-    pub wire: bool,
+    pub nic: bool,
     /// A private directory for the console's log and the like; it outlives the machine.
     pub directory: PathBuf,
 }

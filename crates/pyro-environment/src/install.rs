@@ -10,7 +10,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pyro_hostfs::{digest, stamp};
+use pyro_hostfs::{digest, fingerprint};
 
 use crate::catalog::{CATALOG_VERSION, CatalogEntry, KERNEL_SUITE};
 use crate::error::{UnpackFailure, host};
@@ -203,7 +203,11 @@ impl Installation<'_> {
         let path = self.directory.join(name);
         let describe = || {
             File::open(&path)?.sync_all()?;
-            Ok(FileRecord { name: name.into(), digest: digest_of(&path)?, stamp: stamp::of(&path)?.to_string() })
+            Ok(FileRecord {
+                name: name.into(),
+                digest: digest_of(&path)?,
+                fingerprint: fingerprint::of(&path)?.to_string(),
+            })
         };
         describe().map_err(host(format!("take the digest of {name}")))
     }

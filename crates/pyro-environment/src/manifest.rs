@@ -61,7 +61,8 @@ pub struct FileRecord {
     /// Its digest.
     pub digest: String,
     /// Size, inode and time of change when the digest was taken.
-    pub stamp: String,
+    #[serde(rename = "stamp")]
+    pub fingerprint: String,
 }
 
 /// A Debian package.

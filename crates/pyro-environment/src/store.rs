@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_hostfs::lock::{self, Lock, TryError};
-use pyro_hostfs::{directory, stamp};
+use pyro_hostfs::{directory, fingerprint};
 
 use crate::EnvironmentError;
 use crate::catalog::{self, CATALOG, CatalogEntry};
@@ -90,7 +90,7 @@ impl Store {
         self.cache.join(entry.directory_name())
     }
 
-    /// The installed environment of that name, ready to be used. Files whose stamp has changed
+    /// The installed environment of that name, ready to be used. Files whose fingerprint has changed
     /// since they were installed are looked at again, byte by byte.
     ///
     /// # Errors
@@ -132,19 +132,19 @@ impl Store {
                 io::ErrorKind::NotFound => damaged(format!("{}: {error}", record.name)),
                 _ => host(format!("read {}", path.display()))(error),
             };
-            let now = stamp::of(&path).map_err(unread)?.to_string();
-            if now == record.stamp {
+            let now = fingerprint::of(&path).map_err(unread)?.to_string();
+            if now == record.fingerprint {
                 continue;
             }
             let digest = digest_of(&path).map_err(unread)?;
             if digest != record.digest {
                 return Err(damaged(format!("{} is not what was installed (its digest differs)", record.name)));
             }
-            record.stamp = now;
+            record.fingerprint = now;
             moved = true;
         }
         if moved {
-            // A stamp that cannot be written down costs the next one the same look again.
+            // A fingerprint that cannot be written down costs the next one the same look again.
             let _ = manifest::write(directory, manifest);
         }
         Ok(())
@@ -287,8 +287,14 @@ impl Store {
         needed.into_iter().find_map(|(path, needed)| self.lack_of_space(entry, path, FULL, needed))
     }
 
-    fn lack_of_space(&self, entry: &CatalogEntry, path: &Path, least: u64, needed: u64) -> Option<EnvironmentError> {
-        let available = (self.available_bytes)(path).ok().filter(|available| *available < least)?;
+    fn lack_of_space(
+        &self,
+        entry: &CatalogEntry,
+        path: &Path,
+        min_bytes: u64,
+        needed: u64,
+    ) -> Option<EnvironmentError> {
+        let available = (self.available_bytes)(path).ok().filter(|available| *available < min_bytes)?;
         Some(EnvironmentError::NoSpace {
             name: entry.name.into(),
             path: path.to_owned(),

@@ -1,4 +1,4 @@
-//! The host's side of the talk with the guest agent.
+//! The host's side of the conversation with the guest agent.
 //!
 //! [`Guest::attach`] takes the byte stream and starts two small tasks, one that reads and one that
 //! writes; both end with the stream. Everything else sends to them. Hello and identity are sent in
@@ -40,7 +40,7 @@ impl Guest {
     }
 
     /// Says Hello and who the machine is from now on, without waiting for the answer.
-    pub fn introduce(&self, identity: Identity) {
+    pub fn start_handshake(&self, identity: Identity) {
         let hello = Hello {
             generation: pyro_protocol::GENERATION,
             capabilities: Vec::new(),
@@ -50,7 +50,7 @@ impl Guest {
         self.link.send(StreamId::CONTROL, Request::Identity(identity));
     }
 
-    /// Awaits the guest's answers to [`Self::introduce`]. Afterwards the machine is one of its own.
+    /// Awaits the guest's answers to [`Self::start_handshake`]. Afterwards the machine is one of its own.
     ///
     /// # Errors
     /// [`GuestError::Generation`] when it is another one, [`GuestError::NotIdentified`] when it could not take its

@@ -54,7 +54,7 @@ fn exited(code: u32) -> Event {
 #[tokio::test]
 async fn a_guest_of_our_generation_is_ready() {
     let (guest, mut script) = Script::pair();
-    guest.introduce(Identity::default());
+    guest.start_handshake(Identity::default());
     assert!(matches!(script.request().await, Request::Hello(hello) if hello.generation == pyro_protocol::GENERATION));
     let hello = Hello { generation: pyro_protocol::GENERATION, ..Hello::default() };
     script.say(0, Event::Hello(hello)).await;

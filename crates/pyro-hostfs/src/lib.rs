@@ -6,10 +6,10 @@
 
 pub mod digest;
 pub mod directory;
+pub mod fingerprint;
 pub mod lock;
 pub mod log;
+pub mod permit;
 pub mod program;
 pub mod seal;
-pub mod stamp;
-pub mod turn;
 pub mod write;

@@ -101,7 +101,7 @@ impl Pyro {
                 memory_mib: PROBE_MEMORY_MIB,
                 memory: MemoryFile { path: memory, mode: MemoryMode::Shared },
                 disks: Vec::new(),
-                wire: false,
+                nic: false,
                 directory: directory.path().to_owned(),
             },
             kernel: installed.kernel.clone(),
@@ -110,7 +110,7 @@ impl Pyro {
         };
         let mut machine = in_time(self.engine.boot(spec), KVM_LIMIT).await?;
         let guest = attach(&mut *machine);
-        guest.introduce(Identity::default());
+        guest.start_handshake(Identity::default());
         let result = await_guest(&mut *machine, guest.ready(), KVM_LIMIT).await;
         machine.halt().await;
         result

@@ -16,7 +16,7 @@ use crate::id::{VmId, is_hex};
 use crate::look::{Found, Seen, look, look_at_all};
 use crate::payload::Problem;
 use crate::supervisor::SOCKET;
-use crate::supervisor::wire::{Reply, Request, Talk};
+use crate::supervisor::rpc::{Connection, Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
@@ -30,7 +30,7 @@ const MAX_TAKE_OVERS: usize = 8;
 
 /// Connects to the supervisor of a directory. The path goes through a descriptor, because a
 /// socket's may not be longer than 107 bytes.
-pub(crate) async fn connect(directory: &Path) -> std::io::Result<Talk> {
+pub(crate) async fn connect(directory: &Path) -> std::io::Result<Connection> {
     let opened = File::open(directory)?;
     let path = format!("/proc/self/fd/{}/{SOCKET}", opened.as_raw_fd());
     match UnixStream::connect(&path).await {
@@ -39,9 +39,9 @@ pub(crate) async fn connect(directory: &Path) -> std::io::Result<Talk> {
             let connecting = tokio::task::spawn_blocking(move || wait_and_connect(&path)).await;
             let stream = connecting.map_err(std::io::Error::other)??;
             drop(opened);
-            UnixStream::from_std(stream).map(Talk::new)
+            UnixStream::from_std(stream).map(Connection::new)
         }
-        connected => connected.map(Talk::new),
+        connected => connected.map(Connection::new),
     }
 }
 
@@ -131,11 +131,11 @@ impl Pyro {
     ///
     /// # Errors
     /// When that cannot be told, or its owner lives and does not listen.
-    pub(crate) async fn reach(&self, record: &Record) -> Result<Option<Talk>, Error> {
+    pub(crate) async fn reach(&self, record: &Record) -> Result<Option<Connection>, Error> {
         let directory = self.machines().directory(&record.id);
         for _ in 0..MAX_TAKE_OVERS {
             match connect(&directory).await {
-                Ok(talk) => return Ok(Some(talk)),
+                Ok(connection) => return Ok(Some(connection)),
                 Err(error) if means_nobody_listens(&error) => {}
                 Err(error) => return Err(crate::error::host("connect to the supervisor")(error)),
             }
@@ -149,12 +149,12 @@ impl Pyro {
 
     /// Asks one thing that is answered once; `None` when there is no supervisor to answer.
     pub(crate) async fn ask(&self, record: &Record, request: &Request) -> Result<Option<Reply>, Error> {
-        let Some(mut talk) = self.reach(record).await? else { return Ok(None) };
-        self.steps.reached("ask.before");
+        let Some(mut connection) = self.reach(record).await? else { return Ok(None) };
+        self.failpoints.reached("ask.before");
         // When it is gone already, the end of the conversation says so.
-        let _ = talk.send(request).await;
-        self.steps.reached("ask.sent");
-        match talk.read::<Reply>().await? {
+        let _ = connection.send(request).await;
+        self.failpoints.reached("ask.sent");
+        match connection.read::<Reply>().await? {
             Some(Reply::Failed { failure }) => Err(Error::Remote { failure }),
             Some(reply) => Ok(Some(reply)),
             None => {

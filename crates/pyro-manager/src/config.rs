@@ -1,8 +1,8 @@
-//! What a face tells the manager about the host.
+//! What a front end tells the manager about the host.
 
 use std::path::PathBuf;
 
-/// Where things are. Faces fill it from the environment; the manager reads nothing itself.
+/// Where things are. Front ends fill it from the environment; the manager reads nothing itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// Machines and their files. Made (0700) when first needed.

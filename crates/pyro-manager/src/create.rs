@@ -18,7 +18,7 @@ use crate::error::Unavailable;
 use crate::events::RunEvent;
 use crate::id::VmId;
 use crate::limits::{HostCompat, MachineSize};
-use crate::network::Connection;
+use crate::network::UplinkPlan;
 use crate::supervisor::launch::launch;
 use crate::threads::off_thread;
 use crate::{Error, Pyro, VmOptions};
@@ -52,7 +52,7 @@ impl Pyro {
     ) -> Result<Record, Error> {
         let (network, id) = (request.options.network, VmId::random()?);
         let mac_address = id.mac_address();
-        self.off_thread(move |pyro| Connection::for_policy(&pyro.config, network, mac_address)).await?;
+        self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, network, mac_address)).await?;
         let entry = self.store.entry(&request.environment)?;
         let digest = digest(kind, &request);
         if let Some(record) = self.made_before(&request, &digest).await? {
@@ -73,16 +73,16 @@ impl Pyro {
                 Admitted::New(record, life, creating) => {
                     let machines = self.machines();
                     let directory = machines.directory(&record.id);
-                    self.steps.reached("launch.before");
+                    self.failpoints.reached("launch.before");
                     let launched = launch(&self.config, &record.id, &directory, life, Some(creating), events).await;
-                    self.steps.reached("take.before");
+                    self.failpoints.reached("take.before");
                     let launched = match launched {
                         Ok((record, _talk)) => {
-                            off_thread(move || Ok(machines.take(&record.id).map(|()| record)?)).await
+                            off_thread(move || Ok(machines.commit(&record.id).map(|()| record)?)).await
                         }
                         Err(error) => Err(error),
                     };
-                    self.steps.reached("take.after");
+                    self.failpoints.reached("take.after");
                     if launched.is_err() {
                         self.clean_up_after(&record.id).await;
                     }
@@ -112,8 +112,8 @@ impl Pyro {
                     Known::Here(record) if record.request_digest != digest => {
                         return Err(Unavailable::AttemptConflict { attempt_id }.into());
                     }
-                    Known::Here(record) if record.state == State::Creating || !machines.is_taken(&record.id)? => {
-                        machines.wait_until_taken(&record.id);
+                    Known::Here(record) if record.state == State::Creating || !machines.is_committed(&record.id)? => {
+                        machines.wait_until_committed(&record.id);
                         if !machines.is_alive(&record.id)? {
                             machines.look_after(&record.id)?;
                         }
@@ -127,11 +127,11 @@ impl Pyro {
 
     /// Makes directory, locks, record and row, while nobody else is admitted.
     async fn admit(&self, record: Record) -> Result<Admitted, Error> {
-        let (machines, steps) = (self.machines(), self.steps.clone());
+        let (machines, failpoints) = (self.machines(), self.failpoints.clone());
         let admission = self.admission(MachineSize::of(&record));
         off_thread(move || {
             let (mut known, mut creating) = (false, None);
-            steps.reached("admit.before");
+            failpoints.reached("admit.before");
             let fill = |path: &Path| {
                 if let Some(attempt_id) = &record.attempt_id {
                     known = machines.registry()?.find_attempt(attempt_id)? != Known::Nothing;
@@ -140,15 +140,15 @@ impl Pyro {
                     }
                 }
                 creating = Some(Machines::lock_creating(path)?);
-                steps.reached("admit.record");
+                failpoints.reached("admit.record");
                 Ok(record.write(path)?)
             };
             let publish = || {
-                steps.reached("admit.row");
+                failpoints.reached("admit.row");
                 Ok(machines.registry()?.put(&record)?)
             };
             let admitted = machines.admit(&record.id, admission, fill, publish);
-            steps.reached("admit.after");
+            failpoints.reached("admit.after");
             if known {
                 return Ok(Admitted::Known);
             }
@@ -173,6 +173,6 @@ impl Pyro {
 
 fn digest(kind: Kind, request: &CreateRequest) -> String {
     let CreateRequest { environment, options, .. } = request;
-    let text = format!("{} {environment} {options:?}", kind.word());
+    let text = format!("{} {environment} {options:?}", kind.as_str());
     pyro_hostfs::digest::of_bytes(text.as_bytes())
 }

@@ -14,11 +14,11 @@ use std::path::Path;
 use pyro_engine::qemu::{MINIMUM_VERSION, Program};
 use pyro_engine::{Accelerator, KvmDevice, MAC_ADDRESS, ProgramError};
 use pyro_environment::CATALOG;
-use pyro_network::{HostNetwork, Passt, Places};
+use pyro_network::{HostFiles, HostNetwork, Passt};
 use serde_json::{Value, json};
 
 use crate::limits::NetworkPolicy;
-use crate::network::Connection;
+use crate::network::UplinkPlan;
 use crate::{Error, Pyro};
 use host::{DATA_DIRECTORY, directory_check, kvm_check, memory_check, platform, platform_check};
 
@@ -159,15 +159,15 @@ impl Pyro {
 
     /// Networks for guests: what there is, and the check of it.
     fn networking(&self) -> (Value, Check) {
-        let host = HostNetwork::look(&Places::default());
+        let host = HostNetwork::look(&HostFiles::default());
         let passt = Passt::find(&self.config.passt, &self.config.search_path);
         let version = passt.as_ref().ok().and_then(Passt::version);
-        let connection = Connection::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS);
-        let (reason, fix) = match &connection {
+        let network = UplinkPlan::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS);
+        let (reason, fix) = match &network {
             Ok(_) => (None, None),
             Err(error) => (Some(error.failure().error), error.hint()),
         };
-        let dns_servers = connection.ok().flatten().map(|connection| connection.addresses().dns_servers);
+        let dns_servers = network.ok().flatten().map(|network| network.addresses().dns_servers);
         let path = passt.ok().map(|passt| passt.path);
         let check = match (&reason, &path) {
             (None, Some(path)) => {
@@ -191,12 +191,12 @@ impl Pyro {
     /// Lets passt come up.
     async fn deep_network_check(&self) -> Check {
         let tried = async {
-            let Some(connection) = Connection::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS)? else {
+            let Some(network) = UplinkPlan::for_policy(&self.config, NetworkPolicy::Egress, MAC_ADDRESS)? else {
                 return Ok(());
             };
-            let mut way = connection.open()?;
-            let up = way.ready().await;
-            way.close().await;
+            let mut uplink = network.open()?;
+            let up = uplink.ready().await;
+            uplink.close().await;
             Ok::<(), Error>(up?)
         };
         match tried.await {

@@ -27,7 +27,7 @@ pub enum Error {
     /// A value is outside the contract's limits.
     #[error("{field} is {value}; it must be {bounds}")]
     OutOfRange {
-        /// The field, as every face spells it.
+        /// The field, as every front end spells it.
         field: &'static str,
         /// What was given.
         value: String,
@@ -140,7 +140,7 @@ pub enum Error {
     },
 }
 
-/// An error as every face shows it (the form on the wire).
+/// An error as every front end shows it (the form on the wire).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What happened, causes included.
@@ -164,7 +164,7 @@ impl Error {
         hints::of(self.code()).map(str::to_owned)
     }
 
-    /// The error as every face shows it.
+    /// The error as every front end shows it.
     #[must_use]
     pub fn failure(&self) -> Failure {
         Failure { error: self.with_causes(), code: Cow::Owned(self.code().to_owned()), hint: self.hint() }

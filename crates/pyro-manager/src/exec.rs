@@ -16,7 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pyro_protocol::frame::Kind as FrameKind;
 use pyro_store::Record;
-use pyro_store::journal::{Entry, Status, Stream};
+use pyro_store::journal::{CommandRecord, Status, Stream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -25,7 +25,7 @@ use crate::error::Unavailable;
 use crate::events::{Phase, RunEvent, RunIo, tell};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
-use crate::supervisor::wire::{Arrived, ExecRequest as WireExec, Mouth, Reply, Request, Talk, parse};
+use crate::supervisor::rpc::{Arrived, Connection, ExecRequest as RpcExec, Reply, Request, Writer, parse};
 use crate::{Error, Pyro};
 
 /// Bytes of a journal's file that are read at once.
@@ -55,13 +55,13 @@ impl ExecRequest {
         Self { command, timeout, cwd: WORKSPACE.into(), environment: Vec::new(), attempt_id: None }
     }
 
-    pub(crate) fn wire(&self, attached: bool, then_delete: bool) -> Result<WireExec, Error> {
+    pub(crate) fn to_rpc(&self, attached: bool, then_delete: bool) -> Result<RpcExec, Error> {
         let cwd = match self.cwd.as_str() {
             "" => WORKSPACE.to_owned(),
             absolute if absolute.starts_with('/') => absolute.to_owned(),
             below => format!("{WORKSPACE}/{below}"),
         };
-        let request = WireExec {
+        let request = RpcExec {
             command: self.command.clone(),
             cwd,
             environment: self.environment.clone(),
@@ -78,7 +78,7 @@ impl ExecRequest {
 
 /// A command that is over, and its output as a payload carries it.
 pub(crate) struct Over {
-    pub entry: Entry,
+    pub entry: CommandRecord,
     pub stdout: Captured,
     pub stderr: Captured,
 }
@@ -126,7 +126,7 @@ impl Seen {
         if stream == Stream::Stdout { self.stdout_bytes } else { self.stderr_bytes }
     }
 
-    fn over(self, entry: Entry) -> Over {
+    fn over(self, entry: CommandRecord) -> Over {
         let missing = |captured: Captured, seen: u64, known: Option<u64>| Captured {
             truncated: captured.truncated || known.is_some_and(|known| known > seen),
             bytes: known.unwrap_or(captured.bytes).max(captured.bytes),
@@ -142,19 +142,19 @@ impl Seen {
 impl Pyro {
     /// Sends a command off and follows it to its end. The caller's cancellation ends the command;
     /// a caller that stops listening does not.
-    pub(crate) async fn send(&self, record: &Record, request: &WireExec, io: RunIo) -> Result<Over, Error> {
-        let Some(mut talk) = self.reach(record).await? else {
+    pub(crate) async fn send(&self, record: &Record, request: &RpcExec, io: RunIo) -> Result<Over, Error> {
+        let Some(mut connection) = self.reach(record).await? else {
             return match Box::pin(self.made_earlier(record, request)).await? {
                 Some(entry) => Box::pin(self.join(record, entry.began.sequence, io)).await,
                 None => Err(self.why_stopped(record).await),
             };
         };
-        self.steps.reached("exec.before");
-        let request = WireExec { stdin: io.stdin.is_some(), ..request.clone() };
-        let sent = talk.send(&Request::Exec(request.clone())).await;
-        self.steps.reached("exec.sent");
+        self.failpoints.reached("exec.before");
+        let request = RpcExec { stdin: io.stdin.is_some(), ..request.clone() };
+        let sent = connection.send(&Request::Exec(request.clone())).await;
+        self.failpoints.reached("exec.sent");
         // A supervisor that takes no request may have said why before it hung up.
-        let reply = talk.read::<Reply>().await?;
+        let reply = connection.read::<Reply>().await?;
         let reply = if sent.is_err() { reply.filter(|reply| matches!(reply, Reply::Failed { .. })) } else { reply };
         let (sequence, joined) = match reply {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
@@ -172,10 +172,10 @@ impl Pyro {
         listener.tell(RunEvent::Phase(Phase::Accepted { id: record.id.to_string(), sequence })).await?;
         let mut seen = Seen::default();
         if !joined {
-            let Talk { ear, mouth } = talk;
+            let Connection { reader, writer } = connection;
             let mut feeding = JoinSet::new();
-            feeding.spawn(feed(mouth, stdin));
-            if let Some(entry) = self.listen(record, ear, &mut seen, &listener, &cancel).await? {
+            feeding.spawn(feed(writer, stdin));
+            if let Some(entry) = self.listen(record, reader, &mut seen, &listener, &cancel).await? {
                 let directory = self.machines().directory(&record.id);
                 self.pass_on_the_rest(&directory, &mut seen, &listener, &entry).await?;
                 return self.result(record, seen.over(entry));
@@ -194,16 +194,16 @@ impl Pyro {
     async fn listen(
         &self,
         record: &Record,
-        mut ear: crate::supervisor::wire::Ear,
+        mut reader: crate::supervisor::rpc::Reader,
         seen: &mut Seen,
         listener: &Listener,
         cancel: &CancellationToken,
-    ) -> Result<Option<Entry>, Error> {
+    ) -> Result<Option<CommandRecord>, Error> {
         let mut cancelled = false;
         loop {
             let arrived = tokio::select! {
                 biased;
-                arrived = ear.next() => arrived?,
+                arrived = reader.next() => arrived?,
                 () = cancel.cancelled(), if !cancelled => {
                     cancelled = true;
                     self.cancel_command(record, listener.sequence).await?;
@@ -233,17 +233,17 @@ impl Pyro {
     ) -> Result<Over, Error> {
         let sequence = listener.sequence;
         let directory = self.machines().directory(&record.id);
-        let mut talk = self.reach(record).await?;
-        if let Some(talk) = &mut talk {
-            let _ = talk.send(&Request::Watch { sequence }).await;
+        let mut connection = self.reach(record).await?;
+        if let Some(connection) = &mut connection {
+            let _ = connection.send(&Request::Watch { sequence }).await;
         }
         let mut cancelled = false;
         let entry = loop {
-            let reply = match &mut talk {
+            let reply = match &mut connection {
                 None => None,
-                Some(talk) => tokio::select! {
+                Some(connection) => tokio::select! {
                     biased;
-                    reply = talk.read::<Reply>() => reply?,
+                    reply = connection.read::<Reply>() => reply?,
                     () = cancel.cancelled(), if !cancelled => {
                         cancelled = true;
                         self.cancel_command(record, sequence).await?;
@@ -270,9 +270,9 @@ impl Pyro {
 
     /// Ends a running command. One that is over is left as it is.
     pub(crate) async fn cancel_command(&self, record: &Record, sequence: u64) -> Result<(), Error> {
-        let Some(mut talk) = self.reach(record).await? else { return Ok(()) };
-        let _ = talk.send(&Request::Cancel { sequence }).await;
-        while let Some(reply) = talk.read::<Reply>().await? {
+        let Some(mut connection) = self.reach(record).await? else { return Ok(()) };
+        let _ = connection.send(&Request::Cancel { sequence }).await;
+        while let Some(reply) = connection.read::<Reply>().await? {
             if !matches!(reply, Reply::Grown { .. }) {
                 break;
             }
@@ -281,7 +281,7 @@ impl Pyro {
     }
 
     /// A command's entry as the journal has it, after a look at whether its writer lives.
-    pub(crate) async fn entry(&self, record: &Record, sequence: u64) -> Result<Entry, Error> {
+    pub(crate) async fn entry(&self, record: &Record, sequence: u64) -> Result<CommandRecord, Error> {
         let record = self.record_of(record.kind, record.id.as_str()).await?;
         let entries = Box::pin(self.journal_of(&record)).await?.entries;
         let found = entries.into_iter().find(|entry| entry.began.sequence == sequence);
@@ -312,7 +312,7 @@ impl Pyro {
                 let (id, kind) = (record.id.to_string(), record.kind);
                 match record.last_error {
                     Some(why) => Unavailable::Stopped { kind, id, why }.into(),
-                    None => Unavailable::NotStarted { id, state: record.state.word() }.into(),
+                    None => Unavailable::NotStarted { id, state: record.state.as_str() }.into(),
                 }
             }
         }
@@ -332,14 +332,14 @@ impl Pyro {
 }
 
 /// Passes the caller's input on to its end.
-async fn feed(mut mouth: Mouth, stdin: Option<mpsc::Receiver<Bytes>>) {
+async fn feed(mut writer: Writer, stdin: Option<mpsc::Receiver<Bytes>>) {
     if let Some(mut stdin) = stdin {
         while let Some(bytes) = stdin.recv().await {
-            if mouth.data(FrameKind::Stdin, &bytes).await.is_err() {
+            if writer.data(FrameKind::Stdin, &bytes).await.is_err() {
                 return;
             }
         }
-        let _ = mouth.end_input().await;
+        let _ = writer.end_input().await;
     }
     // The conversation is open in this direction until the command is over.
     std::future::pending().await

@@ -7,22 +7,22 @@ use pyro_store::journal::{self, Status};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
-use crate::supervisor::wire::{Arrived, Reply, Request, Talk, parse};
+use crate::supervisor::rpc::{Arrived, Connection, Reply, Request, parse};
 
 /// Bytes at a socket, heard as a supervisor hears them and as a client does.
 pub fn conversation(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let (ours, mut theirs) = UnixStream::pair().expect("a socket pair");
-        let mut talk = Talk::new(ours);
+        let mut connection = Connection::new(ours);
         let hear = async {
-            while let Ok(Some(arrived)) = talk.ear.next().await {
+            while let Ok(Some(arrived)) = connection.reader.next().await {
                 if let Arrived::Message(message) = arrived {
                     let _ = parse::<Request>(&message);
                     let _ = parse::<Reply>(&message);
                 }
             }
-            drop(talk);
+            drop(connection);
         };
         let say = async {
             let _ = theirs.write_all(bytes).await;

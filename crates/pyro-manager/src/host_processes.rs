@@ -141,8 +141,8 @@ mod tests {
         }
         drop(input);
         child.wait().unwrap();
-        let patience = Timespec { tv_sec: 10, tv_nsec: 0 };
-        let ended = poll(&mut [PollFd::new(&open, PollFlags::IN)], Some(&patience)).unwrap();
+        let timeout = Timespec { tv_sec: 10, tv_nsec: 0 };
+        let ended = poll(&mut [PollFd::new(&open, PollFlags::IN)], Some(&timeout)).unwrap();
         ids.iter().for_each(end_all);
         assert_eq!(ended, 1, "some of them were left");
     }

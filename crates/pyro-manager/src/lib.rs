@@ -5,7 +5,7 @@
 //!           ─▶ template (booted once, restored ever after) ─▶ machine ─▶ command ─▶ everything removed
 //! ```
 //!
-//! The faces parse, call one function of [`Pyro`], and render what comes back. Nothing here reads
+//! The front ends parse, call one function of [`Pyro`], and render what comes back. Nothing here reads
 //! the environment, the terminal or `$HOME`, and nothing prints: what there is to know stands in
 //! [`Config`], and what there is to tell goes out as events and payloads.
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ mod error;
 mod events;
 mod exec;
 mod execution;
+mod failpoints;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod guest_command;
@@ -36,19 +37,18 @@ mod payload;
 mod process_tree;
 mod pyro;
 mod repair;
+mod restore_permit;
 mod run;
 mod session;
 mod shell;
-mod standby;
-mod steps;
 mod supervisor;
 mod tasks;
 mod template;
 mod threads;
-mod turns;
 mod unpacker;
 mod vm_directory;
 mod vms;
+mod warm_pool;
 
 pub use accelerator::KvmVerdict;
 pub use agent::agent_size;
@@ -58,6 +58,7 @@ pub use doctor::{Check, CheckStatus, Depth, DoctorReport, KvmReport};
 pub use error::{Error, Failure};
 pub use events::{EnvironmentProgress, Phase, RunEvent, RunIo};
 pub use exec::ExecRequest;
+pub use failpoints::Failpoints;
 pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, run_ttl, timeout, ttl};
 pub use output::PAYLOAD_CAP;
 pub use payload::{
@@ -73,6 +74,5 @@ pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::RunRequest;
 pub use session::Session;
 pub use shell::join as shell_join;
-pub use steps::Steps;
 pub use supervisor::supervise;
 pub use tasks::{LogsRequest, TaskJournal};

@@ -9,24 +9,24 @@ use crate::error::Error;
 /// A closed range of whole numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The field's name, as every face spells it.
+    /// The field's name, as every front end spells it.
     pub field: &'static str,
     /// The smallest value.
-    pub least: i64,
+    pub min: i64,
     /// The largest value.
-    pub most: i64,
+    pub max: i64,
 }
 
 /// Virtual processors.
-pub const VCPU_COUNT: Bounds = Bounds { field: "vcpu_count", least: 1, most: 8 };
+pub const VCPU_COUNT: Bounds = Bounds { field: "vcpu_count", min: 1, max: 8 };
 /// Memory in MiB.
-pub const MEM_MIB: Bounds = Bounds { field: "mem_mib", least: 256, most: 32768 };
+pub const MEM_MIB: Bounds = Bounds { field: "mem_mib", min: 256, max: 32768 };
 /// Life of a machine in seconds, from its creation.
-pub const TTL_SECONDS: Bounds = Bounds { field: "ttl_seconds", least: 60, most: 604_800 };
+pub const TTL_SECONDS: Bounds = Bounds { field: "ttl_seconds", min: 60, max: 604_800 };
 /// What a run may take beside its command, where nobody said how long it may live.
 const RUN_GRACE: Duration = Duration::from_secs(60);
 /// The longest time limit, in seconds: a year. Larger ones would overflow somebody's clock.
-const MOST_TIMEOUT_SECONDS: f64 = 31_536_000.0;
+const MAX_TIMEOUT_SECONDS: f64 = 31_536_000.0;
 
 /// How long the host waits for the end of a command with this time limit. The guest enforces the limit; its clock may
 /// be slow, and a busy host lets it begin late, so this is more, and in proportion.
@@ -36,10 +36,10 @@ pub(crate) fn host_time_limit(timeout: Duration) -> Duration {
 
 impl Bounds {
     fn check(self, value: i64) -> Result<i64, Error> {
-        if (self.least..=self.most).contains(&value) {
+        if (self.min..=self.max).contains(&value) {
             return Ok(value);
         }
-        let bounds = format!("{} to {}", self.least, self.most);
+        let bounds = format!("{} to {}", self.min, self.max);
         Err(Error::OutOfRange { field: self.field, value: value.to_string(), bounds })
     }
 }
@@ -172,10 +172,10 @@ pub fn run_ttl(seconds: Option<i64>, timeout: Duration) -> Result<Duration, Erro
 /// # Errors
 /// [`Error::OutOfRange`].
 pub fn timeout(seconds: f64) -> Result<Duration, Error> {
-    if seconds > 0.0 && seconds <= MOST_TIMEOUT_SECONDS {
+    if seconds > 0.0 && seconds <= MAX_TIMEOUT_SECONDS {
         return Ok(Duration::from_secs_f64(seconds).max(Duration::from_micros(1)));
     }
-    let bounds = format!("above 0, at most {MOST_TIMEOUT_SECONDS}");
+    let bounds = format!("above 0, at most {MAX_TIMEOUT_SECONDS}");
     Err(Error::OutOfRange { field: "timeout_seconds", value: seconds.to_string(), bounds })
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use pyro_store::Error as StoreError;
-use pyro_store::machines::{Fate, Machines, Mark, exists, fate, stopped};
+use pyro_store::machines::{Decision, Machines, Mark, decide, exists, stopped};
 use pyro_store::{Ended, Kind, Known, Record, Rows};
 
 use crate::clock::now;
@@ -63,7 +63,7 @@ pub fn look(machines: &Machines, id: &VmId) -> Result<Found, Error> {
 /// When the machines' directory cannot be read, or a newer release has made the registry.
 pub fn look_at_all(machines: &Machines, kind: Kind, prefix: &str) -> Result<(Vec<Seen>, Vec<Problem>), Error> {
     let mut problems = Vec::new();
-    let unsettled = unless_newer(machines.sweep())?.err();
+    let unsettled = unless_newer(machines.recover())?.err();
     let rows = unless_newer(machines.registry_to_read().and_then(|registry| registry.rows()))?;
     let Rows { records, broken } = rows.unwrap_or_else(|error| {
         problems.push(Problem::of(None, &error));
@@ -115,13 +115,13 @@ fn view(
     if machines.is_alive(id)? {
         return Ok(Found::Here(Box::new(seen)));
     }
-    match fate(Some(&seen.record), mark, now()) {
-        Fate::Keep => return Ok(Found::Here(Box::new(seen))),
-        Fate::Remove if seen.problems.is_empty() => return Ok(Found::Nothing),
-        Fate::Bury(reason) if seen.problems.is_empty() => {
+    match decide(Some(&seen.record), mark, now()) {
+        Decision::Keep => return Ok(Found::Here(Box::new(seen))),
+        Decision::Remove if seen.problems.is_empty() => return Ok(Found::Nothing),
+        Decision::Tombstone(reason) if seen.problems.is_empty() => {
             return Ok(Found::Gone { kind: seen.record.kind, reason });
         }
-        Fate::Stop | Fate::Remove | Fate::Bury(_) => seen.record = stopped(seen.record),
+        Decision::Stop | Decision::Remove | Decision::Tombstone(_) => seen.record = stopped(seen.record),
     }
     if let Some(error) = unsettled {
         let mut problem = Problem::of(Some(id.to_string()), error);

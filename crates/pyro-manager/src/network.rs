@@ -1,7 +1,7 @@
 //! A machine's network, as far as its owner decides: whether it gets one, and who is told what.
 //!
 //! ```text
-//! policy ─▶ Connection (planned from what the host has now) ─▶ Way opened ─▶ machine connected to it
+//! policy ─▶ UplinkPlan (planned from what the host has now) ─▶ Uplink opened ─▶ machine connected to it
 //!                         └─▶ the guest's Identity    └─▶ the record's Addresses, the payloads
 //! ```
 
@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use pyro_engine::MAC_ADDRESS;
 use pyro_guest::Network;
-use pyro_network::{HostNetwork, Passt, Places, Plan, Way};
+use pyro_network::{HostFiles, HostNetwork, Passt, Plan, Uplink};
 use pyro_store::record::Addresses;
 
 use crate::config::Config;
@@ -17,12 +17,12 @@ use crate::error::Error;
 use crate::limits::NetworkPolicy;
 
 /// What a machine with a network is started with.
-pub(crate) struct Connection {
+pub(crate) struct UplinkPlan {
     passt: Passt,
     plan: Plan,
 }
 
-impl Connection {
+impl UplinkPlan {
     /// What a machine with this MAC address needs for this policy; `None` where it is to reach nothing.
     ///
     /// # Errors
@@ -32,15 +32,15 @@ impl Connection {
             NetworkPolicy::Off => Ok(None),
             NetworkPolicy::Egress => {
                 let passt = Passt::find(&config.passt, &config.search_path)?;
-                let plan = Plan::new(&HostNetwork::look(&Places::default()), mac_address)?;
+                let plan = Plan::new(&HostNetwork::look(&HostFiles::default()), mac_address)?;
                 Ok(Some(Self { passt, plan }))
             }
         }
     }
 
     /// Starts passt.
-    pub fn open(&self) -> Result<Way, Error> {
-        Ok(Way::open(&self.passt, &self.plan)?)
+    pub fn open(&self) -> Result<Uplink, Error> {
+        Ok(Uplink::open(&self.passt, &self.plan)?)
     }
 
     /// What the guest is told.
@@ -63,7 +63,7 @@ impl Connection {
 /// What a template is told, so that little is left to do for a guest of this host. Where the host has
 /// another network later, its guests are told so, and do what is left.
 pub(crate) fn usual() -> Option<Network> {
-    let HostNetwork { ipv4, ipv6, .. } = HostNetwork::look(&Places::default());
+    let HostNetwork { ipv4, ipv6, .. } = HostNetwork::look(&HostFiles::default());
     let host = HostNetwork { ipv4: ipv4 || !ipv6, ipv6, ..HostNetwork::default() };
     Plan::new(&host, MAC_ADDRESS).ok().map(|plan| network(&plan, false))
 }
@@ -80,9 +80,9 @@ fn network(plan: &Plan, link: bool) -> Network {
 }
 
 /// Resolves when the way has ended by itself, with a sentence that says so.
-pub(crate) async fn lost(way: &mut Option<Way>) -> String {
-    match way {
-        Some(way) => format!("the network is gone, the machine goes on without it: passt: {}", way.ended().await),
+pub(crate) async fn lost(uplink: &mut Option<Uplink>) -> String {
+    match uplink {
+        Some(uplink) => format!("the network is gone, the machine goes on without it: passt: {}", uplink.ended().await),
         None => std::future::pending().await,
     }
 }

@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn both_ends_of_a_long_output_are_kept() {
         let bytes: Vec<u8> = (b'a'..=b'z').collect();
-        let read = |offset: u64, most: usize| {
+        let read = |offset: u64, max: usize| {
             let from = &bytes[offset as usize..];
-            Ok::<_, ()>(from[..most.min(from.len())].to_vec())
+            Ok::<_, ()>(from[..max.min(from.len())].to_vec())
         };
         assert_eq!(keep_ends(26, 26, read).unwrap(), "abcdefghijklmnopqrstuvwxyz");
         assert_eq!(keep_ends(26, 7, read).unwrap(), "abc\n[… 20 bytes left out …]\nxyz");

@@ -81,7 +81,7 @@ pub enum StartMode {
 }
 
 impl StartMode {
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Template => "template",
             Self::Cold => "cold",
@@ -89,7 +89,7 @@ impl StartMode {
     }
 
     pub(crate) fn parse(word: &str) -> Option<Self> {
-        [Self::Template, Self::Cold].into_iter().find(|mode| mode.word() == word)
+        [Self::Template, Self::Cold].into_iter().find(|mode| mode.as_str() == word)
     }
 }
 

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// How long to wait for the end of what was killed: all but what hangs in the kernel is gone at once.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Ends every descendant of `root`, and returns when none is left. Blocks.
 pub fn end(root: Pid) {
     let began = Instant::now();
     let mut stopped = HashSet::new();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < TIMEOUT {
         let found = descendants(root.as_raw_nonzero().get());
         if found.is_empty() {
             return;

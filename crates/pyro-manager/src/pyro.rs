@@ -11,12 +11,12 @@ use pyro_store::machines::{Admission, Machines, Outside};
 use crate::agent::AGENT;
 use crate::config::Config;
 use crate::error::Error;
+use crate::failpoints::{Failpoints, NoFailpoints};
 use crate::host_processes;
 use crate::limits::MachineSize;
 use crate::payload::HOST_COMPAT;
-use crate::standby::pool::WarmPool;
-use crate::steps::{Steps, Unwatched};
 use crate::threads::off_thread;
+use crate::warm_pool::pool::WarmPool;
 
 /// What a machine has outside of its directory: the processes of commands on the host, and QEMU's control group.
 const OUTSIDE: Outside = Outside { end_processes, remove: remove_cgroup };
@@ -27,8 +27,8 @@ pub struct Pyro {
     pub(crate) config: Config,
     pub(crate) engine: Arc<dyn Engine>,
     pub(crate) store: Store,
-    pub(crate) steps: Arc<dyn Steps>,
-    pub(crate) standby: Option<WarmPool>,
+    pub(crate) failpoints: Arc<dyn Failpoints>,
+    pub(crate) warm_pool: Option<WarmPool>,
 }
 
 impl Pyro {
@@ -44,13 +44,13 @@ impl Pyro {
     pub fn with_engine(config: Config, engine: Arc<dyn Engine>) -> Self {
         let tools = Tools { search_path: config.search_path.clone(), scratch: config.scratch.clone() };
         let store = Store::new(config.cache.clone(), tools, AGENT);
-        Self { config, engine, store, steps: Arc::new(Unwatched), standby: None }
+        Self { config, engine, store, failpoints: Arc::new(NoFailpoints), warm_pool: None }
     }
 
     /// The same, and every step it takes is told.
     #[must_use]
-    pub fn watched_by(mut self, steps: Arc<dyn Steps>) -> Self {
-        self.steps = steps;
+    pub fn with_failpoints(mut self, failpoints: Arc<dyn Failpoints>) -> Self {
+        self.failpoints = failpoints;
         self
     }
 
@@ -62,9 +62,9 @@ impl Pyro {
 
     /// Removes what killed processes left behind. Faces do this once when they start; it costs
     /// nothing where nothing was left.
-    pub fn sweep(&self) {
+    pub fn recover(&self) {
         // What is in the way is told by whoever lists, or does something with it.
-        let _ = self.machines().sweep();
+        let _ = self.machines().recover();
     }
 
     pub(crate) fn machines(&self) -> Machines {

@@ -21,7 +21,7 @@ use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
 use crate::id::VmId;
 use crate::look::look;
 use crate::payload::Problem;
-use crate::supervisor::wire::{Reply, Request};
+use crate::supervisor::rpc::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
@@ -83,7 +83,7 @@ enum Cure {
 }
 
 impl Cure {
-    fn word(&self) -> &'static str {
+    fn as_str(&self) -> &'static str {
         match self {
             Self::Nothing => "keep",
             Self::RestoreRecord(_) => "restore_record",
@@ -127,7 +127,7 @@ impl Pyro {
                     RepairMode::Look => None,
                     RepairMode::Apply => apply(&machines, id.as_ref(), &cure).transpose(),
                 };
-                findings.push(Finding::new(problem, cure.word(), result));
+                findings.push(Finding::new(problem, cure.as_str(), result));
             }
             for id in deletions {
                 let result = (request.mode == RepairMode::Apply).then(|| delete(&machines, &id));
@@ -140,9 +140,10 @@ impl Pyro {
 
     /// Has its supervisor delete what lives, where nobody else can read what it is.
     async fn end_unread(&self, id: &VmId) -> Result<(), Error> {
-        let mut talk = connect(&self.machines().directory(id)).await.map_err(host("connect to the supervisor"))?;
-        let _ = talk.send(&Request::Delete).await; // when it is gone already, the end of the conversation says so
-        match talk.read::<Reply>().await? {
+        let mut connection =
+            connect(&self.machines().directory(id)).await.map_err(host("connect to the supervisor"))?;
+        let _ = connection.send(&Request::Delete).await; // when it is gone already, the end of the conversation says so
+        match connection.read::<Reply>().await? {
             Some(Reply::Deleted) => Ok(()),
             Some(Reply::Failed { failure }) => Err(Error::Remote { failure }),
             _ => Err(Error::InvalidArgument { problem: format!("{id} ended before it was deleted; try again") }),
@@ -304,5 +305,5 @@ fn delete(machines: &Machines, id: &VmId) -> Result<(), Error> {
     if !machines.ids()?.contains(id) {
         return Ok(machines.registry()?.forget(id)?); // a row is all that is left of it
     }
-    Ok(machines.while_dead(id, |_| machines.bury(id, Ended::Deleted))?)
+    Ok(machines.while_dead(id, |_| machines.remove_with_tombstone(id, Ended::Deleted))?)
 }

@@ -20,7 +20,7 @@ use std::convert::Infallible;
 use std::time::Instant;
 
 use pyro_guest::Guest;
-use pyro_network::Way;
+use pyro_network::Uplink;
 use tokio::sync::mpsc;
 
 use crate::clock::{WallClock, wall_clock_ns};
@@ -57,13 +57,13 @@ impl Pyro {
             session => session?,
         };
         let executed = session.execute(request, io, began).await;
-        self.prepare_standby(&environment, options).await;
+        self.prepare_warm(&environment, options).await;
         executed
     }
 
     /// One that was kept ready, or a new one.
     async fn session_for_run(&self, request: &RunRequest, events: &mpsc::Sender<RunEvent>) -> Result<Session, Error> {
-        let Some(session) = self.take_standby(request).await else {
+        let Some(session) = self.take_warm(request).await else {
             return self.session(&request.environment, request.options, events).await;
         };
         tell(events, RunEvent::Phase(Phase::Create { environment: request.environment.clone() })).await?;
@@ -80,15 +80,15 @@ impl Session {
             command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
         let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
             Ok(()) => {
-                let Live { machine, guest, way, turn, .. } = &mut self.live;
+                let Live { machine, guest, uplink, permit, .. } = &mut self.live;
                 let events = io.events.clone();
                 let running = Execution::Guest(running);
-                let command = execute(running, Some(&mut **machine), turn.take(), request.timeout, io);
+                let command = execute(running, Some(&mut **machine), permit.take(), request.timeout, io);
                 tokio::select! {
                     biased;
                     executed = command => executed,
                     error = end_of_life(life) => Err(error),
-                    never = tell_of_loss(way, events) => match never {},
+                    never = tell_of_loss(uplink, events) => match never {},
                     never = keep_clock(guest) => match never {},
                 }
             }
@@ -115,8 +115,8 @@ impl Session {
 }
 
 /// The command goes on when its machine has lost its network, and the caller is told.
-async fn tell_of_loss(way: &mut Option<Way>, events: mpsc::Sender<RunEvent>) -> Infallible {
-    let why = lost(way).await;
+async fn tell_of_loss(uplink: &mut Option<Uplink>, events: mpsc::Sender<RunEvent>) -> Infallible {
+    let why = lost(uplink).await;
     let _ = tell(&events, RunEvent::Notice(why)).await;
     drop(events);
     std::future::pending().await

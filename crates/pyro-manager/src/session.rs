@@ -22,9 +22,9 @@ use tokio::sync::mpsc;
 
 use crate::events::{EnvironmentProgress, Phase, RunEvent, tell};
 use crate::id::{VmId, identity};
-use crate::network::Connection;
+use crate::network::UplinkPlan;
 use crate::payload::StartMode;
-use crate::template::{Base, Lookup, Place};
+use crate::template::{Base, Lookup, RestoreTarget};
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time};
 use crate::vm_directory::VmDirectory;
 use crate::{Error, MachineSize, Pyro, VmOptions};
@@ -47,21 +47,21 @@ impl Pyro {
         let began = Instant::now();
         let id = VmId::random()?;
         let mac_address = id.mac_address();
-        let connection =
-            self.off_thread(move |pyro| Connection::for_policy(&pyro.config, options.network, mac_address)).await?;
+        let network =
+            self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, options.network, mac_address)).await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;
         let directory = VmDirectory::create(&self.machines(), &id, self.admission(options.size)).await?;
         let created = began.elapsed();
         tell(events, RunEvent::Phase(Phase::Start { vm_id: id.to_string() })).await?;
-        let place =
-            Place { id: &id, directory: directory.path(), base: Base::Templates, connection: connection.as_ref() };
-        let started = self.start(&installed, accelerator, options.size, place, events).await;
+        let target =
+            RestoreTarget { id: &id, directory: directory.path(), base: Base::Templates, network: network.as_ref() };
+        let started = self.start(&installed, accelerator, options.size, target, events).await;
         let (live, mode) = match started {
             Ok(started) => started,
             Err(error) => {
-                // The first error is the one to tell; what is left is swept by the next command.
+                // The first error is the one to tell; what is left is removed by the next command.
                 let _ = directory.remove().await;
                 return Err(self.reason(error).await);
             }
@@ -84,18 +84,18 @@ impl Pyro {
         installed: &Installed,
         accelerator: Accelerator,
         size: MachineSize,
-        place: Place<'_>,
+        target: RestoreTarget<'_>,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<(Live, StartMode), Error> {
         let key = self.template_key(installed, accelerator, size).await?;
         let mut mode = StartMode::Template;
         for _ in 0..3 {
-            let turn = self.turn().await;
+            let permit = self.restore_permit().await;
             let problem = match self.find_template(installed, &key).await? {
                 Lookup::Found(template) => {
-                    let spec = template.restore_spec(place).await?;
-                    match self.restore(spec, place.id, place.connection).await {
-                        Ok(live) => return Ok((Live { turn, ..live }, mode)),
+                    let spec = template.restore_spec(target).await?;
+                    match self.restore(spec, target.id, target.network).await {
+                        Ok(live) => return Ok((Live { permit, ..live }, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
                         // What the host refused says nothing against the template.
                         Err(error @ Error::Start(StartError::Host { .. } | StartError::Program(_))) => {
@@ -111,7 +111,7 @@ impl Pyro {
                 Lookup::Missing => None,
                 Lookup::Damaged(problem) => Some(problem),
             };
-            drop(turn);
+            drop(permit);
             match problem {
                 Some(problem) => {
                     let notice = format!("the template was unusable and is made again: {problem}");
@@ -132,19 +132,19 @@ impl Pyro {
     }
 
     /// Restores a machine and gives it its identity. No command was sent when this fails.
-    async fn restore(&self, spec: RestoreSpec, id: &VmId, connection: Option<&Connection>) -> Result<Live, Error> {
+    async fn restore(&self, spec: RestoreSpec, id: &VmId, network: Option<&UplinkPlan>) -> Result<Live, Error> {
         let mut spec = spec;
-        spec.machine.wire = connection.is_some();
+        spec.machine.nic = network.is_some();
         let started = in_time(self.engine.restore(spec), RESTORE_LIMIT);
-        self.greet(started, id, connection, RESTORE_LIMIT).await
+        self.greet(started, id, network, RESTORE_LIMIT).await
     }
 
     /// The same for a machine that is booted from its own disk.
-    pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId, connection: Option<&Connection>) -> Result<Live, Error> {
+    pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId, network: Option<&UplinkPlan>) -> Result<Live, Error> {
         let mut spec = spec;
-        spec.machine.wire = connection.is_some();
+        spec.machine.nic = network.is_some();
         let started = in_time(self.engine.boot(spec), BOOT_LIMIT);
-        self.greet(started, id, connection, BOOT_LIMIT).await
+        self.greet(started, id, network, BOOT_LIMIT).await
     }
 
     /// passt comes up while the machine does.
@@ -152,22 +152,22 @@ impl Pyro {
         &self,
         started: impl Future<Output = Result<Box<dyn Machine>, Error>>,
         id: &VmId,
-        connection: Option<&Connection>,
+        network: Option<&UplinkPlan>,
         limit: Duration,
     ) -> Result<Live, Error> {
-        let mut way = connection.map(Connection::open).transpose()?;
+        let mut uplink = network.map(UplinkPlan::open).transpose()?;
         let mut machine = started.await?;
-        if let (Some(way), Some(wire)) = (&mut way, machine.take_wire()) {
-            way.connect(wire);
+        if let (Some(uplink), Some(nic)) = (&mut uplink, machine.take_nic_stream()) {
+            uplink.connect(nic);
         }
         let guest = attach(&mut *machine);
-        guest.introduce(Identity { network: connection.map(Connection::for_the_guest), ..identity(id)? });
+        guest.start_handshake(Identity { network: network.map(UplinkPlan::for_the_guest), ..identity(id)? });
         let answered = await_guest(&mut *machine, guest.ready(), limit).await;
-        let answered = match (answered, &mut way) {
-            (Ok(()), Some(way)) => way.ready().await.map_err(Error::from),
+        let answered = match (answered, &mut uplink) {
+            (Ok(()), Some(uplink)) => uplink.ready().await.map_err(Error::from),
             (answered, _) => answered,
         };
-        let live = Live { machine, guest, way, loss_told: false, turn: None };
+        let live = Live { machine, guest, uplink, loss_told: false, permit: None };
         match answered {
             Ok(()) => Ok(live),
             Err(error) => {

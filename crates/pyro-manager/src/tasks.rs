@@ -4,7 +4,7 @@ mod logs;
 
 pub use logs::TaskJournal;
 
-use pyro_store::journal::{Contents, Entry, Status};
+use pyro_store::journal::{CommandRecord, Contents, Status};
 use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
@@ -16,7 +16,7 @@ use crate::look::Seen;
 use crate::payload::{
     DetachedRecord, LastCommand, LogEntry, Problem, TaskDeleted, TaskExecRecord, TaskList, TaskRecord,
 };
-use crate::supervisor::wire::{Reply, Request};
+use crate::supervisor::rpc::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro, limits};
 
@@ -30,7 +30,7 @@ pub struct LogsRequest {
     /// Only the last commands, so many of them.
     pub last: Option<usize>,
     /// Bytes of each stream that all entries carry together, at most 1 MiB, which is the default.
-    pub most_bytes: Option<usize>,
+    pub max_bytes: Option<usize>,
 }
 
 impl Pyro {
@@ -86,9 +86,9 @@ impl Pyro {
     /// # Errors
     /// [`Error`]; it says whether the command was run.
     pub async fn exec_task(&self, task_id: &str, request: ExecRequest, io: RunIo) -> Result<TaskExecRecord, Error> {
-        let wire = request.wire(true, false)?;
+        let exec = request.to_rpc(true, false)?;
         let record = self.record_of(Kind::Task, task_id).await?;
-        Ok(task_result(&record, self.send(&record, &wire, io).await?))
+        Ok(task_result(&record, self.send(&record, &exec, io).await?))
     }
 
     /// Starts a command in its workspace, with empty input, and returns its number.
@@ -96,10 +96,10 @@ impl Pyro {
     /// # Errors
     /// [`Error`]; then the command was not run, or it says that this is unknown.
     pub async fn start_task_command(&self, task_id: &str, request: ExecRequest) -> Result<DetachedRecord, Error> {
-        let wire = request.wire(false, false)?;
+        let exec = request.to_rpc(false, false)?;
         let record = self.record_of(Kind::Task, task_id).await?;
-        let (sequence, status) = self.send_detached(&record, wire).await?;
-        Ok(DetachedRecord { task_id: record.id.to_string(), sequence, status: status.word() })
+        let (sequence, status) = self.send_detached(&record, exec).await?;
+        Ok(DetachedRecord { task_id: record.id.to_string(), sequence, status: status.as_str() })
     }
 
     /// Waits for the end of a command that was started before. Its output is told from its first
@@ -134,11 +134,11 @@ impl Pyro {
     /// [`Error`], when there is no such task.
     pub async fn watch_task(&self, task_id: &str, newest: mpsc::Sender<u64>) -> Result<(), Error> {
         let record = self.record_of(Kind::Task, task_id).await?;
-        let Some(mut talk) = self.reach(&record).await? else { return Ok(()) };
-        talk.send(&Request::WatchTask).await?;
+        let Some(mut connection) = self.reach(&record).await? else { return Ok(()) };
+        connection.send(&Request::WatchTask).await?;
         loop {
             let reply = tokio::select! {
-                reply = talk.read::<Reply>() => reply?,
+                reply = connection.read::<Reply>() => reply?,
                 () = newest.closed() => return Ok(()),
             };
             match reply {
@@ -200,7 +200,7 @@ impl Pyro {
     }
 }
 
-fn last_command(entry: &Entry) -> LastCommand {
+fn last_command(entry: &CommandRecord) -> LastCommand {
     LastCommand {
         sequence: entry.began.sequence,
         command: entry.began.command.clone(),
@@ -208,16 +208,16 @@ fn last_command(entry: &Entry) -> LastCommand {
         exit_code: entry.exit_code(),
         duration_ms: entry.end.as_ref().and_then(|end| end.duration_ms),
         execution_mode: entry.began.execution_mode.clone(),
-        status: entry.status().word(),
+        status: entry.status().as_str(),
     }
 }
 
 fn task_result(record: &Record, over: Over) -> TaskExecRecord {
     let Over { entry, stdout, stderr } = over;
-    let Entry { began, end } = entry;
+    let CommandRecord { began, end } = entry;
     let end = end.expect("a command that is over has an end");
     TaskExecRecord {
-        status: end.status.word(),
+        status: end.status.as_str(),
         task_id: record.id.to_string(),
         environment: record.environment.clone(),
         environment_version: record.environment_version.clone(),

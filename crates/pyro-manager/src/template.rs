@@ -7,16 +7,16 @@
 //! ```
 //!
 //! The key is a digest of everything the frozen machine depends on, so a template is never wrong,
-//! only missing. Files whose stamp has changed since they were made are looked at again.
+//! only missing. Files whose fingerprint has changed since they were made are looked at again.
 
-mod place;
 mod record;
+mod target;
 mod verify;
 mod warm_up;
 
-pub use place::{Base, Place};
 #[cfg(fuzzing)]
 pub use record::RECORD;
+pub use target::{Base, RestoreTarget};
 pub use verify::{Verdict, verify};
 
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ use pyro_engine::qemu::overlay;
 use pyro_engine::{Accelerator, BootSpec, Disk, DiskLayer, Layering, MachineSpec, MemoryFile, MemoryMode, RestoreSpec};
 use pyro_environment::Installed;
 use pyro_hostfs::lock::{self, Lock, Mode};
-use pyro_hostfs::{digest, directory, stamp};
+use pyro_hostfs::{digest, directory, fingerprint};
 
 pub use warm_up::run_quietly;
 use warm_up::warm_and_save;
@@ -145,7 +145,7 @@ impl Pyro {
         let made = self.freeze_on_a_good_clock(&partial, installed, key).await;
         off_thread(move || {
             if made.is_err() {
-                // The first error is the one to tell; the rest is swept by the next run.
+                // The first error is the one to tell; the rest is removed by the next run.
                 let _ = directory::remove(&partial);
             }
             made?;
@@ -240,8 +240,8 @@ impl Pyro {
 impl Template {
     /// What a machine restored from it is made of. `directory` holds its own overlay, which is
     /// made here.
-    pub async fn restore_spec(&self, place: Place<'_>) -> Result<RestoreSpec, Error> {
-        let Place { id, directory: vm, base, .. } = place;
+    pub async fn restore_spec(&self, target: RestoreTarget<'_>) -> Result<RestoreSpec, Error> {
+        let RestoreTarget { id, directory: vm, base, .. } = target;
         let memory = MemoryFile { path: self.directory.join(MEMORY), mode: MemoryMode::CopyOnWrite };
         let (below, rootfs, own) = (self.directory.join(DISK), self.rootfs.clone(), vm.to_owned());
         let layers = off_thread(move || {
@@ -316,7 +316,7 @@ fn machine_spec(
         memory_mib: key.size.memory_mib(),
         memory,
         disks: vec![Disk { top, below, writable: true }],
-        wire: false,
+        nic: false,
         directory: directory.to_owned(),
     }
 }
@@ -336,7 +336,7 @@ fn describe(directory: &Path, name: &str) -> Result<FileRecord, Error> {
     let describe = || {
         File::open(&path)?.sync_all()?;
         let digest = digest::of_sparse_file(&path)?;
-        Ok(FileRecord { name: name.into(), digest, stamp: stamp::of(&path)?.to_string() })
+        Ok(FileRecord { name: name.into(), digest, fingerprint: fingerprint::of(&path)?.to_string() })
     };
     describe().map_err(host(format!("take the digest of the template's {name}")))
 }

@@ -87,7 +87,7 @@ impl GuestUnpacker {
                 memory_mib: UNPACK_MEMORY_MIB,
                 memory: MemoryFile { path: memory, mode: MemoryMode::Shared },
                 disks,
-                wire: false,
+                nic: false,
                 directory: job.directory.to_owned(),
             },
             kernel: job.kernel.to_owned(),
@@ -96,7 +96,7 @@ impl GuestUnpacker {
         };
         let mut machine = in_time(self.engine.boot(spec), BOOT_LIMIT).await?;
         let guest = attach(&mut *machine);
-        guest.introduce(Identity::default());
+        guest.start_handshake(Identity::default());
         await_guest(&mut *machine, guest.ready(), BOOT_LIMIT).await?;
         let names: Vec<String> = (0..=job.archives.len()).map(device_name).collect();
         let sources: Vec<&str> = names[1..].iter().map(String::as_str).collect();

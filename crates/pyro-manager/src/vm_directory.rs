@@ -42,7 +42,7 @@ impl VmDirectory {
 
 impl Drop for VmDirectory {
     fn drop(&mut self) {
-        // Nothing is left of one that was removed; a failure leaves it to the next sweep.
+        // Nothing is left of one that was removed; a failure leaves it to the next recovery.
         let _ = self.machines.discard(&self.id);
     }
 }

@@ -12,7 +12,7 @@ use crate::exec::{ExecRequest, Over};
 use crate::payload::{HOST_COMPAT, Isolation, NetworkInfo, Reaped, RunRecord, StartMode, VmDeleted, VmRecord};
 use crate::run::{Executed, How, record};
 use crate::supervisor::launch::launch;
-use crate::supervisor::wire::{Reply, Request};
+use crate::supervisor::rpc::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
@@ -77,9 +77,9 @@ impl Pyro {
     /// # Errors
     /// [`Error`]; a VM that was not started is left as it is.
     pub async fn exec_vm(&self, vm_id: &str, request: ExecRequest, io: RunIo) -> Result<RunRecord, Error> {
-        let wire = request.wire(true, true)?;
+        let exec = request.to_rpc(true, true)?;
         let vm = self.record_of(Kind::Vm, vm_id).await?;
-        let sent = self.send(&vm, &wire, io).await;
+        let sent = self.send(&vm, &exec, io).await;
         if !matches!(&sent, Err(error) if matches!(error.code(), "not_started" | "vm_stopped")) {
             match self.delete(&vm).await {
                 // Its supervisor may have done so already.
@@ -122,7 +122,7 @@ impl Pyro {
         let now = crate::clock::now();
         for (kind, ids) in [(Kind::Vm, &mut reaped.deleted_vm_ids), (Kind::Task, &mut reaped.deleted_task_ids)] {
             let machines = self.machines();
-            // Not swept before: what a sweep removes would not be told.
+            // Not recovered before: what recovery removes would not be told.
             let records = off_thread(move || Ok(machines.registry()?.list(kind, "")?)).await?;
             for record in records.iter().filter(|record| record.is_expired(now)) {
                 // A dead one is settled on the way; a living one does it itself.
@@ -141,7 +141,7 @@ impl Pyro {
         }
         let (machines, id) = (self.machines(), record.id.clone());
         off_thread(move || match machines.take_over_to_remove(&id)? {
-            Some(_lock) => Ok(machines.bury(&id, Ended::Deleted)?),
+            Some(_lock) => Ok(machines.remove_with_tombstone(&id, Ended::Deleted)?),
             None => Ok(()),
         })
         .await
@@ -159,7 +159,7 @@ impl Pyro {
         let (machines, id) = (self.machines(), record.id.clone());
         let taken = off_thread(move || {
             let Some((_, life)) = machines.take_over(&id)? else { return Ok(None) };
-            machines.leave_place(&id);
+            machines.release_slot(&id);
             Ok(Some(life))
         });
         let Some(life) = taken.await? else { return Ok(()) };

@@ -201,7 +201,7 @@ async fn a_guest_takes_any_network_after_any_other() {
             shell(guest, "ln -sf /tmp/elsewhere /etc/resolv.conf").await;
         }
         let mtu = 16_384 - u32::try_from(turn / 4).unwrap();
-        guest.introduce(Identity {
+        guest.start_handshake(Identity {
             network: Some(Network {
                 addresses: families.iter().map(|it| it.0.to_owned()).collect(),
                 gateways: families.iter().map(|it| it.1.to_owned()).collect(),
@@ -225,17 +225,17 @@ async fn a_guest_takes_any_network_after_any_other() {
 async fn a_guest_that_could_not_take_its_identity_runs_nothing_and_ends_in_an_orderly_way() {
     let Some(mut world) = world("a_guest_that_could_not_take_its_identity_runs_nothing").await else { return };
     let guest = world.session.guest();
-    guest.introduce(Identity { mac_address: vec![2, 0, 0], ..Identity::default() });
+    guest.start_handshake(Identity { mac_address: vec![2, 0, 0], ..Identity::default() });
     let error = guest.ready().await.unwrap_err();
     let GuestError::NotIdentified { why } = &error else { panic!("{error}") };
     assert!(why.starts_with("set the MAC address"), "{why}");
     let refused = collect(guest.command("true").spawn()).await.unwrap_err();
     assert!(matches!(&refused, GuestError::Refused(refusal) if refusal.reason == "not_identified"), "{refused:?}");
     // The machine is one of its own as soon as it has an identity.
-    guest.introduce(Identity { mac_address: vec![2, 0, 0, 0, 0, 7], ..Identity::default() });
+    guest.start_handshake(Identity { mac_address: vec![2, 0, 0, 0, 0, 7], ..Identity::default() });
     guest.ready().await.unwrap();
     assert_eq!(shell(guest, "cat /sys/class/net/eth0/address").await.out(), "02:00:00:00:00:07");
-    guest.introduce(Identity {
+    guest.start_handshake(Identity {
         network: Some(Network { addresses: vec!["x".into()], ..Network::default() }),
         ..Identity::default()
     });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pyro_hostfs::turn::Turn;
+use pyro_hostfs::permit::Permit;
 use pyro_manager::{
     Config, Error, MachineSize, NetworkPolicy, Pyro, RunEvent, RunIo, RunRecord, RunRequest, StartMode, VmOptions,
 };
@@ -333,7 +333,7 @@ async fn futures_join<F: Future<Output = Result<RunRecord, Error>>>(runs: Vec<F>
 }
 
 #[tokio::test]
-async fn what_a_killed_run_left_is_swept_by_the_next() {
+async fn what_a_killed_run_left_is_removed_by_the_next() {
     let world = world();
     let dead = world.base.path().join("data/vms/00000000dead");
     std::fs::create_dir_all(&dead).unwrap();
@@ -516,7 +516,7 @@ async fn where_no_turns_can_be_taken_runs_go_on_without() {
 /// The turns of as many restores as may go on at once, and how many had come until then.
 struct Others {
     arrivals: u64,
-    _turns: Vec<Turn>,
+    _permits: Vec<Permit>,
 }
 
 impl World {
@@ -524,8 +524,8 @@ impl World {
         let data = self.base.path().join("data");
         std::fs::create_dir_all(&data).unwrap();
         let processors = std::thread::available_parallelism().unwrap().get();
-        let turns = (0..processors).map(|_| Turn::arrive(&data.join("turns")).unwrap().unwrap()).collect();
-        Others { arrivals: self.arrivals(), _turns: turns }
+        let permits = (0..processors).map(|_| Permit::request(&data.join("turns")).unwrap().unwrap()).collect();
+        Others { arrivals: self.arrivals(), _permits: permits }
     }
 
     fn arrivals(&self) -> u64 {
@@ -536,7 +536,7 @@ impl World {
 
 fn world_with_standby() -> World {
     let mut world = world();
-    world.pyro = world.pyro.with_standby();
+    world.pyro = world.pyro.with_warm_pool();
     world
 }
 
@@ -551,7 +551,7 @@ async fn the_second_run_finds_its_machine_ready_and_no_machine_is_used_twice() {
         assert_eq!(record.timings_ms.create == 0.0, turn > 0, "made before it was asked for");
         world.standby_is_made().await;
     }
-    world.pyro.end_standby().await;
+    world.pyro.end_warm_pool().await;
     world.assert_nothing_is_left();
 }
 
@@ -559,7 +559,7 @@ async fn the_second_run_finds_its_machine_ready_and_no_machine_is_used_twice() {
 async fn a_machine_that_waits_takes_no_place_and_gives_way() {
     let mut world = world();
     let config = Config { max_active_vms: Some(1), ..world.pyro.config().clone() };
-    world.pyro = Pyro::with_engine(config, Arc::new(world.engine.clone())).with_standby();
+    world.pyro = Pyro::with_engine(config, Arc::new(world.engine.clone())).with_warm_pool();
     world.run("true").await.unwrap();
     world.standby_is_made().await;
     let other = world.pyro.clone();
@@ -568,7 +568,7 @@ async fn a_machine_that_waits_takes_no_place_and_gives_way() {
     let refused = world.run("true").await.unwrap_err();
     assert_eq!(refused.code(), "max_active_vms", "the place that was free is taken now");
     session.end().await.unwrap();
-    world.pyro.end_standby().await;
+    world.pyro.end_warm_pool().await;
     world.assert_nothing_is_left();
 }
 
@@ -581,7 +581,7 @@ async fn one_that_waits_is_of_the_size_and_the_environment_that_a_run_wants() {
     larger.options.size = MachineSize::new(2, 2048).unwrap();
     let (record, _) = world.run_request(larger).await;
     assert!(record.unwrap().timings_ms.create > 0.0, "one of another size is no use");
-    world.pyro.end_standby().await;
+    world.pyro.end_warm_pool().await;
     world.assert_nothing_is_left();
 }
 
@@ -593,7 +593,7 @@ async fn one_that_dies_while_it_waits_is_not_given_out() {
     world.engine.kill_all();
     let record = world.run("echo hello").await.unwrap();
     assert_eq!(record.stdout, "hello\n");
-    world.pyro.end_standby().await;
+    world.pyro.end_warm_pool().await;
     world.assert_nothing_is_left();
 }
 
@@ -613,7 +613,7 @@ async fn one_that_hangs_before_it_is_ready_is_not_waited_for_for_ever() {
     let record = world.run("echo hello").await.unwrap();
     assert_eq!(record.stdout, "hello\n");
     assert!(record.timings_ms.create > 0.0, "it got one of its own");
-    world.pyro.end_standby().await;
+    world.pyro.end_warm_pool().await;
     world.assert_nothing_is_left();
 }
 

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::defaults::with_defaults;
 use crate::progress::Progress;
-use crate::shorten::{MOST, shorten};
+use crate::shorten::{MAX_TEXT, shorten};
 
 /// Events on their way.
 const IN_FLIGHT: usize = 64;
@@ -86,7 +86,7 @@ fn shortened(mut payload: Value, task_id: &str, sequence: Option<u64>) -> Value 
             None => "run it in a task, or filter its output, to see them".into(),
         };
         let total = payload[format!("{stream}_bytes")].as_u64().unwrap_or(0);
-        let cut = payload[stream].as_str().and_then(|text| shorten(text, MOST, total, &rest));
+        let cut = payload[stream].as_str().and_then(|text| shorten(text, MAX_TEXT, total, &rest));
         if let Some(text) = cut {
             payload[stream] = text.into();
             payload[format!("{stream}_truncated")] = true.into();

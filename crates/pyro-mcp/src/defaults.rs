@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::shorten::MOST;
+use crate::shorten::MAX_TEXT;
 
 /// A field that a model need not name.
 pub struct Default {
@@ -24,7 +24,7 @@ pub const DEFAULTS: &[Default] = &[
     Default { tool: "task_exec", field: "wait_seconds", value: WAIT_SECONDS, max: u64::MAX },
     Default { tool: "task_wait", field: "wait_seconds", value: WAIT_SECONDS, max: u64::MAX },
     Default { tool: "task_output", field: "max_bytes", value: OUTPUT_BYTES, max: MAX_OUTPUT_BYTES },
-    Default { tool: "task_logs", field: "max_bytes", value: MOST as u64, max: MOST as u64 },
+    Default { tool: "task_logs", field: "max_bytes", value: MAX_TEXT as u64, max: MAX_TEXT as u64 },
 ];
 
 /// The arguments of a call, with the tool's defaults where they say nothing.

@@ -41,7 +41,7 @@ pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
     let service = service.map_err(|error| format!("the client did not begin a conversation: {error}"))?;
     let ended = service.waiting().await;
     running.end().await;
-    pyro.end_standby().await;
+    pyro.end_warm_pool().await;
     ended.map(drop).map_err(|error| format!("the server ended unexpectedly: {error}"))
 }
 

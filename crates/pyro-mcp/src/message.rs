@@ -36,8 +36,8 @@ pub fn read(line: &[u8]) -> Line {
 }
 
 /// The answer to a line of which only the beginning was kept.
-pub fn too_long(beginning: &[u8], most: usize) -> Value {
-    answer(INVALID_REQUEST, id_in_text(beginning), &format!("a message may have {most} bytes"))
+pub fn too_long(beginning: &[u8], max: usize) -> Value {
+    answer(INVALID_REQUEST, id_in_text(beginning), &format!("a message may have {max} bytes"))
 }
 
 /// The answer to a request whose id another one has that is not answered yet.

@@ -151,7 +151,7 @@ fn too_many_calls() -> Failure {
     }
 }
 
-/// An error as every face shows it.
+/// An error as every front end shows it.
 fn shown(failure: &Failure) -> serde_json::Value {
     let Failure { error, code, hint } = failure;
     serde_json::json!({"ok": false, "error": error, "code": code, "hint": hint})

@@ -1,15 +1,15 @@
 //! Long output is cut to what a model can use: head and tail, and how to get the rest.
 
 /// Bytes of each stream that a result carries.
-pub const MOST: usize = 24 * 1024;
+pub const MAX_TEXT: usize = 24 * 1024;
 
 /// Cuts the middle out of a text that is longer than `most` bytes. `total` is how many bytes the
 /// command wrote, and `rest` says how the middle can be read. Says whether anything was cut.
-pub fn shorten(text: &str, most: usize, total: u64, rest: &str) -> Option<String> {
-    if text.len() <= most {
+pub fn shorten(text: &str, max: usize, total: u64, rest: &str) -> Option<String> {
+    if text.len() <= max {
         return None;
     }
-    let half = most / 2;
+    let half = max / 2;
     let head = &text[..floor(text, half)];
     let tail = &text[ceiling(text, text.len() - half)..];
     let missing = total.max(text.len() as u64) - (head.len() + tail.len()) as u64;

@@ -16,8 +16,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::gate::Verdict;
 use crate::packet::{Ip, TCP, UDP};
+use crate::packet_filter::Verdict;
 
 /// Flows of a guest at most.
 pub const TCP_FLOWS: usize = 1024;
@@ -77,7 +77,7 @@ impl Flows {
     /// Judges a packet of the guest that may go where it wants to.
     pub fn admit(&mut self, ip: &Ip<'_>, now: Instant) -> Verdict {
         let (Some(key), flags) = (outward(ip), ip.tcp_flags()) else { return Verdict::Drop };
-        let (table, most) = self.table(key.protocol);
+        let (table, max) = self.table(key.protocol);
         if let Some(flow) = table.get_mut(&key)
             && !is_over(&key, flow, now)
         {
@@ -92,10 +92,10 @@ impl Flows {
         if flags.is_some_and(|flags| flags & SYN == 0) {
             return Verdict::Pass; // passt opens nothing for it
         }
-        if table.len() >= most {
+        if table.len() >= max {
             table.retain(|key, flow| !is_over(key, flow, now));
         }
-        if table.len() >= most {
+        if table.len() >= max {
             return Verdict::Refuse;
         }
         if key.protocol == TCP && half_open(table, now) >= HALF_OPEN {

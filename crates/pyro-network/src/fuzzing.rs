@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use crate::gate::{Verdict, judge};
 use crate::packet::{self, Packet};
+use crate::packet_filter::{Verdict, judge};
 use crate::{HostNetwork, Plan, closed, frames, refusal};
 
 /// A stream of frames as a guest sends it: what passes is for an address that is open, and who is refused

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// Where the facts are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Places {
+pub struct HostFiles {
     /// IPv4 routes, as `/proc/net/route` (proc_net(5)).
     pub ipv4_routes: PathBuf,
     /// IPv6 routes, as `/proc/net/ipv6_route`.
@@ -15,7 +15,7 @@ pub struct Places {
     pub resolver: PathBuf,
 }
 
-impl Default for Places {
+impl Default for HostFiles {
     fn default() -> Self {
         Self {
             ipv4_routes: "/proc/net/route".into(),
@@ -46,12 +46,12 @@ const REJECT: u32 = 0x200;
 impl HostNetwork {
     /// Looks. What cannot be read is not there.
     #[must_use]
-    pub fn look(places: &Places) -> Self {
+    pub fn look(files: &HostFiles) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();
-        let (resolvers, resolver_words) = resolver(&read(&places.resolver));
+        let (resolvers, resolver_words) = resolver(&read(&files.resolver));
         Self {
-            ipv4: read(&places.ipv4_routes).lines().any(is_ipv4_default),
-            ipv6: read(&places.ipv6_routes).lines().any(is_ipv6_default),
+            ipv4: read(&files.ipv4_routes).lines().any(is_ipv4_default),
+            ipv6: read(&files.ipv6_routes).lines().any(is_ipv6_default),
             resolvers,
             resolver_words,
         }
@@ -110,7 +110,7 @@ mod tests {
             fs::write(directory.path().join(name), text).unwrap();
             directory.path().join(name)
         };
-        HostNetwork::look(&Places {
+        HostNetwork::look(&HostFiles {
             ipv4_routes: file("route", ipv4),
             ipv6_routes: file("ipv6_route", ipv6),
             resolver: file("resolv.conf", resolver),
@@ -126,7 +126,7 @@ mod tests {
         let no_mask = IPV4.replace("\t00000000\t0\t0\t0\n", "\t00FFFFFF\t0\t0\t0\n");
         assert!(!host(&no_mask, "", "").ipv4, "10.0.0.0/8 and the like");
         assert_eq!(
-            HostNetwork::look(&Places { resolver: "/nonexistent".into(), ..Places::default() }).resolvers.len(),
+            HostNetwork::look(&HostFiles { resolver: "/nonexistent".into(), ..HostFiles::default() }).resolvers.len(),
             1
         );
     }

@@ -1,4 +1,4 @@
-//! Reading Ethernet frames: only what the gate must know, and nothing that is not there.
+//! Reading Ethernet frames: only what the packet filter must know, and nothing that is not there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -3,8 +3,8 @@
 
 use std::net::IpAddr;
 
-use crate::gate::wants_an_answer;
 use crate::packet::{self, ETHERNET, ICMP, ICMPV6, IPV4, IPV4_HEADER, IPV6, IPV6_HEADER, Ip, Packet, checksum};
+use crate::packet_filter::wants_an_answer;
 
 /// Destination unreachable, administratively prohibited: RFC 1812 (5.2.7.1) and RFC 4443 (3.1).
 const PROHIBITED_V4: [u8; 2] = [3, 13];

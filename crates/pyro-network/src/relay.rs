@@ -1,4 +1,4 @@
-//! Frames between a guest and passt, and the gate between them.
+//! Frames between a guest and passt, and the packet filter between them.
 //!
 //! Two tasks, one for each direction. A slow receiver stops its sender; only what comes from passt is
 //! kept a while, up to a bound. When passt is gone, every packet of the guest is refused.
@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::flows::Flows;
-use crate::gate::{Verdict, is_discovery, judge};
 use crate::packet::{self, Packet};
+use crate::packet_filter::{Verdict, is_discovery, judge};
 use crate::routes::Routes;
 use crate::{Plan, frames, refusal};
 
@@ -39,19 +39,19 @@ pub fn start(
     let (from_passt, to_passt) = passt.into_split();
     let (refuse, refusals) = mpsc::channel(REFUSALS);
     let flows = Arc::new(Mutex::new(Flows::new(Instant::now())));
-    let gate = Gate { plan, routes, flows: Arc::clone(&flows), refuse };
-    tasks.spawn(async move { drop(outward(from_machine, to_passt, gate).await) });
+    let filter = PacketFilter { plan, routes, flows: Arc::clone(&flows), refuse };
+    tasks.spawn(async move { drop(outward(from_machine, to_passt, filter).await) });
     tasks.spawn(async move { drop(inward(from_passt, to_machine, early, refusals, flows).await) });
 }
 
-struct Gate {
+struct PacketFilter {
     plan: Plan,
     routes: Routes,
     flows: Arc<Mutex<Flows>>,
     refuse: mpsc::Sender<Vec<u8>>,
 }
 
-impl Gate {
+impl PacketFilter {
     /// Whether the frame may go on; its sender is told when not.
     fn opens_for(&mut self, frame: &[u8]) -> bool {
         match self.verdict(frame) {
@@ -82,19 +82,19 @@ impl Gate {
 }
 
 /// From the guest, until the machine ends.
-async fn outward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut gate: Gate) -> io::Result<()> {
+async fn outward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut filter: PacketFilter) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(frames::ROOM);
     let (mut passing, mut passt_is_there) = (Vec::new(), true);
     while from.read_buf(&mut buffer).await? > 0 {
         let ranges = frames::split(&buffer).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         let whole = ranges.last().map_or(0, |range| range.end);
         passing.clear();
-        gate.routes.hear_news();
+        filter.routes.hear_news();
         for range in &ranges {
             let frame = frames::frame(&buffer, range);
             if !passt_is_there {
-                gate.refuse(frame);
-            } else if gate.opens_for(frame) {
+                filter.refuse(frame);
+            } else if filter.opens_for(frame) {
                 passing.extend_from_slice(&buffer[range.clone()]);
             }
         }

@@ -95,14 +95,14 @@ impl Native {
             config.journal_cap = cap;
         }
         let pyro = Pyro::new(config);
-        let pyro = if form.standby { pyro.with_standby() } else { pyro };
-        pyro.sweep();
+        let pyro = if form.standby { pyro.with_warm_pool() } else { pyro };
+        pyro.recover();
         Ok(Self { pyro: Arc::new(pyro) })
     }
 
     /// Ends the machines that are kept ready, and keeps none ready any more.
-    fn end_standby(&self, py: Python<'_>) {
-        py.detach(|| runtime().block_on(self.pyro.end_standby()));
+    fn end_warm_pool(&self, py: Python<'_>) {
+        py.detach(|| runtime().block_on(self.pyro.end_warm_pool()));
     }
 
     /// Begins an operation; `arguments` is a JSON object, `stdin` the whole input of a command.

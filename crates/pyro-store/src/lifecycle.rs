@@ -38,7 +38,7 @@ pub enum Ended {
 impl Kind {
     /// The word every front end shows.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Vm => "vm",
             Self::Task => "task",
@@ -48,14 +48,14 @@ impl Kind {
     /// What a word says; `None` where it is none of these.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Vm, Self::Task].into_iter().find(|kind| kind.word() == word)
+        [Self::Vm, Self::Task].into_iter().find(|kind| kind.as_str() == word)
     }
 }
 
 impl State {
     /// The word every front end shows.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Creating | Self::Created => "created",
             Self::Started => "started",
@@ -67,7 +67,7 @@ impl State {
 impl Ended {
     /// The word every front end shows.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Deleted => "deleted",
             Self::Expired => "expired",
@@ -77,6 +77,6 @@ impl Ended {
     /// What a word says; `None` where it is none of these.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Deleted, Self::Expired].into_iter().find(|ended| ended.word() == word)
+        [Self::Deleted, Self::Expired].into_iter().find(|ended| ended.as_str() == word)
     }
 }

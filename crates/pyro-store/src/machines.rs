@@ -1,7 +1,7 @@
 //! The directories of all machines, who is alive among them, and what becomes of the dead.
 //!
 //! ```text
-//! DATA/vms.lock           held for a moment while a machine is admitted or the dead are swept
+//! DATA/vms.lock           held for a moment while a machine is admitted or the dead are recovered
 //! DATA/vms/ID/lock        held by the living owner: a run's process, or a supervisor
 //! DATA/vms/ID/creating    there until its creator has taken it, and locked while he may
 //! DATA/vms/ID/idle        it takes no place of the capacity: no machine, or one that waits for a run
@@ -16,10 +16,10 @@
 //! (by the file `one-shot`, or by its name), or what has a record that was read and says so; what cannot be
 //! read is kept (decision 0013).
 
-mod fate;
+mod admission;
+mod decision;
 mod files;
-mod room;
-mod sweep;
+mod recovery;
 
 use std::fs;
 use std::io;
@@ -35,14 +35,14 @@ use crate::id::VmId;
 use crate::lifecycle::Ended;
 use crate::record::Record;
 use crate::registry::Registry;
-pub use fate::{Fate, Mark, fate};
+pub use admission::Admission;
+use admission::available_memory_mib;
+pub use decision::{Decision, Mark, decide};
 #[cfg(test)]
 pub use files::NOTHING_OUTSIDE;
 use files::{CREATING, GONE, Held, IDLE, LOCK, NEW, ONE_SHOT, lock_of_the_dead, remove_tree};
 pub use files::{Outside, exists};
-pub use room::Admission;
-use room::available_memory_mib;
-pub use sweep::stopped;
+pub use recovery::stopped;
 
 /// What a task is told whose supervisor is gone.
 const SUPERVISOR_GONE: &str = "its supervisor ended unexpectedly, and the machine with it";
@@ -131,7 +131,7 @@ impl Machines {
             Ok(lock)
         };
         make().map(|lock| (path.clone(), lock)).inspect_err(|_| {
-            // The first error is the one to tell; the rest is swept later.
+            // The first error is the one to tell; the rest is removed by recovery.
             let _ = directory::remove(&new);
             let _ = self.discard(id);
         })
@@ -144,7 +144,7 @@ impl Machines {
     }
 
     /// Takes a place for a machine that is there and had none, as long as there is room.
-    pub fn take_place(&self, id: &VmId, admission: Admission) -> Result<(), Error> {
+    pub fn take_slot(&self, id: &VmId, admission: Admission) -> Result<(), Error> {
         let held = self.hold()?;
         let idle = self.directory(id).join(IDLE);
         if exists(&idle)? {
@@ -157,7 +157,7 @@ impl Machines {
     }
 
     /// Gives the place of a machine back that is not there any more.
-    pub fn leave_place(&self, id: &VmId) {
+    pub fn release_slot(&self, id: &VmId) {
         // On a full disk it keeps its place until it is deleted.
         let _ = private_file(&self.directory(id).join(IDLE));
     }
@@ -168,13 +168,13 @@ impl Machines {
     }
 
     /// Removes a machine with its record. The caller is its owner, or has found it dead.
-    pub fn bury(&self, id: &VmId, reason: Ended) -> Result<(), Error> {
-        let gone = self.put_out(id, reason.word())?;
+    pub fn remove_with_tombstone(&self, id: &VmId, reason: Ended) -> Result<(), Error> {
+        let gone = self.put_out(id, reason.as_str())?;
         remove_tree(&gone, self.outside)?;
         // A full disk may have room for this now.
-        let remembered = self.registry().and_then(|mut registry| registry.bury(id, reason, now()));
+        let remembered = self.registry().and_then(|mut registry| registry.add_tombstone(id, reason, now()));
         if remembered.is_err() {
-            // The name of an empty directory tells the next sweep what to remember.
+            // The name of an empty directory tells the next recovery what to remember.
             let _ = fs::create_dir(gone);
         }
         remembered
@@ -204,7 +204,7 @@ impl Machines {
     /// When what must be written down about it cannot be.
     pub fn look_after(&self, id: &VmId) -> Result<bool, Error> {
         let held = self.hold()?;
-        self.settle(&held, id)
+        self.recover_one(&held, id)
     }
 
     /// Waits until the machine's owner has ended. Blocks.
@@ -218,14 +218,14 @@ impl Machines {
 
     /// What is left of a machine that is being removed.
     fn on_their_way_out(&self, id: &VmId) -> Vec<PathBuf> {
-        let whys = ["undone", Ended::Deleted.word(), Ended::Expired.word()];
+        let whys = ["undone", Ended::Deleted.as_str(), Ended::Expired.as_str()];
         let names = whys.map(|why| self.vms().join(format!("{GONE}{why}-{id}")));
         // One that cannot be looked at may be there.
         names.into_iter().filter(|path| path.try_exists().unwrap_or(true)).collect()
     }
 
     /// Waits until a machine that is being created is taken, or its makers are dead. Blocks.
-    pub fn wait_until_taken(&self, id: &VmId) {
+    pub fn wait_until_committed(&self, id: &VmId) {
         let _ = lock::wait_until_free(&self.directory(id).join(CREATING));
     }
 
@@ -266,13 +266,13 @@ impl Machines {
         crate::registry::path(&self.data)
     }
 
-    /// Takes a new machine: from here on it stays when its creator dies.
-    pub fn take(&self, id: &VmId) -> Result<(), Error> {
-        fs::remove_file(self.directory(id).join(CREATING)).map_err(host("take the new machine"))
+    /// Commits a new machine: from here on it stays when its creator dies.
+    pub fn commit(&self, id: &VmId) -> Result<(), Error> {
+        fs::remove_file(self.directory(id).join(CREATING)).map_err(host("commit the new machine"))
     }
 
-    /// Whether its creator has taken it.
-    pub fn is_taken(&self, id: &VmId) -> Result<bool, Error> {
+    /// Whether its creator has committed it.
+    pub fn is_committed(&self, id: &VmId) -> Result<bool, Error> {
         Ok(!exists(&self.directory(id).join(CREATING))?)
     }
 
@@ -280,7 +280,7 @@ impl Machines {
     /// gone.
     pub fn take_over(&self, id: &VmId) -> Result<Option<(Record, Lock)>, Error> {
         let held = self.hold()?;
-        self.settle(&held, id)?;
+        self.recover_one(&held, id)?;
         let path = self.directory(id);
         let Some(record) = Record::read(&path)? else { return Ok(None) };
         Ok(lock_of_the_dead(&path.join(LOCK))?.map(|lock| (record, lock)))
@@ -290,7 +290,7 @@ impl Machines {
     /// no difference, unless a newer release wrote it.
     pub fn take_over_to_remove(&self, id: &VmId) -> Result<Option<Lock>, Error> {
         let held = self.hold()?;
-        self.settle(&held, id)?;
+        self.recover_one(&held, id)?;
         let path = self.directory(id);
         if !exists(&path)? {
             return Ok(None);
@@ -311,11 +311,11 @@ impl Machines {
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
         // What could not be settled is reported by those who list.
-        let (live, _) = self.sweep_and_count(held)?;
+        let (live, _) = self.recover_and_count(held)?;
         let limit = match admission {
             Admission::Always => return Ok(()),
             Admission::Limit(limit) => limit,
-            Admission::ByMemory { mem_mib } => fate::capacity(live, available_memory_mib(), u64::from(mem_mib)),
+            Admission::ByMemory { mem_mib } => decision::capacity(live, available_memory_mib(), u64::from(mem_mib)),
         };
         if live < limit { Ok(()) } else { Err(Error::Full { limit, live }) }
     }

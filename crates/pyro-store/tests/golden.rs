@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pyro_store::journal::{self, Began, End, Journal, Status};
+use pyro_store::journal::{self, EndRecord, Journal, StartRecord, Status};
 use pyro_store::{Addresses, Kind, Record, State, VmId, Wanted};
 
 fn golden(name: &str) -> PathBuf {
@@ -60,7 +60,7 @@ fn a_journal_is_written_as_before_and_read_again() {
     let base = tempfile::tempdir().unwrap();
     let mut journal = Journal::create(base.path(), 4).unwrap();
     for (command, status) in [("true", Status::Finished), ("sleep 9", Status::TimedOut), ("x", Status::Running)] {
-        let began = Began {
+        let began = StartRecord {
             sequence: 0,
             command: command.into(),
             cwd: "/workspace".into(),
@@ -71,14 +71,14 @@ fn a_journal_is_written_as_before_and_read_again() {
         };
         let mut begun = journal.begin(began).unwrap();
         begun.stdout.push(b"twelve bytes");
-        let end = End {
+        let end = EndRecord {
             status,
             exit_code: Some(0),
             duration_ms: Some(3),
             reason: None,
             stdout: begun.stdout.finish(),
             stderr: begun.stderr.finish(),
-            ..End::lost(1_700_000_001.5, 0, 0)
+            ..EndRecord::lost(1_700_000_001.5, 0, 0)
         };
         if status != Status::Running {
             journal.end(begun.sequence, &end).unwrap();
@@ -86,6 +86,6 @@ fn a_journal_is_written_as_before_and_read_again() {
     }
     assert_eq!(lines(base.path()), std::fs::read_to_string(golden("journal-1.txt")).unwrap());
     let read = journal::read(base.path()).unwrap();
-    let statuses: Vec<Status> = read.entries.iter().map(journal::Entry::status).collect();
+    let statuses: Vec<Status> = read.entries.iter().map(journal::CommandRecord::status).collect();
     assert_eq!(statuses, [Status::Finished, Status::TimedOut, Status::Running]);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pyro_environment::{CATALOG, CATALOG_VERSION, FileRecord, KernelRecord, Manifest};
-use pyro_hostfs::{digest, stamp};
+use pyro_hostfs::{digest, fingerprint};
 
 /// Names of the files that make up an installed environment.
 #[must_use]
@@ -29,8 +29,8 @@ pub fn install_small(cache: &Path, name: &str) -> PathBuf {
     let record = |name: &str| {
         let path = directory.join(name);
         let digest = if name == "rootfs.ext4" { digest::of_sparse_file(&path) } else { digest::of_file(&path) };
-        let stamp = stamp::of(&path).expect("the file was just written").to_string();
-        FileRecord { name: name.into(), digest: digest.expect("the file was just written"), stamp }
+        let fingerprint = fingerprint::of(&path).expect("the file was just written").to_string();
+        FileRecord { name: name.into(), digest: digest.expect("the file was just written"), fingerprint }
     };
     let manifest = Manifest {
         format: 1,

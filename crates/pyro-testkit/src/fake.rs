@@ -176,8 +176,8 @@ impl FakeEngine {
             kill,
             killed,
             counts: self.counts.clone(),
-            has_wire: spec.wire,
-            wire: None,
+            has_nic: spec.nic,
+            nic: None,
         }))
     }
 }
@@ -223,8 +223,8 @@ struct FakeMachine {
     kill: Arc<watch::Sender<bool>>,
     killed: watch::Receiver<bool>,
     counts: Arc<Counts>,
-    has_wire: bool,
-    wire: Option<UnixStream>,
+    has_nic: bool,
+    nic: Option<UnixStream>,
 }
 
 impl Machine for FakeMachine {
@@ -240,9 +240,9 @@ impl Machine for FakeMachine {
         &[]
     }
 
-    fn take_wire(&mut self) -> Option<UnixStream> {
-        let (ours, theirs) = self.has_wire.then(|| UnixStream::pair().ok()).flatten()?;
-        self.wire = Some(theirs);
+    fn take_nic_stream(&mut self) -> Option<UnixStream> {
+        let (ours, theirs) = self.has_nic.then(|| UnixStream::pair().ok()).flatten()?;
+        self.nic = Some(theirs);
         Some(ours)
     }
 

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use pyro_network::{HostNetwork, Places};
+use pyro_network::{HostFiles, HostNetwork};
 use pyro_testkit::{Lab, Routes};
 
 use super::{Bench, PAIRS, time};
@@ -74,7 +74,7 @@ pub fn run(bench: &Bench) -> Result<(), String> {
 
 /// What this host has: its templates are made for that. (What is measured besides needs IPv4.)
 fn usual() -> (Routes, &'static str) {
-    match HostNetwork::look(&Places::default()) {
+    match HostNetwork::look(&HostFiles::default()) {
         HostNetwork { ipv4: true, ipv6: true, .. } => (Routes::Both, "a host with IPv4 and IPv6"),
         _ => (Routes::Ipv4, "a host with IPv4"),
     }

@@ -13,7 +13,7 @@ use super::dice::Dice;
 use super::world::World;
 
 /// No command of a scenario takes near as long, whatever happens to it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Clients that run, for faults to find.
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Told {
 /// # Errors
 /// When it does not end.
 pub fn ask(world: &World, command: Command, running: &Running) -> Result<Told, String> {
-    ask_within(world, command, running, PATIENCE)
+    ask_within(world, command, running, TIMEOUT)
 }
 
 /// The same with another bound of its time.

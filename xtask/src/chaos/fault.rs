@@ -100,7 +100,7 @@ impl Fault {
         }
     }
 
-    pub fn word(self) -> String {
+    pub fn as_str(self) -> String {
         match self {
             Self::Kill(victim) => format!("{victim:?} killed").to_lowercase(),
             Self::Stop(victim, _) => format!("{victim:?} stopped and resumed").to_lowercase(),
@@ -233,10 +233,10 @@ pub fn flip(path: &Path, dice: &mut Dice) -> Option<Flipped> {
 }
 
 /// Allows so many descriptors, or as many as are allowed at most.
-fn limit_descriptors(pid: i32, most: Option<usize>) {
-    let most = most.map_or("4096:".to_owned(), |most| format!("{most}:"));
+fn limit_descriptors(pid: i32, max: Option<usize>) {
+    let max = max.map_or("4096:".to_owned(), |max| format!("{max}:"));
     let _ = Command::new("prlimit")
-        .args(["--pid", &pid.to_string(), &format!("--nofile={most}")])
+        .args(["--pid", &pid.to_string(), &format!("--nofile={max}")])
         .stderr(Stdio::null())
         .status();
 }

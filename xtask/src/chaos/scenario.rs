@@ -106,7 +106,7 @@ fn with_task(world: &World, scenario: &Scenario, dice: &mut Dice, words: &mut Ve
             let happened = fault.happen(world, &task, running, dice);
             words.push(match happened {
                 Happened::ToNobody => "fault that found nobody".into(),
-                _ => fault.word(),
+                _ => fault.as_str(),
             });
             if let Happened::Flipped(target, flipped) = happened {
                 damage.add(target, flipped);

@@ -18,7 +18,7 @@ pub fn run(command: &McpCommand) -> i32 {
 fn serve(arguments: &McpServeArguments) -> i32 {
     let host = if arguments.allow_host_compat { HostAccess::Allowed } else { HostAccess::Refused };
     let pyro = context::pyro();
-    let pyro = if arguments.no_standby { pyro } else { pyro.with_standby() };
+    let pyro = if arguments.no_standby { pyro } else { pyro.with_warm_pool() };
     let runtime = match context::shared_runtime() {
         Ok(runtime) => runtime,
         Err(error) => return show(&error, Format::Human, ERROR),

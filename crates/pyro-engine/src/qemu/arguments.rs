@@ -13,7 +13,7 @@ use crate::{Accelerator, Disk, Layering, MachineSpec, MemoryMode, StartError};
 /// Names this list of devices. It changes whenever the devices do: it is part of the fingerprint.
 pub const DEVICES: &str = "microvm-3";
 
-/// Descriptors the process inherits, in this order: QMP, the guest's byte stream, the wire.
+/// Descriptors the process inherits, in this order: QMP, the guest's byte stream, the nic.
 pub const FIRST_DESCRIPTOR: i32 = QMP_DESCRIPTOR;
 const QMP_DESCRIPTOR: i32 = 3;
 const CHANNEL_DESCRIPTOR: i32 = 4;
@@ -45,7 +45,7 @@ pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, S
     words.pair("-accel", if spec.accelerator == Accelerator::Kvm { "kvm" } else { "tcg,thread=multi" });
     words.pair("-cpu", processor(spec.accelerator));
     words.pair("-smp", spec.vcpus.to_string()).pair("-m", format!("{}M", spec.memory_mib));
-    // Nobody else is on a machine's wire, and telling so costs a guest that has just been restored:
+    // Nobody else is on a machine's nic, and telling so costs a guest that has just been restored:
     // it is told once, and late. (With no rounds at all QEMU 10.0 crashes when it ends.)
     for parameter in ["announce-initial=100000", "announce-max=100000", "announce-rounds=1"] {
         words.pair("-global", format!("migration.{parameter}"));

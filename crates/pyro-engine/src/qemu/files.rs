@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pyro_confinement::cgroup::{self, Wish};
-use pyro_confinement::{Bounds, Places};
+use pyro_confinement::{AllowedPaths, Bounds};
 
 use super::arguments::CONSOLE_LOG;
 use super::program::Program;
@@ -73,30 +73,30 @@ pub fn bounds(spec: &MachineSpec) -> io::Result<Bounds> {
 }
 
 /// The files of a machine; makes those that QEMU may not make itself.
-pub fn places(program: &Program, spec: &MachineSpec, start: &Start<'_>) -> io::Result<Places> {
+pub fn allowed(program: &Program, spec: &MachineSpec, start: &Start<'_>) -> io::Result<AllowedPaths> {
     let console = spec.directory.join(CONSOLE_LOG);
     pyro_hostfs::write::private_file(&console)?;
-    let mut places = Places { writable: vec![console], ..Places::default() };
+    let mut allowed = AllowedPaths { writable: vec![console], ..AllowedPaths::default() };
     match spec.memory.mode {
-        MemoryMode::Shared => places.writable.extend([spec.directory.clone(), spec.memory.path.clone()]),
-        MemoryMode::CopyOnWrite => places.readable.push(spec.memory.path.clone()),
+        MemoryMode::Shared => allowed.writable.extend([spec.directory.clone(), spec.memory.path.clone()]),
+        MemoryMode::CopyOnWrite => allowed.readable.push(spec.memory.path.clone()),
     }
     for disk in &spec.disks {
-        let top = if disk.writable { &mut places.writable } else { &mut places.readable };
+        let top = if disk.writable { &mut allowed.writable } else { &mut allowed.readable };
         top.push(disk.top.path.clone());
-        places.readable.extend(disk.below.iter().map(|layer| layer.path.clone()));
+        allowed.readable.extend(disk.below.iter().map(|layer| layer.path.clone()));
     }
     match start {
         Start::Boot { kernel, initramfs, .. } => {
-            places.readable.extend([*kernel, *initramfs].map(Path::to_owned));
+            allowed.readable.extend([*kernel, *initramfs].map(Path::to_owned));
         }
-        Start::Restore { state } => places.readable.push(state.to_path_buf()),
+        Start::Restore { state } => allowed.readable.push(state.to_path_buf()),
     }
-    places.readable.extend(data(program));
+    allowed.readable.extend(data(program));
     if spec.accelerator == Accelerator::Kvm {
-        places.devices.push("/dev/kvm".into());
+        allowed.devices.push("/dev/kvm".into());
     }
-    Ok(places)
+    Ok(allowed)
 }
 
 /// Where QEMU's firmware is.

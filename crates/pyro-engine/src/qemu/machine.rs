@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::{Path, PathBuf};
 
-use pyro_confinement::{Confined, Places, Process, Walls};
+use pyro_confinement::{AllowedPaths, Confined, Layers, Process};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
 
@@ -45,19 +45,19 @@ pub struct QemuMachine {
     process: Process,
     qmp: Qmp,
     channel: Option<UnixStream>,
-    wire: Option<UnixStream>,
+    nic: Option<UnixStream>,
     accelerator: Accelerator,
     directory: PathBuf,
 }
 
 impl QemuMachine {
     pub async fn start(program: &Program, spec: &MachineSpec, start: Start<'_>) -> Result<Self, StartError> {
-        let mut machine = Self::spawn(program, spec, &start, Walls::All)?;
+        let mut machine = Self::spawn(program, spec, &start, Layers::All)?;
         let mut came_up = machine.bring_up(&start).await;
         if came_up == Err(QmpError::Gone) && !machine.qmp.was_heard() {
             // Its control group goes with it, and the next one has the same name.
             drop(machine);
-            machine = Self::spawn(program, spec, &start, Walls::WithoutFiles)?;
+            machine = Self::spawn(program, spec, &start, Layers::WithoutFiles)?;
             came_up = machine.bring_up(&start).await;
         }
         match came_up {
@@ -67,23 +67,23 @@ impl QemuMachine {
         }
     }
 
-    fn spawn(program: &Program, spec: &MachineSpec, start: &Start<'_>, walls: Walls) -> Result<Self, StartError> {
+    fn spawn(program: &Program, spec: &MachineSpec, start: &Start<'_>, layers: Layers) -> Result<Self, StartError> {
         let (channel, their_channel) = stream_pair()?;
         let (qmp, their_qmp) = stream_pair()?;
         let mut inherited = vec![their_qmp, their_channel];
         let (ours, theirs) = stream_pair()?;
         inherited.push(theirs);
         // Without a network nobody has the other end, and the device leads nowhere.
-        let wire = spec.wire.then_some(ours);
+        let nic = spec.nic.then_some(ours);
         let words = arguments(spec, start)?;
-        let process = confined(program, spec, start, words, inherited, walls)
+        let process = confined(program, spec, start, words, inherited, layers)
             .map_err(|source| StartError::Host { attempt: "start QEMU", source })?;
         let (qmp, channel, directory) = (Qmp::new(qmp), Some(channel), spec.directory.clone());
-        Ok(Self { process, qmp, channel, wire, accelerator: spec.accelerator, directory })
+        Ok(Self { process, qmp, channel, nic, accelerator: spec.accelerator, directory })
     }
 
     async fn bring_up(&mut self, start: &Start<'_>) -> Result<(), QmpError> {
-        let link: Request = ("set_link", json!({"name": NETWORK, "up": self.wire.is_some()}));
+        let link: Request = ("set_link", json!({"name": NETWORK, "up": self.nic.is_some()}));
         match start {
             Start::Boot { .. } => {
                 self.qmp.ask(&[("qmp_capabilities", Value::Null), link]).await?;
@@ -97,7 +97,7 @@ impl QemuMachine {
                 // It was saved running, so it runs by itself when its state is there.
                 self.qmp.ask(&requests).await?;
                 self.qmp.event(&["RESUME"]).await?;
-                if self.wire.is_some() {
+                if self.nic.is_some() {
                     // It was down when the state was saved, and that is restored, too.
                     self.qmp.ask(&[link]).await?;
                 }
@@ -148,8 +148,8 @@ impl Machine for QemuMachine {
         self.process.layers()
     }
 
-    fn take_wire(&mut self) -> Option<UnixStream> {
-        self.wire.take()
+    fn take_nic_stream(&mut self) -> Option<UnixStream> {
+        self.nic.take()
     }
 
     fn save<'a>(&'a mut self, state: &'a Path) -> BoxFuture<'a, Result<(), SaveError>> {
@@ -197,38 +197,38 @@ fn confined(
     start: &Start<'_>,
     words: Vec<String>,
     inherited: Vec<OwnedFd>,
-    walls: Walls,
+    layers: Layers,
 ) -> io::Result<Process> {
     let complaints = pyro_hostfs::write::private_file(&spec.directory.join(COMPLAINTS_LOG))?;
     let mut descriptors = vec![null()?, null()?, complaints.into()];
     debug_assert_eq!(descriptors.len(), FIRST_DESCRIPTOR as usize);
     descriptors.extend(inherited);
-    let (places, bounds) = (files::places(program, spec, start)?, files::bounds(spec)?);
+    let (allowed, bounds) = (files::allowed(program, spec, start)?, files::bounds(spec)?);
     let cgroup = Some(files::cgroup(spec));
-    Confined { program: program.path.clone(), words, descriptors, places, bounds, cgroup, walls }.start()
+    Confined { program: program.path.clone(), words, descriptors, allowed, bounds, cgroup, layers }.start()
 }
 
 fn null() -> io::Result<OwnedFd> {
     File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from)
 }
 
-/// Lets QEMU say its version from behind all walls, or from behind those where it can.
+/// Lets QEMU say its version from behind all layers, or from behind those where it can.
 pub async fn try_confinement(program: &Program) -> io::Result<Confinement> {
-    let mut walls = Walls::All;
+    let mut layers = Layers::All;
     loop {
-        let places = Places { readable: files::data(program), ..Places::default() };
+        let allowed = AllowedPaths { readable: files::data(program), ..AllowedPaths::default() };
         let (words, descriptors) = (vec!["--version".to_owned()], vec![null()?, null()?, null()?]);
         let bounds = files::NO_MACHINE;
         let cgroup = Some(files::cgroup_of_nobody());
         let program = program.path.clone();
-        let confined = Confined { program, words, descriptors, places, bounds, cgroup, walls };
+        let confined = Confined { program, words, descriptors, allowed, bounds, cgroup, layers };
         let mut process = confined.start()?;
         let ended = process.wait().await?;
-        if ended == "exit status: 0" || walls == Walls::WithoutFiles {
+        if ended == "exit status: 0" || layers == Layers::WithoutFiles {
             let missing = process.missing().iter().map(ToString::to_string).collect();
             return Ok(Confinement { layers: process.layers().to_vec(), missing });
         }
-        walls = Walls::WithoutFiles;
+        layers = Layers::WithoutFiles;
     }
 }
 

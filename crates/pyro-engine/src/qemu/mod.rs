@@ -95,6 +95,6 @@ impl Engine for Qemu {
             Accelerator::Kvm => program::host_processor(),
             Accelerator::Tcg => String::new(),
         };
-        Ok(format!("qemu {} {} {processor} {host} {}", program.stamp, arguments::DEVICES, accelerator.name()))
+        Ok(format!("qemu {} {} {processor} {host} {}", program.fingerprint, arguments::DEVICES, accelerator.name()))
     }
 }

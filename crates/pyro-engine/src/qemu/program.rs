@@ -19,8 +19,8 @@ const FIRST_PROCESSOR: u64 = 8192;
 pub struct Program {
     /// Its path.
     pub path: PathBuf,
-    /// Path, size and time of change: another build has another stamp. Costs no start of QEMU.
-    pub stamp: String,
+    /// Path, size and time of change: another build has another fingerprint. Costs no start of QEMU.
+    pub fingerprint: String,
 }
 
 impl Program {
@@ -33,8 +33,9 @@ impl Program {
         let found = pyro_hostfs::program::find(name, search_path);
         let path = found.ok_or_else(missing)?.canonicalize().map_err(|_| missing())?;
         let metadata = fs::metadata(&path).map_err(|_| missing())?;
-        let stamp = format!("{}:{}:{}.{}", path.display(), metadata.size(), metadata.mtime(), metadata.mtime_nsec());
-        Ok(Self { path, stamp })
+        let fingerprint =
+            format!("{}:{}:{}.{}", path.display(), metadata.size(), metadata.mtime(), metadata.mtime_nsec());
+        Ok(Self { path, fingerprint })
     }
 
     /// Starts it to ask for its version, for example `10.0.2`.

@@ -26,7 +26,7 @@ fn install_small(store: &Store) -> PathBuf {
         FileRecord {
             name: name.into(),
             digest: digest_of(&path).unwrap(),
-            stamp: stamp::of(&path).unwrap().to_string(),
+            fingerprint: fingerprint::of(&path).unwrap().to_string(),
         }
     };
     let manifest = Manifest {
@@ -100,7 +100,7 @@ fn a_file_that_only_moved_is_looked_at_once_and_kept() {
     fs::rename(copy, directory.join(ROOTFS)).unwrap();
     let before = manifest::read(&directory, "debian:12").unwrap();
     let installed = store.installed("debian:12").unwrap();
-    assert_ne!(installed.manifest.rootfs.stamp, before.rootfs.stamp);
+    assert_ne!(installed.manifest.rootfs.fingerprint, before.rootfs.fingerprint);
     assert_eq!(manifest::read(&directory, "debian:12").unwrap(), installed.manifest);
 }
 

@@ -12,7 +12,7 @@ pub enum Unavailable {
         ttl_seconds: u64,
     },
     /// Nothing of that id is known.
-    #[error("there is no {} {id}", kind.word())]
+    #[error("there is no {} {id}", kind.as_str())]
     Unknown {
         /// What was looked for.
         kind: Kind,
@@ -20,7 +20,7 @@ pub enum Unavailable {
         id: String,
     },
     /// It was there.
-    #[error("{} {id} {}", kind.word(), gone_words(*reason))]
+    #[error("{} {id} {}", kind.as_str(), gone_words(*reason))]
     Gone {
         /// What it was.
         kind: Kind,
@@ -30,7 +30,7 @@ pub enum Unavailable {
         reason: Ended,
     },
     /// The beginning of several ids.
-    #[error("{prefix} is the beginning of several {}s: {}", kind.word(), ids.join(", "))]
+    #[error("{prefix} is the beginning of several {}s: {}", kind.as_str(), ids.join(", "))]
     Ambiguous {
         /// What was looked for.
         kind: Kind,
@@ -56,7 +56,7 @@ pub enum Unavailable {
         state: &'static str,
     },
     /// Its machine is gone for good.
-    #[error("{} {id} is stopped: {why}", kind.word())]
+    #[error("{} {id} is stopped: {why}", kind.as_str())]
     Stopped {
         /// What it is.
         kind: Kind,

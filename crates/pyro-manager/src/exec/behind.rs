@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pyro_store::journal::{self, Entry, Stream};
+use pyro_store::journal::{self, CommandRecord, Stream};
 
 use super::{Listener, PIECE, Seen};
 use crate::events::RunEvent;
@@ -17,7 +17,7 @@ impl Pyro {
         directory: &Path,
         seen: &mut Seen,
         listener: &Listener,
-        entry: &Entry,
+        entry: &CommandRecord,
     ) -> Result<(), Error> {
         self.catch_up(directory, seen, listener, u64::MAX, u64::MAX).await?;
         let Some(end) = &entry.end else { return Ok(()) };
@@ -27,7 +27,7 @@ impl Pyro {
                 let notice = format!(
                     "{passed} of the {written} bytes of {} were passed on; the journal has no more of them (`pyro task logs` \
                      shows what it has, and why)",
-                    stream.word()
+                    stream.as_str()
                 );
                 listener.tell(RunEvent::Notice(notice)).await?;
             }
@@ -47,13 +47,13 @@ impl Pyro {
         for (stream, length) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
             loop {
                 let from = seen.bytes(stream);
-                let most = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX).min(PIECE);
-                if most == 0 {
+                let max = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX).min(PIECE);
+                if max == 0 {
                     break;
                 }
                 // A directory that is gone was deleted, or expired; what was seen was all.
                 let (place, sequence) = (directory.to_owned(), listener.sequence);
-                let piece = off_thread(move || Ok(journal::read_output(&place, sequence, stream, from, most)?)).await;
+                let piece = off_thread(move || Ok(journal::read_output(&place, sequence, stream, from, max)?)).await;
                 let piece = match piece {
                     Err(Error::Host { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Vec::new(),
                     piece => piece?,

@@ -1,15 +1,15 @@
 //! Commands whose attempt was made before, and commands that nobody waits for.
 
 use pyro_store::Record;
-use pyro_store::journal::{Entry, Status};
+use pyro_store::journal::{CommandRecord, Status};
 
 use crate::error::Unavailable;
-use crate::supervisor::wire::{ExecRequest as WireExec, Reply, Request, digest};
+use crate::supervisor::rpc::{ExecRequest as RpcExec, Reply, Request, digest};
 use crate::{Error, Pyro};
 
 impl Pyro {
     /// Sends a command off and returns its number, and what it is: one that was made before may be over.
-    pub(crate) async fn send_detached(&self, record: &Record, request: WireExec) -> Result<(u64, Status), Error> {
+    pub(crate) async fn send_detached(&self, record: &Record, request: RpcExec) -> Result<(u64, Status), Error> {
         match self.ask(record, &Request::Exec(request.clone())).await? {
             Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
             Some(Reply::Accepted { sequence, joined: true }) => {
@@ -23,7 +23,11 @@ impl Pyro {
     }
 
     /// The command that this attempt has begun, where its supervisor is dead: the journal knows it.
-    pub(super) async fn made_earlier(&self, record: &Record, request: &WireExec) -> Result<Option<Entry>, Error> {
+    pub(super) async fn made_earlier(
+        &self,
+        record: &Record,
+        request: &RpcExec,
+    ) -> Result<Option<CommandRecord>, Error> {
         let Some(attempt_id) = request.attempt_id.clone() else { return Ok(None) };
         let record = self.record_of(record.kind, record.id.as_str()).await?;
         let known = Box::pin(self.journal_of(&record)).await?.entries;

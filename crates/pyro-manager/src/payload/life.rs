@@ -326,7 +326,7 @@ impl LifeRecord {
             ttl_seconds: record.ttl_seconds,
             created_at: record.created_at,
             expires_at: record.expires_at,
-            state: record.state.word(),
+            state: record.state.as_str(),
             network_enabled: record.network,
             allow_host_compat: record.allow_host_compat,
             guest_ip: record.addresses.as_ref().map(|addresses| addresses.guest_ip),

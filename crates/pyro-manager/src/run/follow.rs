@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pyro_engine::{Death, Machine};
 use pyro_guest::{Exit, GuestError, OutputEvent};
-use pyro_hostfs::turn::Turn;
+use pyro_hostfs::permit::Permit;
 use tokio::task::JoinSet;
 
 use crate::clock::Timer;
@@ -28,17 +28,17 @@ pub(crate) struct Executed {
     pub took: Duration,
 }
 
-/// Follows a command to its end. It is over, too, when the machine it runs in is. The turn ends with
+/// Follows a command to its end. It is over, too, when the machine it runs in is. The permit ends with
 /// the command, or soon after it runs.
 pub(crate) async fn execute(
     mut running: Execution,
     machine: Option<&mut dyn Machine>,
-    turn: Option<Turn>,
+    permit: Option<Permit>,
     timeout: Duration,
     io: RunIo,
 ) -> Result<Executed, Error> {
     let began = Instant::now();
-    let (mut machine, mut turn) = (machine, turn);
+    let (mut machine, mut permit) = (machine, permit);
     let RunIo { events, stdin, cancel } = io;
     // Dropped with this function, however it ends.
     let mut beside = JoinSet::new();
@@ -57,7 +57,7 @@ pub(crate) async fn execute(
             death = end_by_itself(&mut machine) => break Err(Error::MachineLost { death }),
         };
         match event {
-            Ok(OutputEvent::Started) => drop(beside.spawn(end_soon(turn.take()))),
+            Ok(OutputEvent::Started) => drop(beside.spawn(end_soon(permit.take()))),
             Ok(OutputEvent::Stdout(bytes)) => {
                 stdout.push(&bytes);
                 tell_unless(&cancel, &events, RunEvent::Stdout(bytes)).await?;
@@ -75,9 +75,9 @@ pub(crate) async fn execute(
     Ok(Executed { exit: exit?, stdout: stdout.finish(), stderr: stderr.finish(), took: began.elapsed() })
 }
 
-async fn end_soon(turn: Option<Turn>) {
+async fn end_soon(permit: Option<Permit>) {
     tokio::time::sleep(REST_OF_TURN).await;
-    drop(turn);
+    drop(permit);
 }
 
 /// The machine is ended with everything in it, so no process of the command is left either.

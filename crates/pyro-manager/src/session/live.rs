@@ -5,8 +5,8 @@ use std::time::Duration;
 use pyro_engine::{Death, Machine};
 use pyro_environment::Installed;
 use pyro_guest::Guest;
-use pyro_hostfs::turn::Turn;
-use pyro_network::Way;
+use pyro_hostfs::permit::Permit;
+use pyro_network::Uplink;
 
 use crate::error::Error;
 use crate::id::VmId;
@@ -29,19 +29,19 @@ pub(crate) struct Live {
     pub machine: Box<dyn Machine>,
     pub guest: Guest,
     /// Its network. One that has ended still tells the guest so.
-    pub way: Option<Way>,
+    pub uplink: Option<Uplink>,
     /// Its owner knows that the network has ended.
     pub loss_told: bool,
     /// Held until it has done its first work, so that others start no sooner.
-    pub turn: Option<Turn>,
+    pub permit: Option<Permit>,
 }
 
 impl Live {
     /// Ends it, and waits until it is gone.
     pub async fn end(self) {
         self.machine.halt().await;
-        if let Some(way) = self.way {
-            way.close().await;
+        if let Some(uplink) = self.uplink {
+            uplink.close().await;
         }
     }
 }

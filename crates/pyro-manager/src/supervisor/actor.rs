@@ -1,4 +1,4 @@
-//! The one owner of a machine and its record. Everybody else sends it letters.
+//! The one owner of a machine and its record. Everybody else sends it mailbox.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyro_engine::Death;
 use pyro_hostfs::lock::Lock;
-use pyro_store::journal::Began;
+use pyro_store::journal::StartRecord;
 use pyro_store::machines::Machines;
 use pyro_store::{Ended, Kind, Record, State};
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,9 +15,9 @@ use tokio::task::JoinHandle;
 
 use super::command::Commands;
 use super::files::Files;
-use super::letter::{Joined, Letter};
+use super::mailbox::{Joined, Message};
+use super::rpc::ExecRequest;
 use super::start::{News, Workspace};
-use super::wire::ExecRequest;
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
 use crate::run::end_of;
@@ -39,8 +39,8 @@ pub struct Actor {
     pub(super) record: Record,
     pub(super) workspace: Workspace,
     pub(super) commands: Commands,
-    pub(super) letters: mpsc::Receiver<Letter>,
-    pub(super) sender: mpsc::Sender<Letter>,
+    pub(super) mailbox: mpsc::Receiver<Message>,
+    pub(super) sender: mpsc::Sender<Message>,
     pub(super) timer: Timer,
     pub(super) wall_clock: WallClock,
     /// When the guest was last told what time it is.
@@ -79,9 +79,9 @@ impl Actor {
                     News::NetworkLost(why) => self.network_lost(why).await,
                 },
                 () = self.commands.collect() => {}
-                letter = self.letters.recv() => {
-                    let letter = letter.expect("the actor holds a sender itself");
-                    if let Some(end) = self.answer(letter).await {
+                message = self.mailbox.recv() => {
+                    let message = message.expect("the actor holds a sender itself");
+                    if let Some(end) = self.answer(message).await {
                         return end;
                     }
                 }
@@ -92,18 +92,18 @@ impl Actor {
         }
     }
 
-    async fn answer(&mut self, letter: Letter) -> Option<End> {
-        match letter {
-            Letter::Exec { request, answer } => drop(answer.send(self.exec(&request))),
-            Letter::Extend { ttl_seconds, answer } => drop(answer.send(self.extend(ttl_seconds).await)),
-            Letter::Stop { answer } => drop(answer.send(self.stop().await)),
-            Letter::Start { answer } => match self.start().await {
+    async fn answer(&mut self, message: Message) -> Option<End> {
+        match message {
+            Message::Exec { request, answer } => drop(answer.send(self.exec(&request))),
+            Message::Extend { ttl_seconds, answer } => drop(answer.send(self.extend(ttl_seconds).await)),
+            Message::Stop { answer } => drop(answer.send(self.stop().await)),
+            Message::Start { answer } => match self.start().await {
                 Ok(result) => drop(answer.send(result)),
                 Err(end) => return Some(end),
             },
-            Letter::Remove { reason, answer } => return Some(End::Remove(reason, Some(answer))),
-            Letter::LastCommandEnded => return Some(End::Remove(Ended::Deleted, None)),
-            Letter::ChannelClosed => {
+            Message::Remove { reason, answer } => return Some(End::Remove(reason, Some(answer))),
+            Message::LastCommandEnded => return Some(End::Remove(Ended::Deleted, None)),
+            Message::ChannelClosed => {
                 // The channel of a process that was killed closes a moment before its status can be had.
                 let death = match &mut self.workspace {
                     Workspace::Guest(live) => end_of(Some(&mut *live.machine)).await,
@@ -112,7 +112,7 @@ impl Actor {
                 };
                 self.machine_died(&death).await;
             }
-            Letter::Trouble { what } => {
+            Message::Trouble { what } => {
                 let console = match &self.workspace {
                     Workspace::Guest(live) => live.machine.console_tail(),
                     Workspace::Host => Vec::new(),
@@ -132,12 +132,12 @@ impl Actor {
         if matches!(self.workspace, Workspace::None) {
             return Err(self.why_not().into());
         }
-        let began = Began {
+        let began = StartRecord {
             sequence: 0,
             command: request.command.clone(),
             cwd: request.cwd.clone(),
             attempt_id: request.attempt_id.clone(),
-            request_digest: super::wire::digest(request),
+            request_digest: super::rpc::digest(request),
             started_at: now(),
             execution_mode: self.record.execution_mode.clone(),
         };
@@ -160,7 +160,7 @@ impl Actor {
         let Record { id, kind, state, last_error, .. } = &self.record;
         match last_error {
             Some(why) => Unavailable::Stopped { kind: *kind, id: id.to_string(), why: why.clone() },
-            None => Unavailable::NotStarted { id: id.to_string(), state: state.word() },
+            None => Unavailable::NotStarted { id: id.to_string(), state: state.as_str() },
         }
     }
 
@@ -171,7 +171,7 @@ impl Actor {
         }
         let (machines, id) = (self.machines.clone(), self.record.id.clone());
         let admission = self.pyro.admission(MachineSize::of(&self.record));
-        if let Err(error) = off_thread(move || Ok(machines.take_place(&id, admission)?)).await {
+        if let Err(error) = off_thread(move || Ok(machines.take_slot(&id, admission)?)).await {
             return Ok(Err(error));
         }
         let (notices, _nobody) = mpsc::channel(16);
@@ -183,8 +183,8 @@ impl Actor {
                 tokio::select! {
                     started = &mut start => break started,
                     () = self.timer.rung() => return Err(End::Remove(Ended::Expired, None)),
-                    letter = self.letters.recv() => match letter.expect("the actor holds a sender itself") {
-                        Letter::Remove { reason, answer } => return Err(End::Remove(reason, Some(answer))),
+                    message = self.mailbox.recv() => match message.expect("the actor holds a sender itself") {
+                        Message::Remove { reason, answer } => return Err(End::Remove(reason, Some(answer))),
                         other => later.push(other),
                     },
                 }
@@ -197,7 +197,7 @@ impl Actor {
                 self.save().await
             }
             Err(error) => {
-                self.machines.leave_place(&self.record.id);
+                self.machines.release_slot(&self.record.id);
                 Err(error)
             }
         };
@@ -207,8 +207,8 @@ impl Actor {
         // What was asked meanwhile is asked again: it is in time now.
         let sender = self.sender.clone();
         tokio::spawn(async move {
-            for letter in later {
-                let _ = sender.send(letter).await;
+            for message in later {
+                let _ = sender.send(message).await;
             }
         });
         Ok(result.map(|()| self.record.clone()))
@@ -219,7 +219,7 @@ impl Actor {
             self.commands.cancel_all("its machine was stopped");
             self.workspace.shut_down(&self.record.id).await;
             (self.record.state, self.record.addresses, self.record.last_error) = (State::Stopped, None, None);
-            self.machines.leave_place(&self.record.id);
+            self.machines.release_slot(&self.record.id);
             let saved = self.save().await;
             self.commands.ended().await;
             saved?;
@@ -245,7 +245,7 @@ impl Actor {
         self.workspace.end(&self.record.id).await;
         (self.record.state, self.record.addresses) = (State::Stopped, None);
         self.record.last_error = Some(Error::machine_gone(death));
-        self.machines.leave_place(&self.record.id);
+        self.machines.release_slot(&self.record.id);
         self.step("died.before");
         let _ = self.save().await;
         self.step("died.after");
@@ -273,10 +273,10 @@ impl Actor {
                 self.commands.ended().await;
                 self.step("end.halted");
                 let (machines, id) = (self.machines.clone(), self.record.id.clone());
-                let buried = off_thread(move || Ok(machines.bury(&id, reason)?)).await;
-                self.step("end.buried");
+                let removed = off_thread(move || Ok(machines.remove_with_tombstone(&id, reason)?)).await;
+                self.step("end.tombstone");
                 if let Some(answer) = answer {
-                    let _ = answer.send(buried);
+                    let _ = answer.send(removed);
                 }
             }
             End::FileRemoved(_) if !self.files.only_the_socket_is_missing() => {
@@ -315,7 +315,7 @@ impl Actor {
     }
 
     pub(super) fn step(&self, step: &'static str) {
-        self.pyro.steps.reached(step);
+        self.pyro.failpoints.reached(step);
     }
 }
 

@@ -18,8 +18,8 @@ use super::actor::{Actor, timer};
 use super::command::Commands;
 use super::connections;
 use super::files::{Files, SOCKET};
+use super::rpc::{Connection, Reply};
 use super::start::Workspace;
-use super::wire::{Reply, Talk};
 use crate::clock::WallClock;
 use crate::error::host;
 use crate::id::VmId;
@@ -27,7 +27,7 @@ use crate::threads::off_thread;
 use crate::{Error, Pyro};
 
 /// Letters on their way.
-const LETTERS: usize = 64;
+const MAILBOX: usize = 64;
 
 impl Actor {
     /// Takes the directory over: journal, socket, timer. The lock is held from here to the end.
@@ -41,7 +41,7 @@ impl Actor {
             State::Creating => (Journal::create(&directory, cap)?, Vec::new()),
             _ => Journal::adopt(&directory, cap)?,
         };
-        let (sender, letters) = mpsc::channel(LETTERS);
+        let (sender, mailbox) = mpsc::channel(MAILBOX);
         let commands = Commands::new(pyro.clone(), journal, &entries, sender.clone());
         let timer = timer(&record)?;
         let closing = tokio_util::sync::CancellationToken::new();
@@ -55,7 +55,7 @@ impl Actor {
             record,
             workspace: Workspace::None,
             commands,
-            letters,
+            mailbox,
             sender,
             timer,
             files,
@@ -69,7 +69,7 @@ impl Actor {
     }
 
     /// Makes what its creator waits for, and stays.
-    pub async fn live(mut self, mut creator: Talk, creating: Option<Lock>) -> Result<(), Error> {
+    pub async fn live(mut self, mut creator: Connection, creating: Option<Lock>) -> Result<(), Error> {
         let is_new = self.record.state == State::Creating;
         let made = self.make(&mut creator).await;
         let ready = match made {
@@ -81,14 +81,14 @@ impl Actor {
                 // One that is held up does not keep it beyond its time.
                 while told.is_ok() {
                     tokio::select! {
-                        said = creator.ear.next() => if !matches!(said, Ok(Some(_))) {
+                        said = creator.reader.next() => if !matches!(said, Ok(Some(_))) {
                             break;
                         },
                         () = self.timer.rung() => break,
                     }
                 }
                 // One that cannot be looked at may have been taken: it stays.
-                self.machines.is_taken(&self.record.id).unwrap_or(true)
+                self.machines.is_committed(&self.record.id).unwrap_or(true)
             }
             Err(error) => {
                 self.undo(is_new).await;
@@ -109,27 +109,27 @@ impl Actor {
 
     /// A task gets its machine now; a VM when it is asked for. A creator that goes away meanwhile
     /// has given up.
-    async fn make(&mut self, creator: &mut Talk) -> Result<(), Error> {
+    async fn make(&mut self, creator: &mut Connection) -> Result<(), Error> {
         if self.record.state != State::Creating {
             return Ok(());
         }
         let mut state = State::Created;
         if self.record.kind == Kind::Task {
             let (notices, mut heard) = mpsc::channel(16);
-            let Talk { ear, mouth } = creator;
+            let Connection { reader, writer } = creator;
             let start = async {
                 let notices = notices;
                 self.pyro.start_workspace(&mut self.record, &self.directory, &notices).await
             };
             let relay = async {
                 while let Some(notice) = heard.recv().await {
-                    let _ = mouth.send(&notice).await;
+                    let _ = writer.send(&notice).await;
                 }
             };
             let started = async { tokio::join!(start, relay).0 };
             self.workspace = tokio::select! {
                 started = started => started?,
-                _ = ear.next() => return Err(Error::Cancelled),
+                _ = reader.next() => return Err(Error::Cancelled),
             };
             state = State::Started;
         }
@@ -144,7 +144,7 @@ impl Actor {
     async fn undo(&mut self, is_new: bool) {
         self.workspace.end(&self.record.id).await;
         if is_new {
-            // A failure leaves it to the next sweep.
+            // A failure leaves it to the next recovery.
             let (machines, id) = (self.machines.clone(), self.record.id.clone());
             let _ = off_thread(move || Ok(machines.undo(&id)?)).await;
         }

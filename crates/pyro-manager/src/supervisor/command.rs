@@ -15,14 +15,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use pyro_guest::{Exit, GuestError, OutputEvent};
 use pyro_protocol::frame::Kind as FrameKind;
-use pyro_store::journal::{Began, Begun, End, Entry, Journal, OutputLog, Status, StreamEnd};
+use pyro_store::journal::{CommandRecord, EndRecord, Journal, OutputLog, StartRecord, Started, Status, StreamEnd};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::letter::{Attached, Joined, Letter, Piece};
+use super::mailbox::{Attached, Joined, Message, Piece};
+use super::rpc::{ExecRequest, digest};
 use super::table::{Cancel, Handle, Progress, Table};
-use super::wire::{ExecRequest, digest};
 use crate::clock::now;
 use crate::error::{Unavailable, host};
 use crate::execution::Execution;
@@ -43,7 +43,7 @@ pub struct Commands {
     journal: Arc<Mutex<Journal>>,
     table: Arc<Table>,
     attempts: HashMap<String, (u64, String)>,
-    letters: mpsc::Sender<Letter>,
+    mailbox: mpsc::Sender<Message>,
     drivers: JoinSet<()>,
     /// How many machines' ends the record says.
     machine_ends: watch::Sender<u64>,
@@ -51,8 +51,8 @@ pub struct Commands {
 
 impl Commands {
     /// `entries` are the commands that an earlier supervisor had: an attempt stays one.
-    pub fn new(pyro: Arc<Pyro>, journal: Journal, entries: &[Entry], letters: mpsc::Sender<Letter>) -> Self {
-        let attempts = entries.iter().filter_map(|Entry { began, .. }| {
+    pub fn new(pyro: Arc<Pyro>, journal: Journal, entries: &[CommandRecord], mailbox: mpsc::Sender<Message>) -> Self {
+        let attempts = entries.iter().filter_map(|CommandRecord { began, .. }| {
             Some((began.attempt_id.clone()?, (began.sequence, began.request_digest.clone())))
         });
         let table = Table::new();
@@ -61,7 +61,7 @@ impl Commands {
             journal: Arc::new(Mutex::new(journal)),
             table: Arc::new(table),
             attempts: attempts.collect(),
-            letters,
+            mailbox,
             drivers: JoinSet::new(),
             machine_ends: watch::Sender::new(0),
         }
@@ -84,7 +84,7 @@ impl Commands {
     }
 
     /// Writes down that it is about to be sent.
-    pub fn begin(&mut self, began: Began) -> Result<Begun, Error> {
+    pub fn begin(&mut self, began: StartRecord) -> Result<Started, Error> {
         self.step("begin.before");
         let begun = lock(&self.journal).begin(began)?;
         self.step("begin.after");
@@ -94,8 +94,8 @@ impl Commands {
     /// Follows a command that was sent, or ends one that could not be.
     pub fn follow(
         &mut self,
-        begun: Begun,
-        mut began: Began,
+        begun: Started,
+        mut began: StartRecord,
         sent: Result<Execution, Error>,
         request: &ExecRequest,
     ) -> Result<Joined, Error> {
@@ -105,7 +105,7 @@ impl Commands {
             Ok(execution) => execution,
             Err(error) => {
                 let reason = error.failure().error;
-                let end = End { status: Status::Refused, reason: Some(reason), ..End::lost(now(), 0, 0) };
+                let end = EndRecord { status: Status::Refused, reason: Some(reason), ..EndRecord::lost(now(), 0, 0) };
                 lock(&self.journal).end(sequence, &end)?;
                 return Err(error);
             }
@@ -124,7 +124,7 @@ impl Commands {
             pyro: self.pyro.clone(),
             journal: self.journal.clone(),
             table: self.table.clone(),
-            letters: self.letters.clone(),
+            mailbox: self.mailbox.clone(),
             began,
             stdout: begun.stdout,
             stderr: begun.stderr,
@@ -162,7 +162,7 @@ impl Commands {
     }
 
     fn step(&self, step: &'static str) {
-        self.pyro.steps.reached(step);
+        self.pyro.failpoints.reached(step);
     }
 }
 
@@ -171,8 +171,8 @@ struct Driver {
     pyro: Arc<Pyro>,
     journal: Arc<Mutex<Journal>>,
     table: Arc<Table>,
-    letters: mpsc::Sender<Letter>,
-    began: Began,
+    mailbox: mpsc::Sender<Message>,
+    began: StartRecord,
     stdout: OutputLog,
     stderr: OutputLog,
     progress: watch::Sender<Progress>,
@@ -189,18 +189,18 @@ impl Driver {
         drop((execution, feeding));
         match &came {
             Ok(_) | Err(GuestError::Refused(_)) => {}
-            Err(GuestError::Gone) => self.machine_end_is_recorded(Letter::ChannelClosed).await,
-            Err(error) => self.machine_end_is_recorded(Letter::Trouble { what: nonsense(error) }).await,
+            Err(GuestError::Gone) => self.machine_end_is_recorded(Message::ChannelClosed).await,
+            Err(error) => self.machine_end_is_recorded(Message::Trouble { what: nonsense(error) }).await,
         }
         let end = self.what_came(came);
         self.finish(end).await;
     }
 
     /// Waits until the record says that the machine ended: a client that hears of it may ask for the record next.
-    async fn machine_end_is_recorded(&mut self, letter: Letter) {
+    async fn machine_end_is_recorded(&mut self, message: Message) {
         // The owner knows already where the machine's process has ended, and ignores this.
-        let letters = self.letters.clone();
-        tokio::spawn(async move { letters.send(letter).await });
+        let mailbox = self.mailbox.clone();
+        tokio::spawn(async move { mailbox.send(message).await });
         // An owner that is gone tells nobody anything any more.
         let _ = self.machine_ends.changed().await;
     }
@@ -230,7 +230,7 @@ impl Driver {
                     }
                     gave_up = true;
                     let what = "the guest did not end a command whose time was up, and was ended".to_owned();
-                    let _ = self.letters.send(Letter::Trouble { what }).await;
+                    let _ = self.mailbox.send(Message::Trouble { what }).await;
                     continue;
                 }
                 event = execution.next() => event,
@@ -276,17 +276,17 @@ impl Driver {
     }
 
     /// What is to be written down; nothing is invented.
-    fn what_came(&self, came: Result<Exit, GuestError>) -> End {
+    fn what_came(&self, came: Result<Exit, GuestError>) -> EndRecord {
         let cancelled = self.cancel.token.is_cancelled();
         let why = || Some(self.cancel.why());
-        let unknown = End { reason: None, ..End::lost(now(), 0, 0) };
+        let unknown = EndRecord { reason: None, ..EndRecord::lost(now(), 0, 0) };
         match came {
             // One that was over just before it was cancelled ended by itself.
             Ok(exit) if cancelled && !exit.timed_out && exit.code == 128 + 9 => {
                 let duration_ms = Some(millis(exit.duration));
-                End { status: Status::Cancelled, duration_ms, reason: why(), ..unknown }
+                EndRecord { status: Status::Cancelled, duration_ms, reason: why(), ..unknown }
             }
-            Ok(exit) => End {
+            Ok(exit) => EndRecord {
                 status: if exit.timed_out { Status::TimedOut } else { Status::Finished },
                 exit_code: Some(exit.code),
                 duration_ms: Some(millis(exit.duration)),
@@ -294,25 +294,25 @@ impl Driver {
                 ..unknown
             },
             Err(GuestError::Refused(refusal)) => {
-                End { status: Status::Refused, reason: Some(refusal.message), ..unknown }
+                EndRecord { status: Status::Refused, reason: Some(refusal.message), ..unknown }
             }
-            Err(_) if cancelled => End { status: Status::Cancelled, reason: why(), ..unknown },
-            Err(GuestError::Gone) => End { reason: Some("the machine ended while it ran".into()), ..unknown },
-            Err(error) => End { reason: Some(nonsense(&error)), ..unknown },
+            Err(_) if cancelled => EndRecord { status: Status::Cancelled, reason: why(), ..unknown },
+            Err(GuestError::Gone) => EndRecord { reason: Some("the machine ended while it ran".into()), ..unknown },
+            Err(error) => EndRecord { reason: Some(nonsense(&error)), ..unknown },
         }
     }
 
     /// Output to disk, then the end, then everybody is told.
-    async fn finish(self, end: End) {
-        let Self { pyro, journal, table, letters, began, stdout, stderr, progress, live, last, .. } = self;
+    async fn finish(self, end: EndRecord) {
+        let Self { pyro, journal, table, mailbox, began, stdout, stderr, progress, live, last, .. } = self;
         let sequence = began.sequence;
-        let steps = pyro.steps.clone();
-        let write = move || -> (End, Result<(), Error>) {
+        let failpoints = pyro.failpoints.clone();
+        let write = move || -> (EndRecord, Result<(), Error>) {
             let (stdout, stderr) = (stdout.finish(), stderr.finish());
-            let end = End { stdout, stderr, ..end };
-            steps.reached("ended.before");
+            let end = EndRecord { stdout, stderr, ..end };
+            failpoints.reached("ended.before");
             let written = lock(&journal).end(sequence, &end);
-            steps.reached("ended.after");
+            failpoints.reached("ended.after");
             let handle = lock(&journal).handle();
             let flushed = written.and(handle).map_err(Error::from);
             let flushed = flushed.and_then(|log| log.sync_data().map_err(host("flush the journal")));
@@ -324,18 +324,18 @@ impl Driver {
             let note = format!("the journal could not be written: {}", error.failure().error);
             note_cut(&mut end.stdout, &note);
         }
-        let entry = Arc::new(Entry { began, end: Some(end) });
+        let entry = Arc::new(CommandRecord { began, end: Some(end) });
         table.remove(sequence);
         progress.send_modify(|progress| progress.end = Some(entry));
         drop(live);
-        pyro.steps.reached("told");
+        pyro.failpoints.reached("told");
         if last {
-            let _ = letters.send(Letter::LastCommandEnded).await;
+            let _ = mailbox.send(Message::LastCommandEnded).await;
         }
     }
 
     fn step(&self, step: &'static str) {
-        self.pyro.steps.reached(step);
+        self.pyro.failpoints.reached(step);
     }
 }
 

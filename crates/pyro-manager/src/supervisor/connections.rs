@@ -18,10 +18,10 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::letter::Letter;
+use super::mailbox::Message;
+use super::rpc::{Connection, Reply, Request, encoded};
 use super::serve::answer;
 use super::table::Table;
-use super::wire::{Reply, Request, Talk, encoded};
 use crate::Error;
 use crate::error::Unavailable;
 
@@ -40,7 +40,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Takes connections until `closing`, and then lets those that are there end.
 pub async fn serve(
     listener: UnixListener,
-    letters: mpsc::Sender<Letter>,
+    mailbox: mpsc::Sender<Message>,
     table: Arc<Table>,
     closing: CancellationToken,
 ) {
@@ -52,9 +52,9 @@ pub async fn serve(
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() >= MAX_CONNECTIONS => refuse(&stream),
                 Ok((stream, _)) => {
-                    let (letters, table, silent) = (letters.clone(), table.clone(), silent.clone());
+                    let (mailbox, table, silent) = (mailbox.clone(), table.clone(), silent.clone());
                     // A client that is gone needs no answer.
-                    connections.spawn(async move { drop(converse(Talk::new(stream), &letters, &table, &silent).await) });
+                    connections.spawn(async move { drop(converse(Connection::new(stream), &mailbox, &table, &silent).await) });
                 }
                 Err(_) => tokio::select! {
                     _ = connections.join_next(), if !connections.is_empty() => {}
@@ -64,7 +64,7 @@ pub async fn serve(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
         }
     }
-    drop((listener, letters));
+    drop((listener, mailbox));
     while connections.join_next().await.is_some() {}
 }
 
@@ -74,24 +74,29 @@ fn refuse(stream: &UnixStream) {
     let _ = stream.try_write(&encoded(&Reply::Failed { failure: error.failure() }));
 }
 
-async fn converse(mut talk: Talk, letters: &mpsc::Sender<Letter>, table: &Table, silent: &Silent) -> Result<(), Error> {
+async fn converse(
+    mut connection: Connection,
+    mailbox: &mpsc::Sender<Message>,
+    table: &Table,
+    silent: &Silent,
+) -> Result<(), Error> {
     let asked = {
-        let place = silent.enter();
+        let target = silent.enter();
         tokio::select! {
             // A request that is there already is taken, whoever came after it.
             biased;
-            asked = tokio::time::timeout(REQUEST_TIMEOUT, talk.ear.read_request::<Request>(silent.bytes.clone())) => asked,
-            () = place.token.cancelled() => return Ok(()),
+            asked = tokio::time::timeout(REQUEST_TIMEOUT, connection.reader.read_request::<Request>(silent.bytes.clone())) => asked,
+            () = target.token.cancelled() => return Ok(()),
         }
     };
     match asked {
         // On the heap, so that a connection that asks nothing holds little.
-        Ok(Ok(Some(request))) => Box::pin(answer(talk, letters, table, request)).await,
+        Ok(Ok(Some(request))) => Box::pin(answer(connection, mailbox, table, request)).await,
         Ok(Ok(None)) => Ok(()),
-        Ok(Err(error)) => talk.send(&Reply::Failed { failure: error.failure() }).await,
+        Ok(Err(error)) => connection.send(&Reply::Failed { failure: error.failure() }).await,
         Err(_) => {
             let problem = format!("no request came within {} s", REQUEST_TIMEOUT.as_secs());
-            talk.send(&Reply::Failed { failure: Error::InvalidArgument { problem }.failure() }).await
+            connection.send(&Reply::Failed { failure: Error::InvalidArgument { problem }.failure() }).await
         }
     }
 }
@@ -103,8 +108,8 @@ struct Silent {
     bytes: Arc<Semaphore>,
 }
 
-/// A connection's place among them, until it is dropped.
-struct Place {
+/// A connection's slot among them, until it is dropped.
+struct Slot {
     silent: Silent,
     number: u64,
     token: CancellationToken,
@@ -115,7 +120,7 @@ impl Silent {
         Self { oldest_first: Arc::default(), bytes: Arc::new(Semaphore::new(MAX_UNASKED_BYTES)) }
     }
 
-    fn enter(&self) -> Place {
+    fn enter(&self) -> Slot {
         let mut all = self.oldest_first.lock().unwrap_or_else(PoisonError::into_inner);
         let number = all.back().map_or(0, |(number, _)| number + 1);
         let token = CancellationToken::new();
@@ -125,11 +130,11 @@ impl Silent {
         {
             oldest.cancel();
         }
-        Place { silent: self.clone(), number, token }
+        Slot { silent: self.clone(), number, token }
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         let mut all = self.silent.oldest_first.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(number, _)| *number != self.number);
@@ -143,11 +148,11 @@ mod tests {
     #[test]
     fn the_oldest_that_has_not_asked_goes_when_there_are_too_many() {
         let silent = Silent::new();
-        let places: Vec<Place> = (0..MAX_SILENT + 3).map(|_| silent.enter()).collect();
-        let gone: Vec<bool> = places.iter().map(|place| place.token.is_cancelled()).collect();
+        let slots: Vec<Slot> = (0..MAX_SILENT + 3).map(|_| silent.enter()).collect();
+        let gone: Vec<bool> = slots.iter().map(|slot| slot.token.is_cancelled()).collect();
         assert_eq!(gone.iter().filter(|gone| **gone).count(), 3);
         assert!(gone[..3].iter().all(|gone| *gone));
-        drop(places);
+        drop(slots);
         assert!(silent.oldest_first.lock().unwrap().is_empty());
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::files::LOG;
-use super::wire::{Reply, Talk};
+use super::rpc::{Connection, Reply};
 use crate::error::{Unavailable, host};
 use crate::events::{EnvironmentProgress, RunEvent, tell};
 use crate::id::VmId;
@@ -97,7 +97,7 @@ pub async fn launch(
     life: Lock,
     creating: Option<Lock>,
     events: &mpsc::Sender<RunEvent>,
-) -> Result<(Record, Talk), Error> {
+) -> Result<(Record, Connection), Error> {
     let (ours, theirs) = StdStream::pair().map_err(host("make a socket pair"))?;
     let message = Launch { id: id.clone(), config: ConfigForm::new(config)? };
     let locks = std::iter::once(&life).chain(&creating).map(|lock| lock.share().map_err(host("share a lock")));
@@ -106,12 +106,12 @@ pub async fn launch(
     // From here on the supervisor alone holds them.
     drop((life, creating));
     ours.set_nonblocking(true).map_err(host("prepare a socket"))?;
-    let mut talk = Talk::new(UnixStream::from_std(ours).map_err(host("prepare a socket"))?);
+    let mut connection = Connection::new(UnixStream::from_std(ours).map_err(host("prepare a socket"))?);
     // When it is gone already, the end of the conversation says so.
-    let _ = talk.send(&message).await;
+    let _ = connection.send(&message).await;
     loop {
-        match talk.read::<Reply>().await? {
-            Some(Reply::Ready { record }) => return Ok((record, talk)),
+        match connection.read::<Reply>().await? {
+            Some(Reply::Ready { record }) => return Ok((record, connection)),
             Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
             Some(Reply::Notice { text }) => tell(events, RunEvent::Notice(text)).await?,
             Some(Reply::MakingTemplate) => {

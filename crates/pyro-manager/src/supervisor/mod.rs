@@ -14,10 +14,10 @@
 //!              └ SIGKILL ──▶ the kernel kills the machine; whoever looks next settles the rest
 //! ```
 //!
-//! [`launch`] is the creator's side, [`birth`] the supervisor's, [`wire`] what is said, [`actor`] the
+//! [`launch`] is the creator's side, [`birth`] the supervisor's, [`rpc`] what is said, [`actor`] the
 //! one owner of record and machine, [`command`] the life of one command, [`files`] the watch over its
 //! files, [`connections`] the clients,
-//! [`serve`] what each is answered, [`letter`] what they and the commands ask of the owner.
+//! [`serve`] what each is answered, [`mailbox`] what they and the commands ask of the owner.
 
 mod actor;
 mod birth;
@@ -25,11 +25,11 @@ mod command;
 mod connections;
 mod files;
 pub mod launch;
-mod letter;
+mod mailbox;
+pub mod rpc;
 mod serve;
 mod start;
 mod table;
-pub mod wire;
 
 pub use files::SOCKET;
 
@@ -44,7 +44,7 @@ use crate::error::host;
 use crate::{Config, Error, Pyro};
 use actor::Actor;
 use launch::{CONTROL, CREATING, LIFE, Launch};
-use wire::Talk;
+use rpc::Connection;
 
 /// The whole life of a supervisor process, started as [`Config::supervisor`] says. `open` makes the
 /// manager it works with.
@@ -78,13 +78,13 @@ async fn live(
         stream.set_nonblocking(true)?;
         UnixStream::from_std(stream)
     };
-    let mut creator = Talk::new(stream().map_err(host("reach the creator"))?);
+    let mut creator = Connection::new(stream().map_err(host("reach the creator"))?);
     let Some(launch) = creator.read::<Launch>().await? else { return Ok(()) };
     let pyro = open(launch.config.into());
     match Actor::prepare(Arc::new(pyro), launch.id, life).await {
         Ok(actor) => actor.live(creator, creating).await,
         Err(error) => {
-            let _ = creator.send(&wire::Reply::Failed { failure: error.failure() }).await;
+            let _ = creator.send(&rpc::Reply::Failed { failure: error.failure() }).await;
             Err(error)
         }
     }

@@ -14,7 +14,7 @@ use pyro_store::record::Addresses;
 use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
-use super::wire::Reply;
+use super::rpc::Reply;
 use crate::clock::{millis, wall_clock_ns};
 use crate::error::Unavailable;
 use crate::events::{EnvironmentProgress, RunEvent};
@@ -24,11 +24,11 @@ use crate::host_command::{HostCommand, notice};
 use crate::host_processes::end_marked;
 use crate::id::VmId;
 use crate::limits::{MachineSize, NetworkPolicy};
-use crate::network::{Connection, lost};
+use crate::network::{UplinkPlan, lost};
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
 use crate::session::Live;
-use crate::supervisor::wire::ExecRequest;
-use crate::template::{Base, Place};
+use crate::supervisor::rpc::ExecRequest;
+use crate::template::{Base, RestoreTarget};
 use crate::{Error, Pyro};
 
 /// How long a guest may take to end in an orderly way.
@@ -58,11 +58,11 @@ impl Workspace {
     /// Resolves when something has become of the machine by itself. Cancel safe.
     pub async fn news(&mut self) -> News {
         let Self::Guest(live) = self else { return std::future::pending().await };
-        let Live { machine, way, loss_told, .. } = &mut **live;
+        let Live { machine, uplink, loss_told, .. } = &mut **live;
         tokio::select! {
             biased;
             death = machine.died() => News::Died(death),
-            why = lost(way), if !*loss_told => {
+            why = lost(uplink), if !*loss_told => {
                 *loss_told = true;
                 News::NetworkLost(why)
             }
@@ -140,13 +140,13 @@ impl Pyro {
             }
             started => {
                 let (mut live, mode, addresses) = started?;
-                live.turn = None;
+                live.permit = None;
                 let accelerator = live.machine.accelerator().name();
                 record.addresses = addresses;
                 record.execution_mode = GUEST_AGENT.into();
                 record.boundary = Some(accelerator.into());
                 record.accelerator = Some(accelerator.into());
-                record.start_mode = Some(mode.word().into());
+                record.start_mode = Some(mode.as_str().into());
                 record.layers = live.machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
                 Workspace::Guest(Box::new(live))
             }
@@ -162,7 +162,7 @@ impl Pyro {
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
         let (policy, mac_address) = (NetworkPolicy::of(record), record.id.mac_address());
-        let connection = self.off_thread(move |pyro| Connection::for_policy(&pyro.config, policy, mac_address)).await?;
+        let network = self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, policy, mac_address)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),
@@ -173,10 +173,10 @@ impl Pyro {
         }
         let accelerator = self.accelerator(&installed).await?;
         let started = match again {
-            Some(_) => self.start_again(record, directory, &installed, accelerator, connection.as_ref()).await,
-            None => self.start_first(record, directory, &installed, accelerator, connection.as_ref(), notices).await,
+            Some(_) => self.start_again(record, directory, &installed, accelerator, network.as_ref()).await,
+            None => self.start_first(record, directory, &installed, accelerator, network.as_ref(), notices).await,
         };
-        let addresses = connection.as_ref().map(Connection::addresses);
+        let addresses = network.as_ref().map(UplinkPlan::addresses);
         match started {
             Ok((live, mode)) => Ok((live, mode, addresses)),
             Err(error) => Err(self.reason(error).await),
@@ -189,7 +189,7 @@ impl Pyro {
         directory: &Path,
         installed: &Installed,
         accelerator: Accelerator,
-        connection: Option<&Connection>,
+        network: Option<&UplinkPlan>,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(Live, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
@@ -197,7 +197,7 @@ impl Pyro {
         let (size, id) = (MachineSize::of(record), record.id.clone());
         let start = async {
             let events = events;
-            self.start(installed, accelerator, size, Place { id: &id, directory, base, connection }, &events).await
+            self.start(installed, accelerator, size, RestoreTarget { id: &id, directory, base, network }, &events).await
         };
         let relay = async {
             while let Some(event) = heard.recv().await {
@@ -222,10 +222,10 @@ impl Pyro {
         directory: &Path,
         installed: &Installed,
         accelerator: Accelerator,
-        connection: Option<&Connection>,
+        network: Option<&UplinkPlan>,
     ) -> Result<(Live, StartMode), Error> {
         let key = self.template_key(installed, accelerator, MachineSize::of(record)).await?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
-        Ok((self.boot(spec, &record.id, connection).await?, StartMode::Cold))
+        Ok((self.boot(spec, &record.id, network).await?, StartMode::Cold))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use pyro_store::journal::Entry;
+use pyro_store::journal::CommandRecord;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ pub struct Progress {
     /// Bytes in the journal.
     pub stderr: u64,
     /// What came of it.
-    pub end: Option<Arc<Entry>>,
+    pub end: Option<Arc<CommandRecord>>,
 }
 
 /// Ends a command, for a reason.

@@ -1,13 +1,13 @@
 //! A task's journal, as callers read it: its entries with their output, and what of it is damaged.
 
-use pyro_store::journal::{self, Contents, Entry, Stream, StreamEnd};
+use pyro_store::journal::{self, CommandRecord, Contents, Stream, StreamEnd};
 use pyro_store::{Kind, Record, State};
 
 use crate::clock::now;
 use crate::error::Unavailable;
 use crate::output::{PAYLOAD_CAP, fair_share, keep_ends};
 use crate::payload::{LogEntry, OutputPiece, Problem, TaskLogs};
-use crate::supervisor::wire::{Reply, Request};
+use crate::supervisor::rpc::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
 use std::collections::BTreeSet;
@@ -31,11 +31,11 @@ impl Pyro {
         off_thread(move || {
             let problem = journal.problem().map(|problem| Problem::journal(record.id.to_string(), problem));
             let entries = selected(&record, journal.entries, request)?;
-            let most = request.most_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
+            let max = request.max_bytes.unwrap_or(PAYLOAD_CAP).min(PAYLOAD_CAP);
             let share = |stream| {
-                let length = |entry: &Entry| journal::output_length(&directory, entry.began.sequence, stream);
+                let length = |entry: &CommandRecord| journal::output_length(&directory, entry.began.sequence, stream);
                 let lengths = entries.iter().map(length).collect::<Result<Vec<u64>, _>>()?;
-                Ok::<_, Error>(fair_share(&lengths, most as u64))
+                Ok::<_, Error>(fair_share(&lengths, max as u64))
             };
             let (stdout, stderr) = (share(Stream::Stdout)?, share(Stream::Stderr)?);
             let entries = entries
@@ -82,14 +82,14 @@ impl Pyro {
         sequence: u64,
         stream: Stream,
         offset: u64,
-        most: usize,
+        max: usize,
     ) -> Result<OutputPiece, Error> {
         let record = self.record_of(Kind::Task, task_id).await?;
         // The entry first: what it says of the end holds for the bytes that are read after it.
         let entry = self.entry(&record, sequence).await?;
         let directory = self.machines().directory(&record.id);
         off_thread(move || {
-            let bytes = journal::read_output(&directory, sequence, stream, offset, most.min(PAYLOAD_CAP))?;
+            let bytes = journal::read_output(&directory, sequence, stream, offset, max.min(PAYLOAD_CAP))?;
             let next_offset = offset + bytes.len() as u64;
             let end = entry.end.map(|end| if stream == Stream::Stdout { end.stdout } else { end.stderr });
             let ended = end.as_ref().is_some_and(|end| next_offset >= end.kept);
@@ -118,7 +118,7 @@ impl Pyro {
         off_thread(move || {
             let doubtful: BTreeSet<u64> = journal.doubtful().collect();
             let runs = |sequence| !stopped && (!doubtful.contains(&sequence) || running.contains(&sequence));
-            journal.settle(now(), runs, |sequence| journal::kept(&directory, sequence))?;
+            journal.end_lost(now(), runs, |sequence| journal::kept(&directory, sequence))?;
             Ok(journal)
         })
         .await
@@ -127,9 +127,9 @@ impl Pyro {
     /// Whether its supervisor says so. One that does not answer in time is not contradicted.
     async fn is_running(&self, record: &Record, sequence: u64) -> Result<bool, Error> {
         let ask = async {
-            let Some(mut talk) = self.reach(record).await? else { return Ok(false) };
-            let _ = talk.send(&Request::Watch { sequence }).await;
-            Ok(matches!(talk.read::<Reply>().await?, Some(Reply::Grown { .. })))
+            let Some(mut connection) = self.reach(record).await? else { return Ok(false) };
+            let _ = connection.send(&Request::Watch { sequence }).await;
+            Ok(matches!(connection.read::<Reply>().await?, Some(Reply::Grown { .. })))
         };
         tokio::time::timeout(ANSWER, ask).await.unwrap_or(Ok(true))
     }
@@ -150,13 +150,13 @@ impl TaskJournal {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn read_output(&self, sequence: u64, stream: Stream, offset: u64, most: usize) -> Result<Vec<u8>, Error> {
-        Ok(journal::read_output(&self.directory, sequence, stream, offset, most.min(PAYLOAD_CAP))?)
+    pub fn read_output(&self, sequence: u64, stream: Stream, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
+        Ok(journal::read_output(&self.directory, sequence, stream, offset, max.min(PAYLOAD_CAP))?)
     }
 }
 
 /// The entries that were asked for.
-fn selected(record: &Record, entries: Vec<Entry>, request: LogsRequest) -> Result<Vec<Entry>, Error> {
+fn selected(record: &Record, entries: Vec<CommandRecord>, request: LogsRequest) -> Result<Vec<CommandRecord>, Error> {
     let mut entries = entries;
     if let Some(sequence) = request.sequence {
         entries.retain(|entry| entry.began.sequence == sequence);
@@ -173,20 +173,20 @@ fn selected(record: &Record, entries: Vec<Entry>, request: LogsRequest) -> Resul
 /// An entry with as many bytes of each stream as its share.
 pub(super) fn log_entry(
     directory: &Path,
-    entry: &Entry,
+    entry: &CommandRecord,
     tail_bytes: Option<usize>,
     stdout_share: u64,
     stderr_share: u64,
 ) -> Result<LogEntry, Error> {
-    let Entry { began, end } = entry;
+    let CommandRecord { began, end } = entry;
     let sequence = began.sequence;
     let read = |stream, share: u64, end: Option<&StreamEnd>| {
         let mut cut = end.and_then(|end| end.cut.clone());
         let length = journal::output_length(directory, sequence, stream)?;
         let text = match tail_bytes {
             Some(tail) => {
-                let most = tail.min(usize::try_from(share).unwrap_or(usize::MAX));
-                String::from_utf8_lossy(&journal::read_tail(directory, sequence, stream, most)?).into_owned()
+                let max = tail.min(usize::try_from(share).unwrap_or(usize::MAX));
+                String::from_utf8_lossy(&journal::read_tail(directory, sequence, stream, max)?).into_owned()
             }
             // All of it is read: then it can be told from another text.
             None if length <= share => {
@@ -197,9 +197,9 @@ pub(super) fn log_entry(
                 }
                 String::from_utf8_lossy(&bytes).into_owned()
             }
-            None => keep_ends(length, share, |offset, most| {
-                journal::read_output(directory, sequence, stream, offset, most)
-            })?,
+            None => {
+                keep_ends(length, share, |offset, max| journal::read_output(directory, sequence, stream, offset, max))?
+            }
         };
         let shown = tail_bytes.map_or(share, |tail| share.min(tail as u64));
         let total = end.map_or(length, |end| end.bytes).max(length);
@@ -227,7 +227,7 @@ pub(super) fn log_entry(
         stderr_cut,
         stdout_bytes,
         stderr_bytes,
-        status: entry.status().word(),
+        status: entry.status().as_str(),
         reason: end.as_ref().and_then(|end| end.reason.clone()),
         out_of_memory: end.as_ref().is_some_and(|end| end.out_of_memory),
         started_at: began.started_at,

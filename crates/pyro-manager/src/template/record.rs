@@ -30,7 +30,8 @@ pub struct Record {
 pub struct FileRecord {
     pub name: String,
     pub digest: String,
-    pub stamp: String,
+    #[serde(rename = "stamp")]
+    pub fingerprint: String,
 }
 
 impl Record {

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use pyro_environment::EnvironmentError;
-use pyro_hostfs::{digest, stamp};
+use pyro_hostfs::{digest, fingerprint};
 
 use super::record::{FORMAT, RECORD, Read, read_record};
 use crate::Error;
@@ -39,24 +39,24 @@ pub fn verify(directory: &Path) -> Result<Verdict, Error> {
     let mut moved = false;
     for file in &mut record.files {
         let path = directory.join(&file.name);
-        let now = match stamp::of(&path) {
+        let now = match fingerprint::of(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Verdict::Damaged(format!("{}: {error}", file.name)));
             }
             now => now.map_err(host("look at a template's file"))?.to_string(),
         };
-        if now == file.stamp {
+        if now == file.fingerprint {
             continue;
         }
         let digest = digest::of_sparse_file(&path).map_err(host("read a template's file"))?;
         if digest != file.digest {
             return Ok(Verdict::Damaged(format!("{} is not what was saved (its digest differs)", file.name)));
         }
-        file.stamp = now;
+        file.fingerprint = now;
         moved = true;
     }
     if moved {
-        // A stamp that cannot be written down costs the next one the same look again.
+        // A fingerprint that cannot be written down costs the next one the same look again.
         let _ = record.write(directory);
     }
     Ok(Verdict::Whole)

@@ -19,7 +19,7 @@ const WARM_UP: &[&str] = &["true", "sh -c true", "sh -c 'cat /dev/null; ls / >/d
 /// Returns what the guest keeps time with.
 pub async fn warm_and_save(machine: &mut dyn Machine, state: &Path) -> Result<String, Error> {
     let guest = attach(machine);
-    guest.introduce(Identity { network: usual(), ..identity(&VmId::random()?)? });
+    guest.start_handshake(Identity { network: usual(), ..identity(&VmId::random()?)? });
     await_guest(machine, guest.ready(), BOOT_LIMIT).await?;
     for command in WARM_UP {
         await_guest(machine, run_quietly(&guest, command), BOOT_LIMIT).await?;

@@ -62,9 +62,9 @@ async fn a_task_of_a_newer_release_is_kept_and_reported() {
     let (id, other) = (stopped(&world).await, stopped(&world).await);
     rewrite(&world.directory(&id).join("record.json"), |record| record["format"] = 2.into());
     for _ in 0..2 {
-        world.pyro.sweep();
+        world.pyro.recover();
         let list = list(&world.pyro).await;
-        assert!(world.directory(&id).join("journal.log").exists(), "the sweep removes nothing that it cannot read");
+        assert!(world.directory(&id).join("journal.log").exists(), "recovery removes nothing that it cannot read");
         assert_eq!(
             (problems(&list), states(&list)),
             (vec!["newer_record".to_owned()], vec![(other.as_str(), "stopped")])
@@ -84,7 +84,7 @@ async fn a_newer_registry_is_refused_before_anything_is_touched() {
     let other = stopped(&world).await;
     let before = std::fs::read(world.directory(&other).join("record.json")).unwrap();
     registry(&world).pragma_update(None, "user_version", 2).unwrap();
-    world.pyro.sweep();
+    world.pyro.recover();
     assert_eq!(world.pyro.list_tasks().await.unwrap_err().code(), "newer_registry");
     assert_eq!(world.pyro.status_task(&other).await.unwrap_err().code(), "newer_registry");
     assert!(world.directory(&id).exists());
@@ -101,7 +101,7 @@ async fn a_damaged_record_costs_nothing_while_the_registry_has_it() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         std::fs::write(&path, &bytes).unwrap();
-        world.pyro.sweep();
+        world.pyro.recover();
         let list = list(&world.pyro).await;
         assert_eq!(
             (problems(&list), states(&list)),
@@ -113,7 +113,7 @@ async fn a_damaged_record_costs_nothing_while_the_registry_has_it() {
         assert_eq!(std::fs::read(&path).unwrap(), bytes, "nobody who looks changes it");
     }
     std::fs::remove_file(&path).unwrap();
-    world.pyro.sweep();
+    world.pyro.recover();
     assert_eq!(problems(&list(&world.pyro).await), ["record_missing"]);
     world.pyro.delete_task(&id).await.unwrap();
     assert_eq!(world.vms(), [] as [&str; 0], "who says so may delete it all the same");
@@ -202,7 +202,7 @@ async fn a_registry_that_is_gone_or_damaged_keeps_nobody_from_reading() {
         bytes[at / 8] ^= 1 << (at % 8);
         let _ = std::fs::remove_file(world.config.data.join("registry.sqlite-journal"));
         std::fs::write(&path, &bytes).unwrap();
-        world.pyro.sweep();
+        world.pyro.recover();
         match world.pyro.status_task(&id).await {
             Ok(status) => assert_eq!(status.command_count, 2, "bit {at}"),
             Err(error) => assert_eq!(error.code(), "newer_registry", "bit {at}: {error}"),
@@ -303,7 +303,7 @@ async fn an_attempt_that_is_over_has_its_result_although_the_supervisor_died() {
 async fn repair_restores_what_it_can_and_keeps_what_it_replaces() {
     let world = World::new();
     let (id, broken) = (stopped(&world).await, stopped(&world).await);
-    world.pyro.sweep();
+    world.pyro.recover();
     let path = world.directory(&id).join("record.json");
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() / 2]).unwrap();
@@ -332,7 +332,7 @@ async fn repair_restores_what_it_can_and_keeps_what_it_replaces() {
 async fn repair_makes_a_damaged_registry_anew_after_it_has_taken_from_it_what_it_can() {
     let world = World::new();
     let (id, other) = (stopped(&world).await, stopped(&world).await);
-    world.pyro.sweep();
+    world.pyro.recover();
     std::fs::write(world.directory(&id).join("record.json"), "{").unwrap();
     // An index that does not match its table: every row can be read.
     registry(&world)
@@ -395,7 +395,7 @@ async fn repair_removes_what_lives_where_nobody_can_read_what_it_is() {
 async fn a_flipped_bit_loses_nothing_and_is_said() {
     let world = World::new();
     let id = stopped(&world).await;
-    world.pyro.sweep();
+    world.pyro.recover();
     let installed = world.config.cache.join(
         std::fs::read_dir(&world.config.cache)
             .unwrap()
@@ -409,7 +409,7 @@ async fn a_flipped_bit_loses_nothing_and_is_said() {
         .unwrap()
         .map(|entry| entry.unwrap().path().join("template.json"));
     let template = template.into_iter().find(|path| path.exists()).unwrap();
-    // A stamp that has moved makes it write the manifest itself, with a checksum.
+    // A fingerprint that has moved makes it write the manifest itself, with a checksum.
     let disk = std::fs::File::options().write(true).open(installed.join("rootfs.ext4")).unwrap();
     disk.set_modified(std::time::UNIX_EPOCH).unwrap();
     assert!(world.pyro.inspect_environment("debian:12").unwrap().installed);

@@ -33,7 +33,7 @@ async fn story(world: &World, pyro: &Pyro) -> bool {
         Err(_) => {
             // It was never there: nothing is left of it, and the attempt can be made again.
             world.wait_for_supervisors();
-            world.pyro.sweep();
+            world.pyro.recover();
             assert_eq!(world.vms(), [] as [&str; 0]);
             assert_eq!(world.pyro.list_tasks().await.unwrap().count, 0);
             create(&world.pyro, Some("story")).await.unwrap();
@@ -55,7 +55,7 @@ async fn story(world: &World, pyro: &Pyro) -> bool {
     let deleted = pyro.delete_task(id).await;
     assert!(deleted.is_ok() || matches!(deleted.as_ref().unwrap_err().code(), "deleted"), "{deleted:?}");
     world.wait_for_supervisors();
-    world.pyro.sweep();
+    world.pyro.recover();
     assert_eq!(world.vms(), [] as [&str; 0]);
     assert_eq!(pyro.status_task(id).await.unwrap_err().code(), "deleted");
     while !processes_of(id).is_empty() {
@@ -128,7 +128,7 @@ fn settle(world: &World) {
     for id in world.vms() {
         pyro_hostfs::lock::wait_until_free(&world.directory(&id).join("creating")).unwrap();
     }
-    world.pyro.sweep();
+    world.pyro.recover();
 }
 
 #[tokio::test]

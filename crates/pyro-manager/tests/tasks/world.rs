@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_manager::{
-    Config, CreateRequest, Error, ExecRequest, Pyro, RunEvent, RunIo, Steps, Supervisor, TaskExecRecord, TaskRecord,
-    VmOptions,
+    Config, CreateRequest, Error, ExecRequest, Failpoints, Pyro, RunEvent, RunIo, Supervisor, TaskExecRecord,
+    TaskRecord, VmOptions,
 };
 use pyro_testkit::FakeEngine;
 use tokio::sync::mpsc;
@@ -257,7 +257,7 @@ pub fn play(role: &str) -> ! {
                 let engine = FakeEngine::default();
                 let no_engine = std::env::var_os(NO_ENGINE).is_some();
                 engine.behave(|behaviour| behaviour.program_is_there = !no_engine);
-                Pyro::with_engine(config, Arc::new(engine)).watched_by(Arc::new(KillAt::from_environment()))
+                Pyro::with_engine(config, Arc::new(engine)).with_failpoints(Arc::new(KillAt::from_environment()))
             })
             .is_err(),
         ),
@@ -278,8 +278,8 @@ async fn client() -> Result<(), Error> {
     config.kvm_device = "/nonexistent/kvm".into();
     config.max_active_vms = Some(64);
     config.supervisor = as_role("supervisor");
-    let pyro =
-        Pyro::with_engine(config, Arc::new(FakeEngine::default())).watched_by(Arc::new(KillAt::from_environment()));
+    let pyro = Pyro::with_engine(config, Arc::new(FakeEngine::default()))
+        .with_failpoints(Arc::new(KillAt::from_environment()));
     let words = std::env::var("PYRO_TEST_WORDS").unwrap();
     let words: Vec<&str> = words.split('\n').collect();
     match words[..] {
@@ -288,7 +288,7 @@ async fn client() -> Result<(), Error> {
         ["delete", id] => pyro.delete_task(id).await.map(drop),
         ["look", id] => {
             use std::io::Write;
-            pyro.sweep();
+            pyro.recover();
             let told = |name: &str, told: Result<serde_json::Value, Error>| {
                 let told = told.unwrap_or_else(|error| serde_json::json!({"error": error.failure()}));
                 let line = format!("\n{name} {told}\n");
@@ -319,7 +319,7 @@ impl KillAt {
     }
 }
 
-impl Steps for KillAt {
+impl Failpoints for KillAt {
     fn reached(&self, step: &'static str) {
         use std::io::Write;
         let reached = self.reached.fetch_add(1, Ordering::SeqCst) + 1;

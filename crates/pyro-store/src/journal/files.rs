@@ -22,9 +22,9 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// The word every face uses.
+    /// The word every front end uses.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
@@ -34,7 +34,7 @@ impl Stream {
 
 /// The file of a stream.
 pub fn path(directory: &Path, sequence: u64, stream: Stream) -> PathBuf {
-    directory.join(OUTPUT).join(format!("{sequence:06}.{}", stream.word()))
+    directory.join(OUTPUT).join(format!("{sequence:06}.{}", stream.as_str()))
 }
 
 /// The numbers for which there are files of output.

@@ -18,14 +18,14 @@
 //! A damaged part is read over: every command before and behind it is there, and what stood in it is said
 //! to be unknown. Nothing of it is cut; the damaged file is kept as it was before a writer goes on.
 
-mod entry;
+mod command_record;
 mod files;
 mod output;
 mod reading;
 #[cfg(test)]
 mod tests;
 
-pub use entry::{Began, Contents, End, Entry, Status, StreamEnd};
+pub use command_record::{CommandRecord, Contents, EndRecord, StartRecord, Status, StreamEnd};
 pub use files::{LOG, Stream, kept, output_length, path as output_path};
 pub use output::OutputLog;
 pub use reading::{read, read_output, read_tail};
@@ -38,7 +38,7 @@ use pyro_hostfs::{directory, log, write};
 
 use crate::clock::now;
 use crate::error::{Error, JournalProblem, host};
-use entry::Event;
+use command_record::Event;
 use files::{OUTPUT, unreadable};
 
 /// Bytes of an `ended` record at most: its few numbers and words.
@@ -56,7 +56,7 @@ pub struct Journal {
 
 /// A command that was written down and may now be sent.
 #[derive(Debug)]
-pub struct Begun {
+pub struct Started {
     /// Its number.
     pub sequence: u64,
     /// Takes its standard output.
@@ -75,7 +75,7 @@ impl Journal {
 
     /// Goes on with the journal of a directory whose writer died; what was running is lost. Returns every
     /// command in it, too.
-    pub fn adopt(directory: &Path, cap: u64) -> Result<(Self, Vec<Entry>), Error> {
+    pub fn adopt(directory: &Path, cap: u64) -> Result<(Self, Vec<CommandRecord>), Error> {
         let path = directory.join(LOG);
         let outputs = files::output_numbers(directory)?;
         let before = log::read(&path).map_err(|source| unreadable(&path, source))?;
@@ -84,7 +84,7 @@ impl Journal {
         let mut contents = Contents::assemble(&before, &outputs).map_err(broken)?;
         keep_aside(directory, &contents.gaps).map_err(host("keep the damaged journal aside"))?;
         let (log, _) = AppendLog::open(&path).map_err(|source| unreadable(&path, source))?;
-        let lost = contents.settle(now(), |_| false, |sequence| kept(directory, sequence))?;
+        let lost = contents.end_lost(now(), |_| false, |sequence| kept(directory, sequence))?;
         let mut journal = Self { log, directory: directory.to_owned(), next: contents.highest + 1, running: 0, cap };
         for entry in contents.entries.iter().filter(|entry| lost.contains(&entry.began.sequence)) {
             journal.running += 1;
@@ -98,7 +98,7 @@ impl Journal {
     ///
     /// # Errors
     /// When that cannot be written: then it must not be sent.
-    pub fn begin(&mut self, mut began: Began) -> Result<Begun, Error> {
+    pub fn begin(&mut self, mut began: StartRecord) -> Result<Started, Error> {
         let sequence = self.next;
         began.sequence = sequence;
         let record = Event::Began(began).bytes();
@@ -116,7 +116,7 @@ impl Journal {
             Ok((stdout, stderr)) => {
                 self.next += 1;
                 self.running += 1;
-                Ok(Begun { sequence, stdout, stderr })
+                Ok(Started { sequence, stdout, stderr })
             }
             Err(error) => {
                 self.take_back(sequence);
@@ -138,7 +138,7 @@ impl Journal {
     }
 
     /// Writes down what came of a command. Its output is on disk already.
-    pub fn end(&mut self, sequence: u64, end: &End) -> Result<(), Error> {
+    pub fn end(&mut self, sequence: u64, end: &EndRecord) -> Result<(), Error> {
         let record = Event::Ended { sequence, end: end.clone() }.bytes();
         self.log.append(&record).map_err(host("write the journal"))?;
         self.running = self.running.saturating_sub(1);

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::entry::Contents;
+use super::command_record::Contents;
 use super::files::{LOG, Stream, log_contents, output_length, output_numbers, path};
 use crate::error::{Error, JournalProblem, host};
 
@@ -25,17 +25,11 @@ pub fn read(directory: &Path) -> Result<Contents, Error> {
 }
 
 /// Up to `most` bytes of a stream from `offset` on.
-pub fn read_output(
-    directory: &Path,
-    sequence: u64,
-    stream: Stream,
-    offset: u64,
-    most: usize,
-) -> Result<Vec<u8>, Error> {
+pub fn read_output(directory: &Path, sequence: u64, stream: Stream, offset: u64, max: usize) -> Result<Vec<u8>, Error> {
     let read = || {
         let file = File::open(path(directory, sequence, stream))?;
         let left = file.metadata()?.len().saturating_sub(offset);
-        let mut bytes = vec![0; most.min(usize::try_from(left).unwrap_or(usize::MAX))];
+        let mut bytes = vec![0; max.min(usize::try_from(left).unwrap_or(usize::MAX))];
         let mut read = 0;
         while read < bytes.len() {
             match file.read_at(&mut bytes[read..], offset + read as u64)? {
@@ -50,7 +44,7 @@ pub fn read_output(
 }
 
 /// The last `most` bytes of a stream.
-pub fn read_tail(directory: &Path, sequence: u64, stream: Stream, most: usize) -> Result<Vec<u8>, Error> {
+pub fn read_tail(directory: &Path, sequence: u64, stream: Stream, max: usize) -> Result<Vec<u8>, Error> {
     let length = output_length(directory, sequence, stream)?;
-    read_output(directory, sequence, stream, length.saturating_sub(most as u64), most)
+    read_output(directory, sequence, stream, length.saturating_sub(max as u64), max)
 }

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn entries(directory: &Path) -> Result<Vec<Entry>, Error> {
+fn entries(directory: &Path) -> Result<Vec<CommandRecord>, Error> {
     Ok(read(directory)?.entries)
 }
 
@@ -10,8 +10,8 @@ fn is_newer(error: &Error) -> bool {
     matches!(error, Error::Journal(problem) if problem.is_newer())
 }
 
-fn began(command: &str) -> Began {
-    Began {
+fn began(command: &str) -> StartRecord {
+    StartRecord {
         sequence: 0,
         command: command.into(),
         cwd: "/workspace".into(),
@@ -22,15 +22,15 @@ fn began(command: &str) -> Began {
     }
 }
 
-fn finished(stdout: OutputLog, stderr: OutputLog) -> End {
-    End {
+fn finished(stdout: OutputLog, stderr: OutputLog) -> EndRecord {
+    EndRecord {
         status: Status::Finished,
         exit_code: Some(0),
         duration_ms: Some(3),
         reason: None,
         stdout: stdout.finish(),
         stderr: stderr.finish(),
-        ..End::lost(2.5, 0, 0)
+        ..EndRecord::lost(2.5, 0, 0)
     }
 }
 
@@ -78,7 +78,7 @@ fn what_was_running_when_the_writer_died_is_lost_and_numbers_go_on() {
     drop(journal);
     recover(base.path()).unwrap();
     let all = entries(base.path()).unwrap();
-    assert_eq!(all.iter().map(Entry::status).collect::<Vec<_>>(), [Status::Finished, Status::Lost]);
+    assert_eq!(all.iter().map(CommandRecord::status).collect::<Vec<_>>(), [Status::Finished, Status::Lost]);
     let end = all[1].end.as_ref().unwrap();
     assert_eq!((end.exit_code, end.duration_ms, end.stdout.kept), (None, None, 4), "nothing is invented");
     recover(base.path()).unwrap();
@@ -101,7 +101,7 @@ fn a_journal_with_a_number_twice_or_left_out_is_damaged_and_left_alone() {
         let base = tempfile::tempdir().unwrap();
         let mut log = AppendLog::create(&base.path().join(LOG)).unwrap();
         for sequence in numbers {
-            log.append(&entry::Event::Began(Began { sequence, ..began("x") }).bytes()).unwrap();
+            log.append(&command_record::Event::Began(StartRecord { sequence, ..began("x") }).bytes()).unwrap();
         }
         let before = std::fs::read(base.path().join(LOG)).unwrap();
         assert!(entries(base.path()).is_err() && recover(base.path()).is_err(), "{numbers:?}");
@@ -117,7 +117,7 @@ fn a_directory_without_a_journal_has_no_commands() {
 }
 
 /// A journal of three commands that ended, and its records' places in the file.
-fn three(directory: &Path) -> (Vec<Entry>, Vec<std::ops::Range<usize>>) {
+fn three(directory: &Path) -> (Vec<CommandRecord>, Vec<std::ops::Range<usize>>) {
     let mut journal = Journal::create(directory, 100).unwrap();
     for name in ["one", "two", "three"] {
         let begun = journal.begin(began(name)).unwrap();

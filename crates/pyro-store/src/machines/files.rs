@@ -48,7 +48,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         drop(self.lock.take());
         for path in self.doomed.take() {
-            // A failure leaves it to the next sweep.
+            // A failure leaves it to the next recovery.
             let _ = remove_tree(&path, self.outside);
         }
     }

@@ -46,7 +46,7 @@ fn what_a_sweep_removes_is_gone_when_the_lock_is_free_and_renamed_before() {
     fs::create_dir_all(machines.directory(&dead).join("deep/tree")).unwrap();
     drop(lock);
     let held = machines.hold().unwrap();
-    assert_eq!(machines.sweep_and_count(&held).unwrap().0, 0);
+    assert_eq!(machines.recover_and_count(&held).unwrap().0, 0);
     let gone = machines.vms().join(format!(".gone-undone-{dead}"));
     assert!(!machines.directory(&dead).exists() && gone.join("deep/tree").exists(), "others wait for a name at most");
     drop(held);
@@ -56,7 +56,7 @@ fn what_a_sweep_removes_is_gone_when_the_lock_is_free_and_renamed_before() {
 #[test]
 fn a_sweep_of_nothing_makes_nothing() {
     let (base, machines) = machines();
-    machines.sweep().unwrap();
+    machines.recover().unwrap();
     assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
 }
 
@@ -67,12 +67,12 @@ fn there_is_room_for_the_limit_and_the_next_is_told_so() {
     let error = admit(&machines, 3).unwrap_err();
     assert!(matches!(error, Error::Full { limit: 3, live: 3 }));
     assert!(error.to_string().contains('3'), "{error}");
-    machines.leave_place(&living[0].0);
+    machines.release_slot(&living[0].0);
     let fourth = admit(&machines, 3).expect("an idle one takes no place");
-    assert!(machines.take_place(&living[0].0, Admission::Limit(3)).is_err(), "its place was taken");
-    machines.take_place(&fourth.0, Admission::Limit(3)).expect("it has its place");
+    assert!(machines.take_slot(&living[0].0, Admission::Limit(3)).is_err(), "its place was taken");
+    machines.take_slot(&fourth.0, Admission::Limit(3)).expect("it has its place");
     living.clear();
-    machines.take_place(&fourth.0, Admission::Limit(1)).unwrap();
+    machines.take_slot(&fourth.0, Admission::Limit(1)).unwrap();
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_dead_supervisors_task_is_kept_stopped_and_what_nobody_got_is_forgotten() {
     let started = dead(&machines, State::Started, now());
     let creating = dead(&machines, State::Creating, now());
     let expired = dead(&machines, State::Started, 0.0);
-    machines.sweep().unwrap();
+    machines.recover().unwrap();
     let registry = machines.registry().unwrap();
     let Known::Here(record) = registry.find(&started).unwrap() else { panic!("it is kept") };
     assert_eq!((record.state, record.last_error.as_deref()), (State::Stopped, Some(SUPERVISOR_GONE)));
@@ -96,7 +96,7 @@ fn a_removal_that_was_cut_short_is_finished_and_remembered() {
     let (_base, machines) = machines();
     let id = dead(&machines, State::Started, now());
     fs::rename(machines.directory(&id), machines.vms().join(format!(".gone-deleted-{id}"))).unwrap();
-    machines.sweep().unwrap();
+    machines.recover().unwrap();
     let known = machines.registry().unwrap().find(&id).unwrap();
     assert!(matches!(known, Known::Gone { reason: Ended::Deleted, .. }), "{known:?}");
     assert_eq!(fs::read_dir(machines.vms()).unwrap().count(), 0);
@@ -108,7 +108,7 @@ fn a_dead_task_that_cannot_be_settled_is_kept_and_takes_no_place() {
     let id = dead(&machines, State::Started, now());
     let journal = machines.directory(&id).join(journal::LOG);
     fs::write(&journal, b"pyrolog2 of a later release").unwrap();
-    assert!(matches!(machines.sweep().unwrap_err(), Error::Journal(problem) if problem.is_newer()));
+    assert!(matches!(machines.recover().unwrap_err(), Error::Journal(problem) if problem.is_newer()));
     let _only = admit(&machines, 1).expect("the dead take no place");
     assert_eq!(fs::read(journal).unwrap(), b"pyrolog2 of a later release");
 }

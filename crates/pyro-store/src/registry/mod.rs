@@ -185,12 +185,12 @@ impl Registry {
     }
 
     /// Replaces a record by the memory of it. Only its first reason counts.
-    pub fn bury(&mut self, id: &VmId, reason: Ended, now: f64) -> Result<(), Error> {
+    pub fn add_tombstone(&mut self, id: &VmId, reason: Ended, now: f64) -> Result<(), Error> {
         self.change(|transaction| {
             transaction.execute(
                 "INSERT OR IGNORE INTO gone (id, kind, attempt_id, reason, at)
                  SELECT id, kind, attempt_id, ?2, ?3 FROM machines WHERE id = ?1",
-                params![id.as_str(), reason.word(), now],
+                params![id.as_str(), reason.as_str(), now],
             )?;
             transaction.execute("DELETE FROM machines WHERE id = ?1", [id.as_str()])?;
             transaction.execute("DELETE FROM gone WHERE at < ?1", [now - MEMORY_SECONDS])?;
@@ -291,7 +291,7 @@ fn upsert(transaction: &Transaction<'_>, record: &Record) -> rusqlite::Result<()
     transaction.execute(
         "INSERT INTO machines (id, kind, created_at, attempt_id, record) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (id) DO UPDATE SET record = excluded.record",
-        params![record.id.as_str(), record.kind.word(), record.created_at, record.attempt_id, text],
+        params![record.id.as_str(), record.kind.as_str(), record.created_at, record.attempt_id, text],
     )?;
     Ok(())
 }

@@ -56,7 +56,7 @@ impl From<rusqlite::Error> for OpenError {
 /// Opens a registry that is there, and brings an older one up to date.
 pub fn open(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    settle(&connection, busy)?;
+    prepare(&connection, busy)?;
     match version(&connection)? {
         0 => Err(OpenError::Missing),
         VERSION => Ok(connection),
@@ -98,7 +98,7 @@ pub fn create(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     // SQLite gives its other files the rights of this one. A failure shows below.
     let _ = fs::File::options().write(true).create(true).truncate(false).mode(0o600).open(path);
     let connection = Connection::open(path)?;
-    settle(&connection, busy)?;
+    prepare(&connection, busy)?;
     Ok(connection)
 }
 
@@ -130,7 +130,7 @@ pub fn put_aside(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn settle(connection: &Connection, busy: Duration) -> rusqlite::Result<()> {
+fn prepare(connection: &Connection, busy: Duration) -> rusqlite::Result<()> {
     connection.busy_timeout(busy)?;
     // A full disk must not keep anybody from reading, so nothing is made to read (a write-ahead log
     // needs a file of shared memory for that), and what was made to write once is kept.

@@ -40,14 +40,14 @@ fn what_is_gone_is_remembered_for_a_day() {
     let mut one = record("aaaa00000001", Kind::Task, 0.0);
     one.attempt_id = Some("x".into());
     registry.put(&one).unwrap();
-    registry.bury(&one.id, Ended::Expired, 100.0).unwrap();
-    registry.bury(&one.id, Ended::Deleted, 101.0).unwrap();
+    registry.add_tombstone(&one.id, Ended::Expired, 100.0).unwrap();
+    registry.add_tombstone(&one.id, Ended::Deleted, 101.0).unwrap();
     let gone = Known::Gone { id: one.id.clone(), kind: Kind::Task, reason: Ended::Expired };
     assert_eq!(registry.find(&one.id).unwrap(), gone);
     assert_eq!(registry.find_attempt("x").unwrap(), gone);
-    registry.bury(&record("aaaa00000002", Kind::Vm, 0.0).id, Ended::Deleted, 100.0 + MEMORY_SECONDS).unwrap();
+    registry.add_tombstone(&record("aaaa00000002", Kind::Vm, 0.0).id, Ended::Deleted, 100.0 + MEMORY_SECONDS).unwrap();
     assert_eq!(registry.find(&one.id).unwrap(), gone, "to the day");
-    registry.bury(&one.id, Ended::Deleted, 101.0 + MEMORY_SECONDS).unwrap();
+    registry.add_tombstone(&one.id, Ended::Deleted, 101.0 + MEMORY_SECONDS).unwrap();
     assert_eq!(registry.find(&one.id).unwrap(), Known::Nothing);
 }
 

@@ -68,7 +68,7 @@ pub enum Step {
         /// `RLIMIT_*`.
         resource: rustix::process::Resource,
         /// The bound, in the resource's own unit.
-        most: u64,
+        max: u64,
     },
     /// Nothing it executes gives it rights any more.
     NoNewPrivileges,
@@ -115,7 +115,7 @@ pub(crate) fn take(step: &Step) -> rustix::io::Result<()> {
             rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
             rustix::process::chdir(c"/")
         }
-        Step::Limit { resource, most } => limit(*resource, *most),
+        Step::Limit { resource, max } => limit(*resource, *max),
         Step::NoNewPrivileges => rustix::thread::set_no_new_privs(true),
         Step::Landlock(domain) => {
             // SAFETY: touches no memory.
@@ -129,10 +129,10 @@ fn mount(what: &CStr, at: &CStr, kind: &CStr, flags: MountFlags) -> rustix::io::
     rustix::mount::mount(what, at, kind, flags, None)
 }
 
-fn limit(resource: rustix::process::Resource, most: u64) -> rustix::io::Result<()> {
+fn limit(resource: rustix::process::Resource, max: u64) -> rustix::io::Result<()> {
     let now = rustix::process::getrlimit(resource);
-    let most = now.maximum.map_or(most, |maximum| maximum.min(most));
-    rustix::process::setrlimit(resource, rustix::process::Rlimit { current: Some(most), maximum: Some(most) })
+    let max = now.maximum.map_or(max, |maximum| maximum.min(max));
+    rustix::process::setrlimit(resource, rustix::process::Rlimit { current: Some(max), maximum: Some(max) })
 }
 
 fn protect(at: &CStr, attributes: u64) -> rustix::io::Result<()> {

@@ -73,9 +73,9 @@ fn limits_hold_and_are_never_raised() {
     let (mut launch, reader) = shell("ulimit -c; ulimit -n");
     let files = rustix::process::Resource::Nofile;
     launch.steps = vec![
-        Step::Limit { resource: rustix::process::Resource::Core, most: 0 },
-        Step::Limit { resource: files, most: 50 },
-        Step::Limit { resource: files, most: 60 },
+        Step::Limit { resource: rustix::process::Resource::Core, max: 0 },
+        Step::Limit { resource: files, max: 50 },
+        Step::Limit { resource: files, max: 60 },
     ];
     assert_eq!(output(launch, reader).0, "0\n50\n");
 }

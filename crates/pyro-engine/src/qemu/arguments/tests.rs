@@ -15,7 +15,7 @@ fn spec(mode: MemoryMode) -> MachineSpec {
             below: vec![layer("/t/disk.qcow2", Layering::Qcow2), layer("/e,x/rootfs.ext4", Layering::Raw)],
             writable: true,
         }],
-        wire: false,
+        nic: false,
         directory: PathBuf::from("/v,1"),
     }
 }

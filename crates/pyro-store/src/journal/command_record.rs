@@ -27,7 +27,7 @@ pub enum Status {
 
 /// What was written before a command was sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Began {
+pub struct StartRecord {
     /// From 1, in order of start.
     pub sequence: u64,
     /// The caller's text.
@@ -59,7 +59,7 @@ pub struct StreamEnd {
 
 /// What came of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct End {
+pub struct EndRecord {
     /// Anything but `Running`.
     pub status: Status,
     /// Known for `Finished` and `TimedOut` only.
@@ -80,14 +80,14 @@ pub struct End {
 
 /// A command in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct CommandRecord {
     /// How it began.
-    pub began: Began,
+    pub began: StartRecord,
     /// How it ended, if it has.
-    pub end: Option<End>,
+    pub end: Option<EndRecord>,
 }
 
-impl Entry {
+impl CommandRecord {
     /// How far it has come.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -102,8 +102,8 @@ impl Entry {
 }
 
 impl Status {
-    /// The word every face shows.
-    pub fn word(self) -> &'static str {
+    /// The word every front end shows.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Running => "running",
             Self::Finished => "finished",
@@ -115,7 +115,7 @@ impl Status {
     }
 }
 
-impl End {
+impl EndRecord {
     /// What came of a command whose supervisor died.
     pub fn lost(finished_at: f64, stdout: u64, stderr: u64) -> Self {
         let stream = |kept| StreamEnd { bytes: kept, kept, crc32: None, cut: None };
@@ -136,8 +136,8 @@ impl End {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    Began(Began),
-    Ended { sequence: u64, end: End },
+    Began(StartRecord),
+    Ended { sequence: u64, end: EndRecord },
 }
 
 impl Event {
@@ -152,13 +152,13 @@ const BEGINNING_DAMAGED: &str = "the journal is damaged where it began: what was
 const ALL_DAMAGED: &str = "the journal is damaged here: what was run, and what came of it, is unknown";
 const END_DAMAGED: &str = "the journal is damaged behind its beginning: what came of it is unknown";
 /// Bytes of a record in the log at least.
-const LEAST_RECORD: u64 = 8;
+const MIN_RECORD: u64 = 8;
 
 /// What a journal holds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Contents {
     /// Every command, in order of start.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<CommandRecord>,
     /// What of the file is damaged.
     pub gaps: Vec<Gap>,
     /// Commands whose end may stand in the damaged part.
@@ -176,8 +176,8 @@ impl Contents {
     pub fn assemble(log: &LogContents, outputs: &BTreeSet<u64>) -> Result<Self, serde_json::Error> {
         let LogContents { records, gaps } = log;
         let damaged: u64 = gaps.iter().map(|gap| gap.bytes).sum();
-        let may_be_missing = damaged / LEAST_RECORD + outputs.len() as u64;
-        let mut entries: BTreeMap<u64, Entry> = BTreeMap::new();
+        let may_be_missing = damaged / MIN_RECORD + outputs.len() as u64;
+        let mut entries: BTreeMap<u64, CommandRecord> = BTreeMap::new();
         let mut doubtful = BTreeSet::new();
         let (mut last, mut began_at) = (0, BTreeMap::new());
         for (at, record) in records.iter().enumerate() {
@@ -185,7 +185,7 @@ impl Contents {
                 Event::Began(began) if began.sequence > last && began.sequence - last - 1 <= may_be_missing => {
                     last = began.sequence;
                     began_at.insert(last, at);
-                    entries.insert(last, Entry { began, end: None });
+                    entries.insert(last, CommandRecord { began, end: None });
                 }
                 Event::Began(began) => {
                     let problem = format!("command {} follows command {last}", began.sequence);
@@ -196,7 +196,7 @@ impl Contents {
                     Some(entry) => drop(entry.end.get_or_insert(end)),
                     // One of a command that never began is nobody's, but where its beginning is damaged.
                     None if sequence == 0 || damaged == 0 || sequence > last.saturating_add(may_be_missing) => {}
-                    None => drop(entries.insert(sequence, Entry::without_beginning(sequence, end))),
+                    None => drop(entries.insert(sequence, CommandRecord::without_beginning(sequence, end))),
                 },
             }
         }
@@ -204,7 +204,7 @@ impl Contents {
             for sequence in outputs.iter().filter(|sequence| **sequence > 0) {
                 entries.entry(*sequence).or_insert_with(|| {
                     doubtful.insert(*sequence);
-                    Entry { began: Began::unknown(*sequence, 0.0), end: None }
+                    CommandRecord { began: StartRecord::unknown(*sequence, 0.0), end: None }
                 });
             }
         }
@@ -219,7 +219,7 @@ impl Contents {
 
     /// Commands that have no end here and do not run any more are lost; returns which. `runs` says which still
     /// do, `kept` how many bytes of each stream there are.
-    pub fn settle(
+    pub fn end_lost(
         &mut self,
         now: f64,
         runs: impl Fn(u64) -> bool,
@@ -232,7 +232,7 @@ impl Contents {
                 continue;
             }
             let (stdout, stderr) = kept(sequence)?;
-            let mut end = End::lost(now, stdout, stderr);
+            let mut end = EndRecord::lost(now, stdout, stderr);
             if self.doubtful.contains(&sequence) {
                 end.reason = Some(if entry.began.is_known() { END_DAMAGED } else { ALL_DAMAGED }.into());
             }
@@ -260,19 +260,19 @@ impl Contents {
     }
 }
 
-impl Entry {
+impl CommandRecord {
     /// The end is as it was written; the beginning cannot be read.
-    fn without_beginning(sequence: u64, mut end: End) -> Self {
+    fn without_beginning(sequence: u64, mut end: EndRecord) -> Self {
         end.reason = Some(match end.reason.take() {
             Some(reason) if reason == ALL_DAMAGED => reason,
             Some(reason) => format!("{reason}; {BEGINNING_DAMAGED}"),
             None => BEGINNING_DAMAGED.into(),
         });
-        Self { began: Began::unknown(sequence, end.finished_at), end: Some(end) }
+        Self { began: StartRecord::unknown(sequence, end.finished_at), end: Some(end) }
     }
 }
 
-impl Began {
+impl StartRecord {
     fn unknown(sequence: u64, started_at: f64) -> Self {
         Self {
             sequence,

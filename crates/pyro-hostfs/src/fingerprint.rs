@@ -8,7 +8,7 @@ use std::path::Path;
 /// Size and last change of a file. Equal stamps of the same path mean that nobody wrote to it
 /// through the file system; unequal ones mean that its digest must be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct Fingerprint {
     /// Size in bytes.
     pub size: u64,
     /// Inode number.
@@ -17,17 +17,17 @@ pub struct Stamp {
     pub modified_ns: i128,
 }
 
-/// The stamp of a file as it is now.
+/// The fingerprint of a file as it is now.
 ///
 /// # Errors
 /// What the file system says.
-pub fn of(path: &Path) -> io::Result<Stamp> {
+pub fn of(path: &Path) -> io::Result<Fingerprint> {
     let metadata = fs::metadata(path)?;
     let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
-    Ok(Stamp { size: metadata.size(), inode: metadata.ino(), modified_ns })
+    Ok(Fingerprint { size: metadata.size(), inode: metadata.ino(), modified_ns })
 }
 
-impl std::fmt::Display for Stamp {
+impl std::fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}:{}", self.size, self.inode, self.modified_ns)
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::id::VmId;
-use crate::network::Connection;
+use crate::network::UplinkPlan;
 
 /// Whose file the layer right below a machine's own disk is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,10 +16,10 @@ pub enum Base {
 
 /// Where a machine is started.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct RestoreTarget<'a> {
     pub id: &'a VmId,
     pub directory: &'a Path,
     pub base: Base,
     /// The network it gets.
-    pub connection: Option<&'a Connection>,
+    pub network: Option<&'a UplinkPlan>,
 }

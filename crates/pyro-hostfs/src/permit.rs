@@ -6,7 +6,7 @@
 //! arrive ─▶ number n, locked ─▶ waits for the lock of n - width ─▶ up ─▶ dropped, or dead: let go
 //! ```
 //!
-//! Whoever dies lets go, and nothing is left to be swept. The order is kept, so a turn may wait for one
+//! Whoever dies lets go, and nothing is left to be removed. The order is kept, so a permit may wait for one
 //! that takes long while another one is over already; for turns of about the same length that is rare.
 
 use std::fs::File;
@@ -26,18 +26,18 @@ const NUMBERS: u64 = 1 << 40;
 
 /// A place in the order. Dropping it, or dying, ends its turn.
 #[derive(Debug)]
-pub struct Turn {
+pub struct Permit {
     file: Arc<File>,
     number: u64,
 }
 
-impl Turn {
+impl Permit {
     /// Takes the next number. `None` when somebody holds the count and does nothing with it: he was
     /// stopped just then. Never waits for long.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn arrive(path: &Path) -> io::Result<Option<Self>> {
+    pub fn request(path: &Path) -> io::Result<Option<Self>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         for _ in 0..TRIES {
             if try_lock(&file, COUNT, Mode::Exclusive)? {
@@ -54,7 +54,7 @@ impl Turn {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn is_up(&self, width: u64) -> io::Result<bool> {
+    pub fn is_granted(&self, width: u64) -> io::Result<bool> {
         let before = byte(self.before(width));
         Ok(try_lock(&self.file, before, Mode::Shared)? && unlock(&self.file, before).is_ok())
     }
@@ -73,7 +73,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Permit {
     fn drop(&mut self) {
         // Explicitly, because a thread that waits, or a child that was forked, has the file as well.
         let _ = unlock(&self.file, byte(self.number));
@@ -101,45 +101,45 @@ fn byte(number: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn arrive(path: &Path) -> Turn {
-        Turn::arrive(path).unwrap().unwrap()
+    fn request(path: &Path) -> Permit {
+        Permit::request(path).unwrap().unwrap()
     }
 
     #[test]
     fn so_many_are_up_at_once_in_the_order_of_arrival() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("turns");
-        let turns: Vec<Turn> = (0..5).map(|_| arrive(&path)).collect();
-        let up = |turns: &[Turn]| turns.iter().map(|turn| turn.is_up(2).unwrap()).collect::<Vec<_>>();
+        let turns: Vec<Permit> = (0..5).map(|_| request(&path)).collect();
+        let up = |turns: &[Permit]| turns.iter().map(|permit| permit.is_granted(2).unwrap()).collect::<Vec<_>>();
         assert_eq!(up(&turns), [true, true, false, false, false]);
         let mut turns = turns;
         drop(turns.remove(0));
         assert_eq!(up(&turns), [true, true, false, false]);
         drop(turns.remove(0));
         assert_eq!(up(&turns), [true, true, false]);
-        assert!(turns[2].is_up(3).unwrap(), "it is the third");
+        assert!(turns[2].is_granted(3).unwrap(), "it is the third");
     }
 
     #[test]
     fn one_that_waits_is_up_when_the_one_before_is_over() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("turns");
-        let (first, second) = (arrive(&path), arrive(&path));
+        let (first, second) = (request(&path), request(&path));
         let waiting = std::thread::spawn(second.waiting(1));
         drop(first);
         waiting.join().unwrap().unwrap();
-        assert!(second.is_up(1).unwrap());
+        assert!(second.is_granted(1).unwrap());
     }
 
     #[test]
     fn one_that_gave_up_waiting_stands_in_nobodys_way_afterwards() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("turns");
-        let (first, second, third) = (arrive(&path), arrive(&path), arrive(&path));
+        let (first, second, third) = (request(&path), request(&path), request(&path));
         let waiting = std::thread::spawn(second.waiting(1));
-        assert!(!third.is_up(1).unwrap());
+        assert!(!third.is_granted(1).unwrap());
         drop(second);
-        assert!(third.is_up(1).unwrap(), "a thread still has the file");
+        assert!(third.is_granted(1).unwrap(), "a thread still has the file");
         drop(first);
         waiting.join().unwrap().unwrap();
     }
@@ -150,8 +150,8 @@ mod tests {
         let path = directory.path().join("turns");
         for content in [&b"x"[..], &[0xff; 8], &[0xff; 99], &(NUMBERS - 1).to_le_bytes()] {
             std::fs::write(&path, content).unwrap();
-            let turns: Vec<Turn> = (0..3).map(|_| arrive(&path)).collect();
-            let up: Vec<bool> = turns.iter().map(|turn| turn.is_up(1).unwrap()).collect();
+            let turns: Vec<Permit> = (0..3).map(|_| request(&path)).collect();
+            let up: Vec<bool> = turns.iter().map(|permit| permit.is_granted(1).unwrap()).collect();
             assert_eq!(up, [true, false, false]);
         }
     }
@@ -160,9 +160,9 @@ mod tests {
     fn a_number_that_is_held_is_given_to_nobody_else() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("turns");
-        let first = arrive(&path);
+        let first = request(&path);
         std::fs::write(&path, first.number.to_le_bytes()).unwrap();
-        assert_eq!(arrive(&path).number, first.number + 1);
+        assert_eq!(request(&path).number, first.number + 1);
     }
 
     #[test]
@@ -171,6 +171,6 @@ mod tests {
         let path = directory.path().join("turns");
         let stopped = File::create(&path).unwrap();
         assert!(try_lock(&stopped, COUNT, Mode::Exclusive).unwrap());
-        assert!(Turn::arrive(&path).unwrap().is_none());
+        assert!(Permit::request(&path).unwrap().is_none());
     }
 }

@@ -4,14 +4,14 @@
 //! start, a removal. The manager names them as it passes; tests kill the process at each in turn.
 
 /// Hears of each step.
-pub trait Steps: Send + Sync {
+pub trait Failpoints: Send + Sync {
     /// The process is at this step now.
     fn reached(&self, step: &'static str);
 }
 
 /// Nobody listens.
-pub struct Unwatched;
+pub struct NoFailpoints;
 
-impl Steps for Unwatched {
+impl Failpoints for NoFailpoints {
     fn reached(&self, _step: &'static str) {}
 }

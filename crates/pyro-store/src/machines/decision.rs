@@ -4,15 +4,15 @@ use crate::lifecycle::{Ended, State};
 use crate::record::Record;
 
 /// The least capacity, however little memory there is.
-const LEAST: usize = 4;
+const MIN_CAPACITY: usize = 4;
 
 /// What is to be done with a directory whose owner is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Decision {
     /// Nobody ever got it, or it was of one run: it goes without a trace.
     Remove,
     /// It goes, and its id is remembered.
-    Bury(Ended),
+    Tombstone(Ended),
     /// Its machine died with its owner: it is kept, stopped.
     Stop,
     /// It is kept as it is.
@@ -25,23 +25,23 @@ pub enum Mark {
     /// It is of one run, and nothing of it is to stay.
     OneShot,
     /// It was made for a creator who has not taken it.
-    NotTaken,
+    Uncommitted,
     /// Nothing of the kind.
     Unmarked,
 }
 
 /// What becomes of a directory with this record at the time `now`, its owner being dead. A record that could
 /// not be read decides nothing: who has none to show may not ask.
-pub fn fate(record: Option<&Record>, mark: Mark, now: f64) -> Fate {
+pub fn decide(record: Option<&Record>, mark: Mark, now: f64) -> Decision {
     match (record, mark) {
-        (None, Mark::OneShot) => Fate::Remove,
+        (None, Mark::OneShot) => Decision::Remove,
         // Nothing says what it was.
-        (None, Mark::NotTaken | Mark::Unmarked) => Fate::Keep,
-        (Some(_), Mark::NotTaken) => Fate::Remove,
-        (Some(record), _) if record.state == State::Creating => Fate::Remove,
-        (Some(record), _) if record.is_expired(now) => Fate::Bury(Ended::Expired),
-        (Some(record), _) if record.state == State::Started => Fate::Stop,
-        (Some(_), _) => Fate::Keep,
+        (None, Mark::Uncommitted | Mark::Unmarked) => Decision::Keep,
+        (Some(_), Mark::Uncommitted) => Decision::Remove,
+        (Some(record), _) if record.state == State::Creating => Decision::Remove,
+        (Some(record), _) if record.is_expired(now) => Decision::Tombstone(Ended::Expired),
+        (Some(record), _) if record.state == State::Started => Decision::Stop,
+        (Some(_), _) => Decision::Keep,
     }
 }
 
@@ -49,7 +49,7 @@ pub fn fate(record: Option<&Record>, mark: Mark, now: f64) -> Fate {
 /// memory holds when every one of them uses all of its own.
 pub fn capacity(live: usize, available_mib: u64, mem_mib: u64) -> usize {
     let more = usize::try_from(available_mib / mem_mib.max(1)).unwrap_or(usize::MAX);
-    live.saturating_add(more).max(LEAST)
+    live.saturating_add(more).max(MIN_CAPACITY)
 }
 
 #[cfg(test)]
@@ -66,24 +66,28 @@ mod tests {
 
     #[test]
     fn a_marked_run_and_what_nobody_got_leave_no_trace() {
-        assert_eq!(fate(None, Mark::OneShot, 0.0), Fate::Remove);
-        assert_eq!(fate(Some(&record(State::Creating)), Mark::NotTaken, 1e9), Fate::Remove, "expired or not");
-        assert_eq!(fate(Some(&record(State::Started)), Mark::NotTaken, 0.0), Fate::Remove, "made, and never taken");
+        assert_eq!(decide(None, Mark::OneShot, 0.0), Decision::Remove);
+        assert_eq!(decide(Some(&record(State::Creating)), Mark::Uncommitted, 1e9), Decision::Remove, "expired or not");
+        assert_eq!(
+            decide(Some(&record(State::Started)), Mark::Uncommitted, 0.0),
+            Decision::Remove,
+            "made, and never taken"
+        );
     }
 
     #[test]
     fn what_has_no_record_and_no_mark_is_kept() {
-        assert_eq!(fate(None, Mark::Unmarked, 1e9), Fate::Keep);
-        assert_eq!(fate(None, Mark::NotTaken, 1e9), Fate::Keep, "whose it was is not known");
+        assert_eq!(decide(None, Mark::Unmarked, 1e9), Decision::Keep);
+        assert_eq!(decide(None, Mark::Uncommitted, 1e9), Decision::Keep, "whose it was is not known");
     }
 
     #[test]
     fn what_was_started_is_kept_stopped_until_its_time_is_up() {
-        assert_eq!(fate(Some(&record(State::Started)), Mark::Unmarked, 1599.9), Fate::Stop);
-        assert_eq!(fate(Some(&record(State::Stopped)), Mark::Unmarked, 1599.9), Fate::Keep);
-        assert_eq!(fate(Some(&record(State::Created)), Mark::Unmarked, 1599.9), Fate::Keep);
+        assert_eq!(decide(Some(&record(State::Started)), Mark::Unmarked, 1599.9), Decision::Stop);
+        assert_eq!(decide(Some(&record(State::Stopped)), Mark::Unmarked, 1599.9), Decision::Keep);
+        assert_eq!(decide(Some(&record(State::Created)), Mark::Unmarked, 1599.9), Decision::Keep);
         for state in [State::Started, State::Stopped, State::Created] {
-            assert_eq!(fate(Some(&record(state)), Mark::Unmarked, 1600.0), Fate::Bury(Ended::Expired));
+            assert_eq!(decide(Some(&record(state)), Mark::Unmarked, 1600.0), Decision::Tombstone(Ended::Expired));
         }
     }
 

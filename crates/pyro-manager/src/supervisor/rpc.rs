@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId, encode_parts};
 use pyro_store::Record;
-use pyro_store::journal::Entry;
+use pyro_store::journal::CommandRecord;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
@@ -125,7 +125,7 @@ pub enum Reply {
     /// The newest command's number.
     Latest { sequence: u64 },
     /// The command is over; nothing follows.
-    Ended { entry: Entry },
+    Ended { entry: CommandRecord },
     /// It does not run; the journal has what there is to know. Nothing follows.
     NotRunning,
     /// The command goes on without this client, who reads too slowly.
@@ -156,13 +156,13 @@ pub enum Arrived {
 }
 
 /// Both ends of a conversation.
-pub struct Talk {
-    pub ear: Ear,
-    pub mouth: Mouth,
+pub struct Connection {
+    pub reader: Reader,
+    pub writer: Writer,
 }
 
 /// The listening end.
-pub struct Ear {
+pub struct Reader {
     stream: OwnedReadHalf,
     decoder: Decoder,
     message: Vec<u8>,
@@ -173,29 +173,34 @@ pub struct Ear {
 }
 
 /// The speaking end.
-pub struct Mouth {
+pub struct Writer {
     stream: OwnedWriteHalf,
 }
 
-impl Talk {
+impl Connection {
     pub fn new(stream: UnixStream) -> Self {
         let (reading, writing) = stream.into_split();
-        let ear =
-            Ear { stream: reading, decoder: Decoder::default(), message: Vec::new(), limit: MAX_MESSAGE, budget: None };
-        Self { ear, mouth: Mouth { stream: writing } }
+        let reader = Reader {
+            stream: reading,
+            decoder: Decoder::default(),
+            message: Vec::new(),
+            limit: MAX_MESSAGE,
+            budget: None,
+        };
+        Self { reader, writer: Writer { stream: writing } }
     }
 
     pub async fn send(&mut self, message: &impl Serialize) -> Result<(), Error> {
-        self.mouth.send(message).await
+        self.writer.send(message).await
     }
 
     /// The next message; `None` at the end of the conversation.
     pub async fn read<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Error> {
-        self.ear.read().await
+        self.reader.read().await
     }
 }
 
-impl Ear {
+impl Reader {
     /// The next thing that arrives, `None` at the end. Cancel safe.
     pub async fn next(&mut self) -> Result<Option<Arrived>, Error> {
         let broken = || host("read the socket")(std::io::ErrorKind::InvalidData.into());
@@ -283,7 +288,7 @@ pub fn encoded(message: &impl Serialize) -> Vec<u8> {
     bytes
 }
 
-impl Mouth {
+impl Writer {
     pub async fn send(&mut self, message: &impl Serialize) -> Result<(), Error> {
         self.write(&encoded(message)).await
     }

@@ -30,7 +30,7 @@ pub fn judge(frame: &[u8], plan: &Plan, leads_away: &mut dyn FnMut(IpAddr) -> bo
         Packet::Other => Verdict::Drop,
         Packet::Ip(ip) if is_discovery(&ip) => Verdict::Pass,
         Packet::Ip(ip) if is_for_everybody(ip.destination) || !is_of_the_guest(&ip, plan) => Verdict::Drop,
-        // What passt does not carry: it might read it otherwise than this gate.
+        // What passt does not carry: it might read it otherwise than this filter.
         Packet::Ip(ip) if !is_carried(&ip) => Verdict::Refuse,
         Packet::Ip(ip) if is_question(&ip, plan) => Verdict::Pass,
         Packet::Ip(ip) => {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use pyro_hostfs::lock::{self, TryError};
 
-use super::fate::{Fate, Mark, fate};
+use super::decision::{Decision, Mark, decide};
 use super::files::{GONE, Held, IDLE, LOCK, NEW, exists, lock_of_the_dead};
 use super::{Machines, SUPERVISOR_GONE};
 use crate::clock::now;
@@ -25,7 +25,7 @@ impl Machines {
     /// # Errors
     /// What kept it from settling one of them. A registry of a newer release is refused before anything is
     /// touched.
-    pub fn sweep(&self) -> Result<(), Error> {
+    pub fn recover(&self) -> Result<(), Error> {
         let mut entries = match fs::read_dir(self.vms()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             entries => entries.map_err(host("read the machines' directory"))?,
@@ -34,8 +34,8 @@ impl Machines {
             return Ok(());
         }
         match lock::try_exclusive(&self.data.join("vms.lock")) {
-            Ok(lock) => self.sweep_and_count(&Held::new(lock, self.outside))?.1,
-            // Whoever holds the lock just now sweeps, too.
+            Ok(lock) => self.recover_and_count(&Held::new(lock, self.outside))?.1,
+            // Whoever holds the lock just now recovers, too.
             Err(TryError::Held) => Ok(()),
             Err(TryError::Io(error)) => Err(host("lock the machines' directory")(error)),
         }
@@ -43,16 +43,16 @@ impl Machines {
 
     /// Settles the dead, and counts the living that have a machine. Says, too, what kept it from settling one;
     /// one that could not be looked at counts as living.
-    pub(super) fn sweep_and_count(&self, held: &Held) -> Result<(usize, Result<(), Error>), Error> {
+    pub(super) fn recover_and_count(&self, held: &Held) -> Result<(usize, Result<(), Error>), Error> {
         let read = host("read the machines' directory");
         let names: Result<Vec<_>, _> = fs::read_dir(self.vms()).and_then(Iterator::collect).map_err(read);
         let (mut live, mut settled) = (0, Ok(()));
         for entry in names? {
             let name = entry.file_name().to_string_lossy().into_owned();
             let result = match VmId::parse(&name) {
-                // A failure leaves it to the next sweep.
+                // A failure leaves it to the next recovery.
                 None => self.finish_removal(held, &entry.path()).map(|()| true),
-                Some(id) => self.settle(held, &id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
+                Some(id) => self.recover_one(held, &id).and_then(|dead| Ok(dead || exists(&entry.path().join(IDLE))?)),
             };
             live += usize::from(match (VmId::parse(&name), &result) {
                 (None, _) => false,
@@ -78,7 +78,7 @@ impl Machines {
         let Some(id) = VmId::parse(id) else { return Ok(()) };
         Registry::refuse_newer(&self.data)?;
         if let Some(reason) = Ended::parse(why) {
-            self.registry()?.bury(&id, reason, now())?;
+            self.registry()?.add_tombstone(&id, reason, now())?;
         }
         held.doom(path.to_owned());
         Ok(())
@@ -86,7 +86,7 @@ impl Machines {
 
     /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
     /// `vms.lock`, so nobody is making it just now. What cannot be read is left as it is.
-    pub(super) fn settle(&self, held: &Held, id: &VmId) -> Result<bool, Error> {
+    pub(super) fn recover_one(&self, held: &Held, id: &VmId) -> Result<bool, Error> {
         let path = self.directory(id);
         if !exists(&path)? {
             for gone in self.on_their_way_out(id) {
@@ -101,33 +101,33 @@ impl Machines {
             Err(problem @ RecordProblem::Unread { .. }) => return Err(problem.into()),
             Err(_) => return Ok(true), // kept; those who list report it
         };
-        let fate = fate(record.as_ref(), self.mark(id)?, now());
-        if fate == Fate::Keep {
+        let decision = decide(record.as_ref(), self.mark(id)?, now());
+        if decision == Decision::Keep {
             return Ok(true);
         }
         Registry::refuse_newer(&self.data)?;
         if let Some(record) = &record {
             (self.outside.end_processes)(record);
         }
-        match (fate, record) {
-            (Fate::Remove, record) => {
+        match (decision, record) {
+            (Decision::Remove, record) => {
                 if record.is_some() {
                     self.registry()?.forget(id)?;
                 }
                 held.doom(self.put_out(id, "undone")?);
             }
-            (Fate::Bury(reason), _) => {
-                let gone = self.put_out(id, reason.word())?;
+            (Decision::Tombstone(reason), _) => {
+                let gone = self.put_out(id, reason.as_str())?;
                 // What cannot be remembered now is, by its name, when the tree is removed.
                 self.finish_removal(held, &gone)?;
             }
-            (Fate::Stop, Some(record)) => {
+            (Decision::Stop, Some(record)) => {
                 journal::recover(&path)?;
                 let record = stopped(record);
                 record.write(&path)?;
                 self.registry()?.put(&record)?;
             }
-            (Fate::Stop, None) | (Fate::Keep, _) => {}
+            (Decision::Stop, None) | (Decision::Keep, _) => {}
         }
         Ok(true)
     }
@@ -136,8 +136,8 @@ impl Machines {
     pub fn mark(&self, id: &VmId) -> Result<Mark, Error> {
         Ok(if self.is_one_shot(id)? {
             Mark::OneShot
-        } else if !self.is_taken(id)? {
-            Mark::NotTaken
+        } else if !self.is_committed(id)? {
+            Mark::Uncommitted
         } else {
             Mark::Unmarked
         })
@@ -147,7 +147,7 @@ impl Machines {
     fn forget_without_directory(&self, id: &VmId) -> Result<(), Error> {
         if let Known::Here(record) = self.registry_to_read()?.find(id)? {
             let reason = if record.is_expired(now()) { Ended::Expired } else { Ended::Deleted };
-            self.registry()?.bury(id, reason, now())?;
+            self.registry()?.add_tombstone(id, reason, now())?;
         }
         Ok(())
     }

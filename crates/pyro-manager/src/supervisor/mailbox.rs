@@ -5,12 +5,12 @@ use pyro_protocol::frame::Kind as FrameKind;
 use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::rpc::ExecRequest;
 use super::table::Progress;
-use super::wire::ExecRequest;
 use crate::error::Error;
 
 /// What the owner is asked or told.
-pub enum Letter {
+pub enum Message {
     /// Run a command.
     Exec { request: ExecRequest, answer: oneshot::Sender<Result<Joined, Error>> },
     /// Start the machine.

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! There is one for each kind of machine that a run has had, a few at most, for as long as runs keep
-//! coming. Each is used once: what a run did is never there for the next. One that waits takes no place of the
+//! coming. Each is used once: what a run did is never there for the next. One that waits takes no slot of the
 //! capacity, and is not made where there would be none for it. It has run commands of our own, so
 //! that under software emulation the way of a command is translated already.
 
@@ -30,7 +30,7 @@ use crate::{Error, HostCompat, Pyro, VmOptions};
 use pool::{PoolKey, WarmPool};
 
 /// How long one waits for its run.
-const PATIENCE: Duration = Duration::from_secs(300);
+const MAX_IDLE: Duration = Duration::from_secs(300);
 /// What it has run. Under software emulation the first commands of a restored guest take several times as
 /// long as later ones: what is seldom passed is translated by the second and third.
 const WARM_UP: [&str; 4] = ["true", "sh -c true", "true", "true"];
@@ -41,19 +41,19 @@ impl Pyro {
     /// The same, and it keeps machines ready for the runs that come. For processes that live long, inside a
     /// tokio runtime whose threads do.
     #[must_use]
-    pub fn with_standby(mut self) -> Self {
-        self.standby = Some(WarmPool::default());
+    pub fn with_warm_pool(mut self) -> Self {
+        self.warm_pool = Some(WarmPool::default());
         self
     }
 
-    /// A machine that waits for a run like this one; `None` where none does, or there is no place for
+    /// A machine that waits for a run like this one; `None` where none does, or there is no slot for
     /// it any more.
-    pub(crate) async fn take_standby(&self, request: &RunRequest) -> Option<Session> {
-        let standby = self.standby.as_ref()?;
+    pub(crate) async fn take_warm(&self, request: &RunRequest) -> Option<Session> {
+        let warm_pool = self.warm_pool.as_ref()?;
         let kind = self.kind(&request.environment, request.options).await?;
-        let waiting = standby.state().waiting.remove(&kind)?;
+        let waiting = warm_pool.state().waiting.remove(&kind)?;
         let mut session = waiting.machine.await.ok().flatten()?;
-        if session.has_died().await || self.take_place_for(session.id.clone(), request.options).await.is_err() {
+        if session.has_died().await || self.take_slot_for(session.id.clone(), request.options).await.is_err() {
             end(session).await;
             return None;
         }
@@ -63,22 +63,22 @@ impl Pyro {
         Some(session)
     }
 
-    async fn take_place_for(&self, id: VmId, options: VmOptions) -> Result<(), Error> {
+    async fn take_slot_for(&self, id: VmId, options: VmOptions) -> Result<(), Error> {
         let (machines, admission) = (self.machines(), self.admission(options.size));
-        off_thread(move || Ok(machines.take_place(&id, admission)?)).await
+        off_thread(move || Ok(machines.take_slot(&id, admission)?)).await
     }
 
     /// Begins to make a machine ready for the next run like this one. It is made while nobody waits; a run that
     /// comes meanwhile gets it when it is ready.
-    pub(crate) async fn prepare_standby(&self, environment: &str, options: VmOptions) {
-        let Some(standby) = self.standby.clone() else { return };
+    pub(crate) async fn prepare_warm(&self, environment: &str, options: VmOptions) {
+        let Some(warm_pool) = self.warm_pool.clone() else { return };
         let Some(kind) = self.kind(environment, options).await else { return };
         let (pyro, environment) = (self.clone(), environment.to_owned());
-        let making = async move { pyro.make_standby(&environment, options).await };
-        let Some(number) = standby.make(&kind, making) else { return };
+        let making = async move { pyro.make_warm(&environment, options).await };
+        let Some(number) = warm_pool.make(&kind, making) else { return };
         tokio::spawn(async move {
-            tokio::time::sleep(PATIENCE).await;
-            if let Some(unwanted) = standby.take_out(&kind, number)
+            tokio::time::sleep(MAX_IDLE).await;
+            if let Some(unwanted) = warm_pool.take_out(&kind, number)
                 && let Ok(Some(session)) = unwanted.machine.await
             {
                 end(session).await;
@@ -87,10 +87,10 @@ impl Pyro {
     }
 
     /// Ends the machines that wait, and those that are being made; no others are made from then on.
-    pub async fn end_standby(&self) {
-        let Some(standby) = &self.standby else { return };
+    pub async fn end_warm_pool(&self) {
+        let Some(warm_pool) = &self.warm_pool else { return };
         let waiting = {
-            let mut state = standby.state();
+            let mut state = warm_pool.state();
             state.ended = true;
             std::mem::take(&mut state.waiting)
         };
@@ -102,7 +102,7 @@ impl Pyro {
         }
     }
 
-    async fn make_standby(&self, environment: &str, options: VmOptions) -> Option<Session> {
+    async fn make_warm(&self, environment: &str, options: VmOptions) -> Option<Session> {
         // Nobody hears of it.
         let (events, mut unheard) = mpsc::channel(1);
         let hearing = async { while unheard.recv().await.is_some() {} };
@@ -115,7 +115,7 @@ impl Pyro {
         let mut session = session?;
         let (machines, id) = (self.machines(), session.id.clone());
         let left = off_thread(move || {
-            machines.leave_place(&id);
+            machines.release_slot(&id);
             Ok(())
         });
         let _ = left.await;
@@ -123,7 +123,7 @@ impl Pyro {
             end(session).await;
             return None;
         }
-        session.live.turn = None;
+        session.live.permit = None;
         Some(session)
     }
 
@@ -147,6 +147,6 @@ async fn warm_up(guest: &Guest) -> Result<(), GuestError> {
 }
 
 async fn end(session: Session) {
-    // What could not be removed is swept by the next command.
+    // What could not be removed is removed by the next command.
     let _ = session.end().await;
 }

@@ -1,4 +1,4 @@
-//! One guest's way out, from its opening to its end.
+//! One guest's uplink, from its opening to its end.
 //!
 //! ```text
 //! open: socket pairs ─▶ passt started ─▶ it answers a question ─▶ frames are passed on
@@ -23,17 +23,17 @@ use crate::routes::Routes;
 use crate::{NetworkError, Plan, frames, relay};
 
 /// How long passt may take to answer its first question.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A guest's way out. Dropping it closes it.
-pub struct Way {
+/// A guest's uplink. Dropping it closes it.
+pub struct Uplink {
     running: Running,
     answered: Option<oneshot::Receiver<()>>,
     machine: Option<oneshot::Sender<UnixStream>>,
     _tasks: JoinSet<()>,
 }
 
-impl Way {
+impl Uplink {
     /// Opens it, before its machine is there: both come up at the same time. Returns before passt
     /// is up; see [`Self::ready`]. Must be called inside a tokio runtime; passt dies with the
     /// calling thread.
@@ -42,19 +42,19 @@ impl Way {
     /// [`NetworkError::Host`].
     pub fn open(passt: &Passt, plan: &Plan) -> Result<Self, NetworkError> {
         let routes = Routes::open().map_err(host("ask the kernel for routes"))?;
-        let (wire, passts_end) = stream_pair()?;
+        let (nic, passts_end) = stream_pair()?;
         let running = passt.start(plan, passts_end)?;
         let (tell, answered) = oneshot::channel();
         let (give, machine) = oneshot::channel();
         let mut tasks = JoinSet::new();
         let plan = plan.clone();
         tasks.spawn(async move {
-            let mut wire = wire;
-            let Ok(early) = first_answer(&mut wire, &plan).await else { return };
+            let mut nic = nic;
+            let Ok(early) = first_answer(&mut nic, &plan).await else { return };
             let _ = tell.send(());
             let Ok(machine) = machine.await else { return };
             let mut both = JoinSet::new();
-            relay::start(&mut both, machine, wire, early, plan, routes);
+            relay::start(&mut both, machine, nic, early, plan, routes);
             while both.join_next().await.is_some() {}
         });
         Ok(Self { running, answered: Some(answered), machine: Some(give), _tasks: tasks })
@@ -75,10 +75,10 @@ impl Way {
     /// [`NetworkError::NotUp`] with its last words, [`NetworkError::Silent`].
     pub async fn ready(&mut self) -> Result<(), NetworkError> {
         let Some(answered) = self.answered.take() else { return Ok(()) };
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(TIMEOUT, answered).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(NetworkError::NotUp { why: self.ended().await }),
-            Err(_) => Err(NetworkError::Silent { waited: PATIENCE }),
+            Err(_) => Err(NetworkError::Silent { waited: TIMEOUT }),
         }
     }
 
@@ -112,13 +112,13 @@ fn stream_pair() -> Result<(UnixStream, OwnedFd), NetworkError> {
 
 /// Asks passt for the gateway's MAC address, and reads until it answers: then it is up. Returns what
 /// of another frame was read with the answer.
-async fn first_answer(wire: &mut UnixStream, plan: &Plan) -> io::Result<Vec<u8>> {
+async fn first_answer(nic: &mut UnixStream, plan: &Plan) -> io::Result<Vec<u8>> {
     let mut question = Vec::new();
     frames::append(&mut question, &who_has_the_gateway(plan));
-    wire.write_all(&question).await?;
+    nic.write_all(&question).await?;
     let mut buffer = Vec::with_capacity(frames::ROOM);
     loop {
-        if wire.read_buf(&mut buffer).await? == 0 {
+        if nic.read_buf(&mut buffer).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let ranges = frames::split(&buffer).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;

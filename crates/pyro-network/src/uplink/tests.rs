@@ -33,19 +33,19 @@ async fn send(guest: &mut UnixStream, frame: &[u8]) {
 }
 
 /// A way through a stand-in, with the guest's end of it.
-async fn opened(directory: &std::path::Path, script: &str, plan: &Plan) -> (Way, UnixStream) {
-    let mut way = Way::open(&stand_in(directory, script), plan).unwrap();
+async fn opened(directory: &std::path::Path, script: &str, plan: &Plan) -> (Uplink, UnixStream) {
+    let mut uplink = Uplink::open(&stand_in(directory, script), plan).unwrap();
     let (machine, guest) = UnixStream::pair().unwrap();
-    way.connect(machine);
-    way.ready().await.unwrap();
-    (way, guest)
+    uplink.connect(machine);
+    uplink.ready().await.unwrap();
+    (uplink, guest)
 }
 
 #[test]
 fn the_question_is_one_that_the_gate_would_let_pass() {
     for plan in [plan(true, true), plan(false, true)] {
         let question = who_has_the_gateway(&plan);
-        assert_eq!(crate::gate::judge(&question, &plan, &mut |_| true), crate::gate::Verdict::Pass);
+        assert_eq!(crate::packet_filter::judge(&question, &plan, &mut |_| true), crate::packet_filter::Verdict::Pass);
         assert!(!is_the_answer(&question));
     }
 }
@@ -55,8 +55,8 @@ async fn a_passt_that_ends_at_once_is_an_error_with_its_last_words() {
     let directory = tempfile::tempdir().unwrap();
     let script = "echo 'Failed to send 31 bytes to syslog' >&2; echo 'no namespaces here' >&2; \
         echo 'Failed to send 9 bytes to syslog' >&2; exit 1";
-    let mut way = Way::open(&stand_in(directory.path(), script), &plan(true, false)).unwrap();
-    let error = way.ready().await.unwrap_err().to_string();
+    let mut uplink = Uplink::open(&stand_in(directory.path(), script), &plan(true, false)).unwrap();
+    let error = uplink.ready().await.unwrap_err().to_string();
     assert_eq!(error, "passt did not come up: no namespaces here (it ended with exit status: 1)");
 }
 
@@ -74,7 +74,7 @@ while data := wire.recv(65536):
 async fn open_frames_pass_and_closed_ones_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let plan = plan(true, false);
-    let (mut way, mut guest) = opened(directory.path(), ECHO, &plan).await;
+    let (mut uplink, mut guest) = opened(directory.path(), ECHO, &plan).await;
     let open = ipv4_frame([192, 0, 2, 1], UDP, &[0, 7, 0, 80, 0, 8, 0, 0]);
     let closed = ipv4_frame([127, 0, 0, 1], TCP, &[0; 20]);
     send(&mut guest, &closed).await;
@@ -85,9 +85,9 @@ async fn open_frames_pass_and_closed_ones_are_refused() {
     assert_eq!(next_frame(&mut guest).await, open, "the one before it was dropped");
 
     // Without passt the guest is told so, and its wire stays.
-    let pid = i32::try_from(way.running.child.id().unwrap()).unwrap();
+    let pid = i32::try_from(uplink.running.child.id().unwrap()).unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::KILL).unwrap();
-    assert_eq!(way.ended().await, "it ended with signal: 9 (SIGKILL)");
+    assert_eq!(uplink.ended().await, "it ended with signal: 9 (SIGKILL)");
     loop {
         // The first may still find room in the socket of who is gone.
         send(&mut guest, &open).await;
@@ -102,10 +102,10 @@ async fn open_frames_pass_and_closed_ones_are_refused() {
 #[tokio::test]
 async fn a_stream_of_nonsense_closes_the_wire() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut way, mut guest) = opened(directory.path(), ECHO, &plan(true, false)).await;
+    let (mut uplink, mut guest) = opened(directory.path(), ECHO, &plan(true, false)).await;
     guest.write_all(&[0xff; 64]).await.unwrap();
     // Its reading half is closed, and with it what goes to passt, which then ends.
-    assert!(way.ended().await.contains("it ended with exit status: 0"));
+    assert!(uplink.ended().await.contains("it ended with exit status: 0"));
 }
 
 /// Answers the first question, sends frames as fast as it can, and ends.
@@ -122,9 +122,9 @@ for number in range(128):
 #[tokio::test]
 async fn passt_is_heard_out_while_the_guest_is_slow_and_nothing_of_it_is_lost() {
     let directory = tempfile::tempdir().unwrap();
-    let (mut way, mut guest) = opened(directory.path(), FLOOD, &plan(true, false)).await;
+    let (mut uplink, mut guest) = opened(directory.path(), FLOOD, &plan(true, false)).await;
     // It can send all of it before the guest has taken any.
-    assert_eq!(way.ended().await, "it ended with exit status: 0");
+    assert_eq!(uplink.ended().await, "it ended with exit status: 0");
     for number in 0..128 {
         let frame = next_frame(&mut guest).await;
         assert!(frame.len() == 60_000 && frame.iter().all(|byte| *byte == number));

@@ -16,7 +16,7 @@ mod link;
 pub use command::{Command, Exit, OutputEvent, Running, StdinWriter};
 pub use error::{GuestError, Refusal};
 pub use pyro_protocol::{
-    GENERATION, ROOT_PARAMETER,
+    GENERATION, ROOT_PARAMETER, TIMED_OUT_EXIT_CODE,
     message::{Identity, Network},
 };
 

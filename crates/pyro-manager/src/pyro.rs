@@ -12,11 +12,11 @@ use crate::agent::AGENT;
 use crate::config::Config;
 use crate::error::Error;
 use crate::failpoints::{Failpoints, NoFailpoints};
-use crate::host_processes;
 use crate::limits::MachineSize;
 use crate::payload::HOST_COMPAT;
 use crate::threads::off_thread;
 use crate::warm_pool::pool::WarmPool;
+use crate::workspace::end_host_processes;
 
 /// What a machine has outside of its directory: the processes of commands on the host, and QEMU's control group.
 const OUTSIDE: Outside = Outside { end_processes, remove: remove_cgroup };
@@ -92,6 +92,6 @@ impl Pyro {
 /// The kernel has ended the first process of a command on the host, and nothing else of it.
 fn end_processes(record: &Record) {
     if record.execution_mode == HOST_COMPAT {
-        host_processes::end_all(&record.id);
+        end_host_processes(&record.id);
     }
 }

@@ -7,12 +7,12 @@
 //! remove:  machine ended, directory gone; also when anything above failed or the caller gave up
 //! ```
 
-mod follow;
+mod capture;
 mod on_host;
 mod record;
 mod request;
 
-pub(crate) use follow::{Executed, end_of};
+pub(crate) use capture::Executed;
 pub(crate) use record::{How, record};
 pub use request::RunRequest;
 
@@ -25,14 +25,13 @@ use tokio::sync::mpsc;
 
 use crate::clock::{WallClock, wall_clock_ns};
 use crate::events::{Phase, RunEvent, RunIo, tell};
-use crate::execution::Execution;
-use crate::guest_command::{check_command, command};
 use crate::limits::HostCompat;
 use crate::network::lost;
 use crate::payload::{GUEST_AGENT, Isolation, RunRecord, WORKSPACE};
-use crate::session::{Live, Session};
+use crate::session::Session;
+use crate::workspace::{CommandSpec, GuestWorkspace, check_command};
 use crate::{Error, Pyro};
-use follow::{end_of_life, execute};
+use capture::{Failed, end_of_life, execute};
 
 impl Pyro {
     /// Runs one command in a machine of its own, and removes the machine.
@@ -76,26 +75,30 @@ impl Session {
     async fn execute(mut self, request: RunRequest, io: RunIo, began: Instant) -> Result<RunRecord, Error> {
         let (created, life) = (self.created, request.options.ttl);
         let start = began.elapsed().saturating_sub(created);
-        let running =
-            command(&self.live.guest, &request.command).current_dir(WORKSPACE).timeout(request.timeout).spawn();
+        let spec = CommandSpec { text: &request.command, cwd: WORKSPACE, environment: &[], timeout: request.timeout };
+        let stream = self.workspace.open(&spec);
         let executed = match tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: self.id.to_string() })).await {
             Ok(()) => {
-                let Live { machine, guest, uplink, permit, .. } = &mut self.live;
+                let GuestWorkspace { machine, guest, uplink, permit, .. } = &mut self.workspace;
                 let events = io.events.clone();
-                let running = Execution::Guest(running);
-                let command = execute(running, Some(&mut **machine), permit.take(), request.timeout, io);
+                let command = execute(stream, machine.died(), permit.take(), request.timeout, io);
                 tokio::select! {
                     biased;
                     executed = command => executed,
-                    error = end_of_life(life) => Err(error),
+                    error = end_of_life(life) => Err(Failed::Error(error)),
                     never = tell_of_loss(uplink, events) => match never {},
                     never = keep_clock(guest) => match never {},
                 }
             }
-            Err(error) => Err(error),
+            Err(error) => Err(Failed::Error(error)),
         };
-        let accelerator = self.live.machine.accelerator();
-        let layers = self.live.machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
+        let executed = match executed {
+            Ok(executed) => Ok(executed),
+            Err(Failed::ChannelClosed) => Err(Error::MachineLost { death: self.workspace.death_of_closed().await }),
+            Err(Failed::Error(error)) => Err(error),
+        };
+        let accelerator = self.workspace.machine.accelerator();
+        let layers = self.workspace.machine.layers().iter().map(|layer| (*layer).to_owned()).collect();
         let (vm_id, version, mode) = (self.id.to_string(), self.installed.entry.version, self.mode);
         self.end().await?;
         let boundary = accelerator.name().to_owned();

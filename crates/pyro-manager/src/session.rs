@@ -7,10 +7,9 @@
 //! The caller's process owns the machine: no daemon, no supervisor. When that process dies, the
 //! kernel kills the machine, and the next command removes the directory.
 
-mod live;
+mod own;
 
-pub(crate) use live::Live;
-pub use live::Session;
+pub use own::Session;
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -27,6 +26,7 @@ use crate::payload::StartMode;
 use crate::template::{Base, Lookup, RestoreTarget};
 use crate::unpacker::{BOOT_LIMIT, attach, await_guest, in_time};
 use crate::vm_directory::VmDirectory;
+use crate::workspace::GuestWorkspace;
 use crate::{Error, MachineSize, Pyro, VmOptions};
 
 /// How long a restored guest may take to answer.
@@ -58,7 +58,7 @@ impl Pyro {
         let target =
             RestoreTarget { id: &id, directory: directory.path(), base: Base::Templates, network: network.as_ref() };
         let started = self.start(&installed, accelerator, options.size, target, events).await;
-        let (live, mode) = match started {
+        let (workspace, mode) = match started {
             Ok(started) => started,
             Err(error) => {
                 // The first error is the one to tell; what is left is removed by the next command.
@@ -66,7 +66,7 @@ impl Pyro {
                 return Err(self.reason(error).await);
             }
         };
-        Ok(Session { id, installed, live, mode, created, directory })
+        Ok(Session { id, installed, workspace, mode, created, directory })
     }
 
     /// A QEMU that is too old fails in many ways; its version is the reason to tell.
@@ -86,7 +86,7 @@ impl Pyro {
         size: MachineSize,
         target: RestoreTarget<'_>,
         events: &mpsc::Sender<RunEvent>,
-    ) -> Result<(Live, StartMode), Error> {
+    ) -> Result<(GuestWorkspace, StartMode), Error> {
         let key = self.template_key(installed, accelerator, size).await?;
         let mut mode = StartMode::Template;
         for _ in 0..3 {
@@ -95,7 +95,7 @@ impl Pyro {
                 Lookup::Found(template) => {
                     let spec = template.restore_spec(target).await?;
                     match self.restore(spec, target.id, target.network).await {
-                        Ok(live) => return Ok((Live { permit, ..live }, mode)),
+                        Ok(live) => return Ok((GuestWorkspace { permit, ..live }, mode)),
                         Err(error) if mode == StartMode::Cold => return Err(error),
                         // What the host refused says nothing against the template.
                         Err(error @ Error::Start(StartError::Host { .. } | StartError::Program(_))) => {
@@ -132,7 +132,12 @@ impl Pyro {
     }
 
     /// Restores a machine and gives it its identity. No command was sent when this fails.
-    async fn restore(&self, spec: RestoreSpec, id: &VmId, network: Option<&UplinkPlan>) -> Result<Live, Error> {
+    async fn restore(
+        &self,
+        spec: RestoreSpec,
+        id: &VmId,
+        network: Option<&UplinkPlan>,
+    ) -> Result<GuestWorkspace, Error> {
         let mut spec = spec;
         spec.machine.nic = network.is_some();
         let started = in_time(self.engine.restore(spec), RESTORE_LIMIT);
@@ -140,7 +145,12 @@ impl Pyro {
     }
 
     /// The same for a machine that is booted from its own disk.
-    pub(crate) async fn boot(&self, spec: BootSpec, id: &VmId, network: Option<&UplinkPlan>) -> Result<Live, Error> {
+    pub(crate) async fn boot(
+        &self,
+        spec: BootSpec,
+        id: &VmId,
+        network: Option<&UplinkPlan>,
+    ) -> Result<GuestWorkspace, Error> {
         let mut spec = spec;
         spec.machine.nic = network.is_some();
         let started = in_time(self.engine.boot(spec), BOOT_LIMIT);
@@ -154,7 +164,7 @@ impl Pyro {
         id: &VmId,
         network: Option<&UplinkPlan>,
         limit: Duration,
-    ) -> Result<Live, Error> {
+    ) -> Result<GuestWorkspace, Error> {
         let mut uplink = network.map(UplinkPlan::open).transpose()?;
         let mut machine = started.await?;
         if let (Some(uplink), Some(nic)) = (&mut uplink, machine.take_nic_stream()) {
@@ -167,7 +177,7 @@ impl Pyro {
             (Ok(()), Some(uplink)) => uplink.ready().await.map_err(Error::from),
             (answered, _) => answered,
         };
-        let live = Live { machine, guest, uplink, loss_told: false, permit: None };
+        let live = GuestWorkspace { machine, guest, uplink, loss_told: false, permit: None };
         match answered {
             Ok(()) => Ok(live),
             Err(error) => {

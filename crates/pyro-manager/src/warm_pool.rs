@@ -123,7 +123,7 @@ impl Pyro {
             end(session).await;
             return None;
         }
-        session.live.permit = None;
+        session.workspace.permit = None;
         Some(session)
     }
 

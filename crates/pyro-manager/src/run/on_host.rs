@@ -4,16 +4,14 @@ use std::time::{Duration, Instant};
 
 use pyro_store::machines::Admission;
 
-use super::follow::{end_of_life, execute};
+use super::capture::{Failed, end_of_life, execute};
 use super::record::{How, record};
 use super::request::RunRequest;
 use crate::events::{Phase, RunEvent, RunIo, tell};
-use crate::execution::Execution;
-use crate::host_command::{HostCommand, notice};
-use crate::host_processes::end_marked;
 use crate::id::VmId;
 use crate::payload::{HOST_COMPAT, Isolation, RunRecord, WORKSPACE};
 use crate::vm_directory::VmDirectory;
+use crate::workspace::{CommandSpec, CommandStream, HostWorkspace, channel_closed, notice};
 use crate::{Error, Pyro};
 
 /// Runs the command on the host; `why` is what kept a guest from being had.
@@ -24,18 +22,19 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
     let directory = VmDirectory::create(&pyro.machines(), &id, Admission::Always).await?;
     tell(&io.events, RunEvent::Notice(notice(why))).await?;
     let created = began.elapsed();
-    let running =
-        HostCommand::new(&id, directory.path(), &request.command, WORKSPACE, &[], request.timeout)?.spawn()?;
+    let spec = CommandSpec { text: &request.command, cwd: WORKSPACE, environment: &[], timeout: request.timeout };
+    let workspace = HostWorkspace::new(id.clone(), directory.path().to_owned());
+    let running = workspace.start(&spec)?;
     tell(&io.events, RunEvent::Phase(Phase::Execute { vm_id: id.to_string() })).await?;
     let over = running.over.clone();
     let executed = tokio::select! {
         biased;
-        executed = execute(Execution::Host(running), None, None, request.timeout, io) => executed,
-        error = end_of_life(request.options.ttl) => Err(error),
+        executed = execute(CommandStream::Host(running), std::future::pending(), None, request.timeout, io) => executed,
+        error = end_of_life(request.options.ttl) => Err(Failed::Error(error)),
     };
     // Nothing of it is there any more, unless its keeper was killed.
     over.cancelled().await;
-    end_marked(&id).await;
+    workspace.end().await;
     directory.remove().await?;
     let how = How {
         vm_id: id.to_string(),
@@ -48,5 +47,9 @@ pub async fn run(pyro: &Pyro, request: RunRequest, io: RunIo, why: &Error) -> Re
         start: Duration::ZERO,
         deleted: "post_exec_cleanup",
     };
-    Ok(record(request.environment, request.command, how, executed?))
+    match executed {
+        Ok(executed) => Ok(record(request.environment, request.command, how, executed)),
+        Err(Failed::ChannelClosed) => Err(Error::MachineLost { death: channel_closed(Vec::new()) }),
+        Err(Failed::Error(error)) => Err(error),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::follow::Executed;
+use super::capture::Executed;
 use crate::clock::millis;
 use crate::payload::{Cleanup, Isolation, RunRecord, StartMode, Timings};
 

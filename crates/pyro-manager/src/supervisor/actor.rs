@@ -1,4 +1,4 @@
-//! The one owner of a machine and its record. Everybody else sends it mailbox.
+//! The one owner of a machine and its record. Everybody else sends it messages.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use super::command::Commands;
 use super::files::Files;
 use super::mailbox::{Joined, Message};
 use super::rpc::ExecRequest;
-use super::start::{News, Workspace};
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
-use crate::run::end_of;
 use crate::threads::off_thread;
+use crate::workspace::{CommandSpec, News, Workspace};
 use crate::{Error, MachineSize, Pyro};
 
 /// How long clients have to hear the last answer.
@@ -104,20 +103,11 @@ impl Actor {
             Message::Remove { reason, answer } => return Some(End::Remove(reason, Some(answer))),
             Message::LastCommandEnded => return Some(End::Remove(Ended::Deleted, None)),
             Message::ChannelClosed => {
-                // The channel of a process that was killed closes a moment before its status can be had.
-                let death = match &mut self.workspace {
-                    Workspace::Guest(live) => end_of(Some(&mut *live.machine)).await,
-                    Workspace::Host => end_of(None).await,
-                    Workspace::None => return None,
-                };
+                let death = self.workspace.death_of_closed().await?;
                 self.machine_died(&death).await;
             }
             Message::Trouble { what } => {
-                let console = match &self.workspace {
-                    Workspace::Guest(live) => live.machine.console_tail(),
-                    Workspace::Host => Vec::new(),
-                    Workspace::None => return None,
-                };
+                let console = self.workspace.console_tail()?;
                 let death = Death { status: String::new(), complaints: vec![what], console };
                 self.machine_died(&death).await;
             }
@@ -129,7 +119,7 @@ impl Actor {
         if let Some(joined) = self.commands.attempt(request)? {
             return Ok(joined);
         }
-        if matches!(self.workspace, Workspace::None) {
+        if self.workspace.is_none() {
             return Err(self.why_not().into());
         }
         let began = StartRecord {
@@ -146,7 +136,13 @@ impl Actor {
             self.tell_time();
         }
         self.step("exec.send.before");
-        let sent = self.workspace.send(&self.record.id, &self.directory, request);
+        let spec = CommandSpec {
+            text: &request.command,
+            cwd: &request.cwd,
+            environment: &request.environment,
+            timeout: Duration::from_micros(request.timeout_us),
+        };
+        let sent = self.workspace.open(&spec).and_then(|stream| stream.ok_or_else(|| self.why_not().into()));
         self.step("exec.send.after");
         self.commands.follow(job, began, sent, request)
     }
@@ -166,7 +162,7 @@ impl Actor {
 
     /// Starts a VM's machine. It can be deleted, and expires, meanwhile.
     async fn start(&mut self) -> Result<Result<Record, Error>, End> {
-        if self.record.kind == Kind::Task || !matches!(self.workspace, Workspace::None) {
+        if self.record.kind == Kind::Task || !self.workspace.is_none() {
             return Ok(Ok(self.record.clone()));
         }
         let (machines, id) = (self.machines.clone(), self.record.id.clone());
@@ -202,7 +198,7 @@ impl Actor {
             }
         };
         if result.is_err() {
-            self.workspace.end(&self.record.id).await;
+            self.workspace.end().await;
         }
         // What was asked meanwhile is asked again: it is in time now.
         let sender = self.sender.clone();
@@ -215,9 +211,9 @@ impl Actor {
     }
 
     async fn stop(&mut self) -> Result<Record, Error> {
-        if !matches!(self.workspace, Workspace::None) {
+        if !self.workspace.is_none() {
             self.commands.cancel_all("its machine was stopped");
-            self.workspace.shut_down(&self.record.id).await;
+            self.workspace.shut_down().await;
             (self.record.state, self.record.addresses, self.record.last_error) = (State::Stopped, None, None);
             self.machines.release_slot(&self.record.id);
             let saved = self.save().await;
@@ -242,7 +238,7 @@ impl Actor {
 
     /// The machine is gone, or must go. What ran in it is lost.
     async fn machine_died(&mut self, death: &Death) {
-        self.workspace.end(&self.record.id).await;
+        self.workspace.end().await;
         (self.record.state, self.record.addresses) = (State::Stopped, None);
         self.record.last_error = Some(Error::machine_gone(death));
         self.machines.release_slot(&self.record.id);
@@ -269,7 +265,7 @@ impl Actor {
         self.step("end.before");
         match end {
             End::Remove(reason, answer) => {
-                self.workspace.end(&self.record.id).await;
+                self.workspace.end().await;
                 self.commands.ended().await;
                 self.step("end.halted");
                 let (machines, id) = (self.machines.clone(), self.record.id.clone());
@@ -282,11 +278,11 @@ impl Actor {
             End::FileRemoved(_) if !self.files.only_the_socket_is_missing() => {
                 // Nothing is written, so that a home that was removed as a whole is not made again. Whoever looks next
                 // finds a row without a directory, and takes it for deleted.
-                self.workspace.end(&self.record.id).await;
+                self.workspace.end().await;
                 self.commands.ended().await;
             }
             End::StepDown | End::FileRemoved(_) => {
-                self.workspace.shut_down(&self.record.id).await;
+                self.workspace.shut_down().await;
                 if self.record.state == State::Started {
                     (self.record.state, self.record.addresses) = (State::Stopped, None);
                     self.record.last_error = Some(format!("{why}, and the machine with it"));

@@ -19,11 +19,11 @@ use super::command::Commands;
 use super::connections;
 use super::files::{Files, SOCKET};
 use super::rpc::{Connection, Reply};
-use super::start::Workspace;
 use crate::clock::WallClock;
 use crate::error::host;
 use crate::id::VmId;
 use crate::threads::off_thread;
+use crate::workspace::Workspace;
 use crate::{Error, Pyro};
 
 /// Letters on their way.
@@ -142,7 +142,7 @@ impl Actor {
 
     /// Nobody got it: as if it had never been. One that was there before stays.
     async fn undo(&mut self, is_new: bool) {
-        self.workspace.end(&self.record.id).await;
+        self.workspace.end().await;
         if is_new {
             // A failure leaves it to the next recovery.
             let (machines, id) = (self.machines.clone(), self.record.id.clone());

@@ -10,7 +10,7 @@
 //! time they may take, and the bytes of a request. A process without descriptors accepts nothing and waits; it does not spin.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
@@ -24,6 +24,7 @@ use super::serve::answer;
 use super::table::Table;
 use crate::Error;
 use crate::error::Unavailable;
+use crate::threads::lock;
 
 /// Connections at once. Each client has one or two; a descriptor and some 40 KiB belong to each.
 const MAX_CONNECTIONS: usize = 256;
@@ -121,7 +122,7 @@ impl Silent {
     }
 
     fn enter(&self) -> Slot {
-        let mut all = self.oldest_first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.oldest_first);
         let number = all.back().map_or(0, |(number, _)| number + 1);
         let token = CancellationToken::new();
         all.push_back((number, token.clone()));
@@ -136,7 +137,7 @@ impl Silent {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut all = self.silent.oldest_first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = lock(&self.silent.oldest_first);
         all.retain(|(number, _)| *number != self.number);
     }
 }

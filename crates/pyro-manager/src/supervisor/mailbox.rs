@@ -1,7 +1,7 @@
 //! What is asked of the owner of a machine, or told to it, and what it answers.
 
 use bytes::Bytes;
-use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::journal::Stream as OutputStream;
 use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -30,7 +30,7 @@ pub enum Message {
 }
 
 /// A piece of output.
-pub type Piece = (FrameKind, Bytes);
+pub type Piece = (OutputStream, Bytes);
 
 /// What an accepted client gets.
 pub struct Joined {

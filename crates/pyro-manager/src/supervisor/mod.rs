@@ -23,6 +23,7 @@ mod actor;
 mod birth;
 mod command;
 mod connections;
+mod driver;
 mod files;
 pub mod launch;
 mod mailbox;

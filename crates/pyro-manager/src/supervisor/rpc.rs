@@ -18,8 +18,8 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::host;
-use crate::guest_command::check_command;
 use crate::limits;
+use crate::workspace::check_command;
 use crate::{Error, Failure};
 
 /// The longest message in bytes; commands and entries are far shorter.

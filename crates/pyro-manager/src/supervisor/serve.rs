@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use pyro_protocol::frame::Kind as FrameKind;
+use pyro_store::journal::Stream;
 use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -90,14 +91,21 @@ async fn exec(mut connection: Connection, mailbox: &mpsc::Sender<Message>, reque
     }
 }
 
+fn frame_kind(stream: Stream) -> FrameKind {
+    match stream {
+        Stream::Stdout => FrameKind::Stdout,
+        Stream::Stderr => FrameKind::Stderr,
+    }
+}
+
 /// Output as it comes, and input the other way, until the command is over or the client is gone.
 async fn stream(connection: Connection, attached: Attached) -> Result<(), Error> {
     let Connection { reader, mut writer } = connection;
     let Attached { mut pieces, progress, input } = attached;
     let mut listening = JoinSet::new();
     listening.spawn(take_input(reader, input));
-    while let Some((kind, bytes)) = pieces.recv().await {
-        writer.data(kind, &bytes).await?;
+    while let Some((stream, bytes)) = pieces.recv().await {
+        writer.data(frame_kind(stream), &bytes).await?;
     }
     let end = progress.borrow().end.clone();
     match end {

@@ -1,124 +1,29 @@
 //! A supervisor's machine: started from a template, started again from its own disk, stopped.
 //!
-//! ```text
-//! None ──start──▶ Guest ──stop──▶ None ──start again: booted from its own disk──▶ Guest
-//!   └─no guest can be had, and the creator allowed it──▶ Host
-//! ```
+//! [`Workspace`] says what it may be.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use pyro_engine::{Accelerator, Death};
+use pyro_engine::Accelerator;
 use pyro_environment::Installed;
 use pyro_store::record::Addresses;
 use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
 use super::rpc::Reply;
-use crate::clock::{millis, wall_clock_ns};
+use crate::clock::millis;
 use crate::error::Unavailable;
 use crate::events::{EnvironmentProgress, RunEvent};
-use crate::execution::Execution;
-use crate::guest_command::command;
-use crate::host_command::{HostCommand, notice};
-use crate::host_processes::end_marked;
-use crate::id::VmId;
 use crate::limits::{MachineSize, NetworkPolicy};
-use crate::network::{UplinkPlan, lost};
+use crate::network::UplinkPlan;
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
-use crate::session::Live;
-use crate::supervisor::rpc::ExecRequest;
 use crate::template::{Base, RestoreTarget};
+use crate::workspace::{GuestWorkspace, HostWorkspace, Workspace, notice};
 use crate::{Error, Pyro};
 
-/// How long a guest may take to end in an orderly way.
-const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(10);
 /// Notices on their way to the creator.
 const NOTICES: usize = 16;
-
-/// Where commands run.
-pub enum Workspace {
-    /// Nowhere.
-    None,
-    /// In a guest.
-    Guest(Box<Live>),
-    /// On the host.
-    Host,
-}
-
-/// What may become of a machine.
-pub enum News {
-    /// It has ended.
-    Died(Death),
-    /// It goes on, and reaches nothing any more; why.
-    NetworkLost(String),
-}
-
-impl Workspace {
-    /// Resolves when something has become of the machine by itself. Cancel safe.
-    pub async fn news(&mut self) -> News {
-        let Self::Guest(live) = self else { return std::future::pending().await };
-        let Live { machine, uplink, loss_told, .. } = &mut **live;
-        tokio::select! {
-            biased;
-            death = machine.died() => News::Died(death),
-            why = lost(uplink), if !*loss_told => {
-                *loss_told = true;
-                News::NetworkLost(why)
-            }
-        }
-    }
-
-    /// Sends a command off.
-    pub fn send(&self, id: &VmId, directory: &Path, request: &ExecRequest) -> Result<Execution, Error> {
-        let limit = Duration::from_micros(request.timeout_us);
-        match self {
-            Self::Guest(live) => {
-                let mut command =
-                    command(&live.guest, &request.command).current_dir(request.cwd.as_str()).timeout(limit);
-                for (key, value) in &request.environment {
-                    command = command.env(key, value);
-                }
-                Ok(Execution::Guest(command.spawn()))
-            }
-            Self::Host => {
-                let (text, cwd) = (&request.command, &request.cwd);
-                let command = HostCommand::new(id, directory, text, cwd, &request.environment, limit)?;
-                Ok(Execution::Host(command.spawn()?))
-            }
-            Self::None => Err(Unavailable::NotStarted { id: id.to_string(), state: "stopped" }.into()),
-        }
-    }
-
-    /// Tells the guest what time it is. The host needs no telling.
-    pub fn tell_time(&self) {
-        if let Self::Guest(live) = self {
-            live.guest.set_clock(wall_clock_ns());
-        }
-    }
-
-    /// Ends the machine at once, with everything that runs in it.
-    pub async fn end(&mut self, id: &VmId) {
-        match std::mem::replace(self, Self::None) {
-            Self::Guest(live) => live.end().await,
-            Self::Host => end_marked(id).await,
-            Self::None => {}
-        }
-    }
-
-    /// Lets the guest write its disks first. One that does not answer is ended all the same.
-    pub async fn shut_down(&mut self, id: &VmId) {
-        if let Self::Guest(live) = self {
-            let orderly = async {
-                if live.guest.shut_down().await.is_ok() {
-                    live.machine.died().await;
-                }
-            };
-            let _ = tokio::time::timeout(SHUT_DOWN_LIMIT, orderly).await;
-        }
-        self.end(id).await;
-    }
-}
 
 impl Pyro {
     /// Starts the machine of a record, and notes in it how. What the creator should know goes to
@@ -136,7 +41,7 @@ impl Pyro {
                 record.execution_mode = HOST_COMPAT.into();
                 record.boundary = Some("none".into());
                 (record.accelerator, record.start_mode, record.layers) = (None, None, Vec::new());
-                Workspace::Host
+                Workspace::Host(HostWorkspace::new(record.id.clone(), directory.to_owned()))
             }
             started => {
                 let (mut live, mode, addresses) = started?;
@@ -160,7 +65,7 @@ impl Pyro {
         record: &mut Record,
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
-    ) -> Result<(Live, StartMode, Option<Addresses>), Error> {
+    ) -> Result<(GuestWorkspace, StartMode, Option<Addresses>), Error> {
         let (policy, mac_address) = (NetworkPolicy::of(record), record.id.mac_address());
         let network = self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, policy, mac_address)).await?;
         let installed = match self.installed(&record.environment).await {
@@ -191,7 +96,7 @@ impl Pyro {
         accelerator: Accelerator,
         network: Option<&UplinkPlan>,
         notices: &mpsc::Sender<Reply>,
-    ) -> Result<(Live, StartMode), Error> {
+    ) -> Result<(GuestWorkspace, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
         let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
         let (size, id) = (MachineSize::of(record), record.id.clone());
@@ -223,7 +128,7 @@ impl Pyro {
         installed: &Installed,
         accelerator: Accelerator,
         network: Option<&UplinkPlan>,
-    ) -> Result<(Live, StartMode), Error> {
+    ) -> Result<(GuestWorkspace, StartMode), Error> {
         let key = self.template_key(installed, accelerator, MachineSize::of(record)).await?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
         Ok((self.boot(spec, &record.id, network).await?, StartMode::Cold))

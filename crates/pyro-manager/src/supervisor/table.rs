@@ -1,11 +1,13 @@
 //! The running commands of a machine, as connections may look at them: how far each is, and how to end it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use pyro_store::journal::CommandRecord;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use crate::threads::lock;
 
 /// How far a command is.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +71,8 @@ impl Table {
         self.lock().values().for_each(|handle| handle.cancel.cancel(why));
     }
 
-    /// The map is changed in single steps; a panic elsewhere leaves it whole.
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Handle>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 
     pub fn find(&self, sequence: u64) -> Option<Handle> {

@@ -43,7 +43,7 @@ fn keeps_time(accelerator: Accelerator, clock_source: &str) -> bool {
 /// Runs a command to its end, where and as users' commands run, and forgets how it ended: an environment
 /// need not have everything.
 pub async fn run_quietly(guest: &Guest, command: &str) -> Result<(), GuestError> {
-    let command = crate::guest_command::command(guest, command).current_dir(WORKSPACE).timeout(BOOT_LIMIT);
+    let command = crate::workspace::command(guest, command).current_dir(WORKSPACE).timeout(BOOT_LIMIT);
     let mut running = command.spawn();
     running.stdin().end();
     loop {

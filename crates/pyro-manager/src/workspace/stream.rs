@@ -6,20 +6,20 @@ use pyro_guest::{GuestError, OutputEvent, Running, StdinWriter};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::host_command::HostRunning;
+use super::host_command::HostRunning;
 
 /// The signal that ends every process of a command.
 const KILL: u32 = 9;
 
 /// A running command. Dropping it ends one on the host; one in a guest goes on.
-pub enum Execution {
+pub enum CommandStream {
     /// In a guest.
     Guest(Running),
     /// On the host.
     Host(HostRunning),
 }
 
-/// The way to a command's standard input.
+/// A command's standard input.
 pub enum Input {
     /// In a guest.
     Guest(StdinWriter),
@@ -27,7 +27,7 @@ pub enum Input {
     Host(Option<mpsc::Sender<Bytes>>),
 }
 
-impl Execution {
+impl CommandStream {
     /// What happens next. Cancel safe.
     pub async fn next(&mut self) -> Result<OutputEvent, GuestError> {
         match self {

@@ -22,10 +22,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::{Error, host};
-use crate::host_processes::MARK;
 use crate::id::VmId;
 use crate::payload::WORKSPACE;
-use crate::process_tree;
+
+use super::guest_command::CommandSpec;
+use super::host_processes::{MARK, end_marked};
+use super::process_tree;
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Pieces of output or input on their way.
@@ -38,12 +40,11 @@ pub fn notice(why: &Error) -> String {
     format!("no guest can be had ({first}); running on this host, with no isolation")
 }
 
-/// A command to be run on the host.
-pub struct HostCommand {
-    command: StdCommand,
-    /// At its end when the command's first process is.
-    ended: OwnedFd,
-    timeout: Duration,
+/// The host in place of a guest, for one machine.
+pub(crate) struct HostWorkspace {
+    id: VmId,
+    /// The machine's directory.
+    directory: PathBuf,
 }
 
 /// A command on the host.
@@ -62,34 +63,22 @@ impl Drop for HostRunning {
     }
 }
 
-impl HostCommand {
-    /// A shell command in the workspace of the machine `id`, whose directory is `machine`. `cwd` is
-    /// the directory as a guest would name it.
-    pub fn new(
-        id: &VmId,
-        machine: &Path,
-        text: &str,
-        cwd: &str,
-        environment: &[(String, String)],
-        timeout: Duration,
-    ) -> Result<Self, Error> {
-        let workspace = machine.join("workspace");
-        pyro_hostfs::directory::private(&workspace).map_err(host("make the workspace"))?;
-        let mut command = StdCommand::new("/bin/sh");
-        command.args(["-c", text]).current_dir(below_workspace(&workspace, cwd)?).env_clear();
-        command.env("PATH", PATH).env("HOME", &workspace).env("LANG", "C.UTF-8");
-        command.envs(environment.iter().map(|(key, value)| (key, value))).env(MARK, id.to_string());
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (ended, ending) = std::io::pipe().map_err(host("make a pipe"))?;
-        pyro_sys::child::inherit_nothing(&mut command);
-        pyro_sys::keeper::keep(&mut command, ending.into());
-        pyro_sys::child::new_session(&mut command);
-        Ok(Self { command, ended: ended.into(), timeout })
+impl HostWorkspace {
+    /// For the machine `id`, whose directory is `directory`.
+    pub fn new(id: VmId, directory: PathBuf) -> Self {
+        Self { id, directory }
     }
 
-    pub fn spawn(self) -> Result<HostRunning, Error> {
-        let mut keeper = Command::from(self.command).spawn().map_err(host("start the command"))?;
-        let ended = Receiver::from_owned_fd(self.ended).map_err(host("hear of the command's end"))?;
+    /// Ends every process that is left.
+    pub async fn end(self) {
+        end_marked(&self.id).await;
+    }
+
+    /// Starts a command by the shell, in the machine's own directory.
+    pub fn start(&self, spec: &CommandSpec<'_>) -> Result<HostRunning, Error> {
+        let (command, ended) = self.command(spec)?;
+        let mut keeper = Command::from(command).spawn().map_err(host("start the command"))?;
+        let ended = Receiver::from_owned_fd(ended).map_err(host("hear of the command's end"))?;
         let (sender, events) = mpsc::channel(IN_FLIGHT);
         let (input, to_feed) = mpsc::channel(IN_FLIGHT);
         let (kill, over) = (CancellationToken::new(), CancellationToken::new());
@@ -97,13 +86,29 @@ impl HostCommand {
         if let Some(pipe) = keeper.stdin.take() {
             feeding.spawn(feed(pipe, to_feed));
         }
-        let (killed, is_over) = (kill.clone(), over.clone().drop_guard());
+        let (killed, is_over, timeout) = (kill.clone(), over.clone().drop_guard(), spec.timeout);
         tokio::spawn(async move {
             let _is_over = is_over;
-            follow(keeper, ended, self.timeout, &sender, &killed).await;
+            follow(keeper, ended, timeout, &sender, &killed).await;
             drop(feeding);
         });
         Ok(HostRunning { events, input: Some(input), kill, over })
+    }
+
+    /// The keeper with the shell below it, and a descriptor that is at its end when the shell is.
+    fn command(&self, spec: &CommandSpec<'_>) -> Result<(StdCommand, OwnedFd), Error> {
+        let workspace = self.directory.join("workspace");
+        pyro_hostfs::directory::private(&workspace).map_err(host("make the workspace"))?;
+        let mut command = StdCommand::new("/bin/sh");
+        command.args(["-c", spec.text]).current_dir(below_workspace(&workspace, spec.cwd)?).env_clear();
+        command.env("PATH", PATH).env("HOME", &workspace).env("LANG", "C.UTF-8");
+        command.envs(spec.environment.iter().map(|(key, value)| (key, value))).env(MARK, self.id.to_string());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let (ended, ending) = std::io::pipe().map_err(host("make a pipe"))?;
+        pyro_sys::child::inherit_nothing(&mut command);
+        pyro_sys::keeper::keep(&mut command, ending.into());
+        pyro_sys::child::new_session(&mut command);
+        Ok((command, ended.into()))
     }
 }
 

@@ -1,14 +1,29 @@
 //! The command that a guest is given for a caller's text, and which texts are none.
 
+use std::time::Duration;
+
 use pyro_guest::{Command, Guest};
 
+use super::shell;
 use crate::error::Error;
-use crate::shell;
 
 /// A longer text is left to the shell alone: both ways together must fit into one frame.
 const MAX_DIRECT: usize = 4_000;
 /// Bytes of a command at most. With its environment it travels to the guest in one frame.
 const MAX_COMMAND: usize = 40_000;
+
+/// A command to be started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CommandSpec<'a> {
+    /// The caller's text.
+    pub text: &'a str,
+    /// Where it runs: an absolute path of the guest.
+    pub cwd: &'a str,
+    /// What is added to its environment.
+    pub environment: &'a [(String, String)],
+    /// How long it may run.
+    pub timeout: Duration,
+}
 
 /// A command must be something that can be run.
 pub fn check_command(command: &str) -> Result<(), Error> {

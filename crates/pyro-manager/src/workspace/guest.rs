@@ -1,0 +1,58 @@
+//! A machine whose guest answers.
+
+use std::time::Duration;
+
+use pyro_engine::{Death, Machine};
+use pyro_guest::Guest;
+use pyro_hostfs::permit::Permit;
+use pyro_network::Uplink;
+
+use super::guest_command::{CommandSpec, command};
+use super::stream::CommandStream;
+
+/// How long the process of a machine whose channel has closed is waited for.
+const DEATH_GRACE: Duration = Duration::from_secs(5);
+
+/// A machine whose guest answers. Dropping it ends it.
+pub(crate) struct GuestWorkspace {
+    pub machine: Box<dyn Machine>,
+    pub guest: Guest,
+    /// Its network. One that has ended still tells the guest so.
+    pub uplink: Option<Uplink>,
+    /// Its owner knows that the network has ended.
+    pub loss_told: bool,
+    /// Held until it has done its first work, so that others start no sooner.
+    pub permit: Option<Permit>,
+}
+
+impl GuestWorkspace {
+    /// Starts a command. A refusal comes by the stream.
+    pub fn open(&self, spec: &CommandSpec<'_>) -> CommandStream {
+        let mut command = command(&self.guest, spec.text).current_dir(spec.cwd).timeout(spec.timeout);
+        for (key, value) in spec.environment {
+            command = command.env(key, value);
+        }
+        CommandStream::Guest(command.spawn())
+    }
+
+    /// The end of the machine, whose channel was closed: its process's end, or that it hangs.
+    pub async fn death_of_closed(&mut self) -> Death {
+        match tokio::time::timeout(DEATH_GRACE, self.machine.died()).await {
+            Ok(death) => death,
+            Err(_) => channel_closed(self.machine.console_tail()),
+        }
+    }
+
+    /// Ends it, and waits until it is gone.
+    pub async fn end(self) {
+        self.machine.halt().await;
+        if let Some(uplink) = self.uplink {
+            uplink.close().await;
+        }
+    }
+}
+
+/// What is known of a machine whose channel was closed, and nothing else.
+pub(crate) fn channel_closed(console: Vec<String>) -> Death {
+    Death { status: "the guest closed its channel".into(), complaints: Vec::new(), console }
+}

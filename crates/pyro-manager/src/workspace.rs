@@ -8,16 +8,16 @@
 //! `open` starts a command and gives its [`CommandStream`], whichever of the two it is. Host mode is in this module and
 //! nowhere else.
 
+mod command_spec;
 mod guest;
-mod guest_command;
 mod host_command;
 mod host_processes;
 mod process_tree;
 mod shell;
 mod stream;
 
-pub(crate) use guest::{GuestWorkspace, channel_closed};
-pub(crate) use guest_command::{CommandSpec, check_command, command};
+pub(crate) use command_spec::{CommandSpec, check_command};
+pub(crate) use guest::{GuestWorkspace, channel_closed, command};
 pub(crate) use host_command::{HostWorkspace, notice};
 pub(crate) use host_processes::end_all as end_host_processes;
 pub use shell::join as shell_join;

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use pyro_engine::{Death, Machine};
-use pyro_guest::Guest;
+use pyro_guest::{Command, Guest};
 use pyro_hostfs::permit::Permit;
 use pyro_network::Uplink;
 
-use super::guest_command::{CommandSpec, command};
+use super::command_spec::CommandSpec;
+use super::shell;
 use super::stream::CommandStream;
 
+/// A longer text is left to the shell alone: both ways together must fit into one frame.
+const MAX_DIRECT: usize = 4_000;
 /// How long the process of a machine whose channel has closed is waited for.
 const DEATH_GRACE: Duration = Duration::from_secs(5);
 
@@ -55,4 +58,16 @@ impl GuestWorkspace {
 /// What is known of a machine whose channel was closed, and nothing else.
 pub(crate) fn channel_closed(console: Vec<String>) -> Death {
     Death { status: "the guest closed its channel".into(), complaints: Vec::new(), console }
+}
+
+/// A command for the guest: its program directly where that is the same, else by the shell.
+pub fn command<'a>(guest: &'a Guest, text: &str) -> Command<'a> {
+    let by_shell = ["-c", text];
+    match shell::direct(text).filter(|_| text.len() <= MAX_DIRECT) {
+        Some(words) => {
+            let (program, arguments) = words.split_first().expect("a direct command has a program");
+            guest.command(program.as_str()).args(arguments.iter().map(String::as_str)).or_else("/bin/sh").args(by_shell)
+        }
+        None => guest.command("/bin/sh").args(by_shell),
+    }
 }

@@ -25,7 +25,7 @@ use crate::error::{Error, host};
 use crate::id::VmId;
 use crate::payload::WORKSPACE;
 
-use super::guest_command::CommandSpec;
+use super::command_spec::CommandSpec;
 use super::host_processes::{MARK, end_marked};
 use super::process_tree;
 

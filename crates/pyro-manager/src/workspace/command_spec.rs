@@ -1,14 +1,9 @@
-//! The command that a guest is given for a caller's text, and which texts are none.
+//! A command that is to be started, and which texts are none.
 
 use std::time::Duration;
 
-use pyro_guest::{Command, Guest};
-
-use super::shell;
 use crate::error::Error;
 
-/// A longer text is left to the shell alone: both ways together must fit into one frame.
-const MAX_DIRECT: usize = 4_000;
 /// Bytes of a command at most. With its environment it travels to the guest in one frame.
 const MAX_COMMAND: usize = 40_000;
 
@@ -41,16 +36,4 @@ pub fn check_command(command: &str) -> Result<(), Error> {
         return Err(Error::InvalidArgument { problem: "the command has a zero byte in it".into() });
     }
     Ok(())
-}
-
-/// A command for the guest: its program directly where that is the same, else by the shell.
-pub fn command<'a>(guest: &'a Guest, text: &str) -> Command<'a> {
-    let by_shell = ["-c", text];
-    match shell::direct(text).filter(|_| text.len() <= MAX_DIRECT) {
-        Some(words) => {
-            let (program, arguments) = words.split_first().expect("a direct command has a program");
-            guest.command(program.as_str()).args(arguments.iter().map(String::as_str)).or_else("/bin/sh").args(by_shell)
-        }
-        None => guest.command("/bin/sh").args(by_shell),
-    }
 }

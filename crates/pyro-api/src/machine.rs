@@ -1,6 +1,6 @@
 //! What a caller may choose about a machine. A new option of a machine is written here once, and in the machinery.
 
-use pyro_manager::{Error, HostCompat, MachineSize, NetworkPolicy, VmOptions};
+use pyro_manager::{Error, MachineSize, Settings, VmOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -17,27 +17,39 @@ pub(crate) fn default_ttl_seconds() -> i64 {
 /// What a machine is made of. The same for runs, VMs and tasks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
-#[serde(default)]
 pub struct MachineOptions {
     /// Virtual processors, 1 to 8
+    #[serde(default = "one")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true))]
     #[schemars(range(min = 1, max = 8))]
     pub vcpu_count: i64,
     /// Memory in MiB, 256 to 32768
+    #[serde(default = "one_gibibyte")]
     #[cfg_attr(feature = "cli", arg(long, value_name = "MIB", default_value_t = 1024, allow_negative_numbers = true))]
     #[schemars(range(min = 256, max = 32768))]
     pub mem_mib: i64,
     /// Give the guest outgoing connections
+    #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long))]
     pub network: bool,
     /// Let commands run on this host where no guest can be had
+    #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long))]
     pub allow_host_compat: bool,
 }
 
+fn one() -> i64 {
+    1
+}
+
+fn one_gibibyte() -> i64 {
+    1024
+}
+
+/// What a request without any of them gets.
 impl Default for MachineOptions {
     fn default() -> Self {
-        Self { vcpu_count: 1, mem_mib: 1024, network: false, allow_host_compat: false }
+        serde_json::from_str("{}").expect("every field has a default")
     }
 }
 
@@ -47,12 +59,8 @@ impl MachineOptions {
     /// # Errors
     /// [`Error::OutOfRange`].
     pub fn options(&self) -> Result<VmOptions, Error> {
-        Ok(VmOptions {
-            size: MachineSize::new(self.vcpu_count, self.mem_mib)?,
-            network: if self.network { NetworkPolicy::Egress } else { NetworkPolicy::Off },
-            host_compat: if self.allow_host_compat { HostCompat::Allowed } else { HostCompat::Refused },
-            ..VmOptions::default()
-        })
+        let settings = Settings { network: self.network, allow_host_compat: self.allow_host_compat };
+        Ok(VmOptions { size: MachineSize::new(self.vcpu_count, self.mem_mib)?, settings, ..VmOptions::default() })
     }
 
     /// The machine they ask for, as far as `context` allows it.
@@ -60,6 +68,7 @@ impl MachineOptions {
     /// # Errors
     /// [`Error::OutOfRange`]; [`Error::HostCompatRefused`].
     pub(crate) fn allowed(&self, context: &Context<'_>) -> Result<VmOptions, Error> {
-        Ok(VmOptions { host_compat: context.host_compat(self.allow_host_compat)?, ..self.options()? })
+        context.host_compat(self.allow_host_compat)?;
+        self.options()
     }
 }

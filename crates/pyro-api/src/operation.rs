@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use pyro_manager::{Error, HostCompat, Pyro, RunIo};
+use pyro_manager::{Error, Pyro, RunIo};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,12 +78,11 @@ pub struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Whether the host may stand in for a guest, where a caller asked for it or not.
-    pub(crate) fn host_compat(&self, asked: bool) -> Result<HostCompat, Error> {
+    /// Refuses a caller who asks that the host may stand in for a guest where that is not allowed.
+    pub(crate) fn host_compat(&self, asked: bool) -> Result<(), Error> {
         match (asked, self.host) {
-            (false, _) => Ok(HostCompat::Refused),
-            (true, HostAccess::Allowed) => Ok(HostCompat::Allowed),
             (true, HostAccess::Refused) => Err(Error::HostCompatRefused),
+            _ => Ok(()),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::clock::{millis, now};
 use crate::error::Unavailable;
 use crate::events::RunEvent;
 use crate::id::VmId;
-use crate::limits::{HostCompat, MachineSize};
+use crate::limits::{MachineSize, NetworkPolicy};
 use crate::network::UplinkPlan;
 use crate::supervisor::launch::launch;
 use crate::threads::off_thread;
@@ -50,7 +50,7 @@ impl Pyro {
         request: CreateRequest,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
-        let (network, id) = (request.options.network, VmId::random()?);
+        let (network, id) = (NetworkPolicy::of(request.options.settings), VmId::random()?);
         let mac_address = id.mac_address();
         self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, network, mac_address)).await?;
         let entry = self.store.entry(&request.environment)?;
@@ -61,7 +61,7 @@ impl Pyro {
         let began = Instant::now();
         let installed = self.environment_for_run(&request.environment, events).await;
         match installed {
-            Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {}
+            Err(error) if request.options.settings.allow_host_compat && error.means_no_guest() => {}
             installed => drop(installed?),
         }
         let mut record = Record::new(id, kind, &request.environment, entry.version, request.options.into(), now());

@@ -55,7 +55,7 @@ pub use error::{Error, Failure};
 pub use events::{EnvironmentProgress, Phase, RunEvent, RunIo};
 pub use exec::ExecRequest;
 pub use failpoints::Failpoints;
-pub use limits::{Bounds, HostCompat, MachineSize, NetworkPolicy, VmOptions, run_ttl, timeout, ttl};
+pub use limits::{Bounds, MachineSize, VmOptions, run_ttl, timeout, ttl};
 pub use output::PAYLOAD_CAP;
 pub use payload::{
     Addresses, CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand,
@@ -65,6 +65,7 @@ pub use payload::{
 pub use pyro::Pyro;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
+pub use pyro_store::Settings;
 pub use pyro_store::journal::Stream;
 pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::RunRequest;

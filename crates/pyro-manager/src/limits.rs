@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyro_store::{Record, Wanted};
+use pyro_store::{Record, Settings, Wanted};
 
 use crate::error::Error;
 
@@ -87,7 +87,7 @@ impl MachineSize {
 
 /// What a guest may reach.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NetworkPolicy {
+pub(crate) enum NetworkPolicy {
     /// Nothing.
     #[default]
     Off,
@@ -96,20 +96,10 @@ pub enum NetworkPolicy {
 }
 
 impl NetworkPolicy {
-    /// The policy that a record says.
-    pub(crate) fn of(record: &Record) -> Self {
-        if record.network { Self::Egress } else { Self::Off }
+    /// The policy that a caller has chosen.
+    pub(crate) fn of(settings: Settings) -> Self {
+        if settings.network { Self::Egress } else { Self::Off }
     }
-}
-
-/// Whether a command may run on the host where no guest can be had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HostCompat {
-    /// It may not.
-    #[default]
-    Refused,
-    /// The caller asked for it.
-    Allowed,
 }
 
 /// What a caller may choose about a machine.
@@ -119,32 +109,20 @@ pub struct VmOptions {
     pub size: MachineSize,
     /// How long it may live.
     pub ttl: Duration,
-    /// What it may reach.
-    pub network: NetworkPolicy,
-    /// Whether the host may stand in for it.
-    pub host_compat: HostCompat,
+    /// All else. It goes into the record as it is.
+    pub settings: Settings,
 }
 
 impl Default for VmOptions {
     fn default() -> Self {
-        Self {
-            size: MachineSize::default(),
-            ttl: Duration::from_secs(600),
-            network: NetworkPolicy::Off,
-            host_compat: HostCompat::Refused,
-        }
+        Self { size: MachineSize::default(), ttl: Duration::from_secs(600), settings: Settings::default() }
     }
 }
 
 impl From<VmOptions> for Wanted {
     fn from(options: VmOptions) -> Self {
-        Self {
-            vcpu_count: options.size.vcpus(),
-            mem_mib: options.size.memory_mib(),
-            ttl: options.ttl,
-            network: options.network == NetworkPolicy::Egress,
-            allow_host_compat: options.host_compat == HostCompat::Allowed,
-        }
+        let VmOptions { size, ttl, settings } = options;
+        Self { vcpu_count: size.vcpus(), mem_mib: size.memory_mib(), ttl, settings }
     }
 }
 

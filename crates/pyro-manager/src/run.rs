@@ -25,7 +25,6 @@ use tokio::sync::mpsc;
 
 use crate::clock::{WallClock, wall_clock_ns};
 use crate::events::{Phase, RunEvent, RunIo, tell};
-use crate::limits::HostCompat;
 use crate::network::lost;
 use crate::payload::{GUEST_AGENT, Isolation, RunRecord, WORKSPACE};
 use crate::session::Session;
@@ -50,7 +49,7 @@ impl Pyro {
             session = self.session_for_run(&request, &io.events) => session,
         };
         let session = match session {
-            Err(error) if request.options.host_compat == HostCompat::Allowed && error.means_no_guest() => {
+            Err(error) if request.options.settings.allow_host_compat && error.means_no_guest() => {
                 return on_host::run(self, request, io, &error).await;
             }
             session => session?,

@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::events::{EnvironmentProgress, Phase, RunEvent, tell};
 use crate::id::{VmId, identity};
+use crate::limits::NetworkPolicy;
 use crate::network::UplinkPlan;
 use crate::payload::StartMode;
 use crate::template::{Base, Lookup, RestoreTarget};
@@ -47,8 +48,11 @@ impl Pyro {
         let began = Instant::now();
         let id = VmId::random()?;
         let mac_address = id.mac_address();
-        let network =
-            self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, options.network, mac_address)).await?;
+        let network = self
+            .off_thread(move |pyro| {
+                UplinkPlan::for_policy(&pyro.config, NetworkPolicy::of(options.settings), mac_address)
+            })
+            .await?;
         tell(events, RunEvent::Phase(Phase::Create { environment: environment.to_owned() })).await?;
         let installed = self.environment_for_run(environment, events).await?;
         let accelerator = self.accelerator(&installed).await?;

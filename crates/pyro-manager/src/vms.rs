@@ -96,7 +96,7 @@ impl Pyro {
     /// [`Error`], when there is no such VM.
     pub async fn network_info_vm(&self, vm_id: &str) -> Result<NetworkInfo, Error> {
         let record = self.record_of(Kind::Vm, vm_id).await?;
-        let reason = match (record.network, &record.addresses) {
+        let reason = match (record.settings.network, &record.addresses) {
             (false, _) => Some("network is disabled".to_owned()),
             (true, Some(_)) => None,
             (true, None) if record.execution_mode == HOST_COMPAT => {
@@ -106,7 +106,7 @@ impl Pyro {
         };
         Ok(NetworkInfo {
             vm_id: record.id.to_string(),
-            network_enabled: record.network,
+            network_enabled: record.settings.network,
             outbound_connectivity_expected: record.addresses.is_some(),
             addresses: record.addresses.map(Into::into),
             reason,

@@ -21,12 +21,11 @@ use tokio::sync::mpsc;
 
 use crate::clock::wall_clock_ns;
 use crate::id::VmId;
-use crate::limits::NetworkPolicy;
 use crate::run::RunRequest;
 use crate::session::Session;
 use crate::template::run_quietly;
 use crate::threads::off_thread;
-use crate::{Error, HostCompat, Pyro, VmOptions};
+use crate::{Error, Pyro, Settings, VmOptions};
 use pool::{PoolKey, WarmPool};
 
 /// How long one waits for its run.
@@ -129,7 +128,7 @@ impl Pyro {
 
     /// The kind of machine a run gets; `None` where it gets one of its own in any case.
     async fn kind(&self, environment: &str, options: VmOptions) -> Option<PoolKey> {
-        if options.network != NetworkPolicy::Off || options.host_compat == HostCompat::Allowed {
+        if options.settings != Settings::default() {
             return None;
         }
         let installed = self.installed(environment).await.ok()?;

@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_hostfs::permit::Permit;
-use pyro_manager::{
-    Config, Error, MachineSize, NetworkPolicy, Pyro, RunEvent, RunIo, RunRecord, RunRequest, StartMode, VmOptions,
-};
+use pyro_manager::{Config, Error, MachineSize, Pyro, RunEvent, RunIo, RunRecord, RunRequest, StartMode, VmOptions};
 use pyro_testkit::{FakeEngine, Start};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -378,7 +376,7 @@ async fn bad_arguments_are_refused_before_anything_starts() {
     assert_eq!(code(world.run("  ").await), "invalid_argument");
     assert_eq!(code(world.run("a\0b").await), "invalid_argument");
     let mut networked = request("hello");
-    networked.options.network = NetworkPolicy::Egress;
+    networked.options.settings.network = true;
     assert_eq!(code(world.run_request(networked).await.0), "passt_missing");
     let mut unknown = request("hello");
     unknown.environment = "debian:99".into();
@@ -402,7 +400,7 @@ async fn a_damaged_environment_is_said_and_pulled_again() {
 async fn the_host_stands_in_only_where_no_guest_can_be_had_and_only_when_asked() {
     let world = world();
     let mut allowed = request("echo $HOME; pwd; cat; echo err >&2; exit 7");
-    allowed.options.host_compat = pyro_manager::HostCompat::Allowed;
+    allowed.options.settings.allow_host_compat = true;
     let in_guest = world.run_request(allowed.clone()).await.0.unwrap();
     assert_eq!(in_guest.execution_mode, "guest_agent", "a guest can be had");
     world.engine.behave(|behaviour| behaviour.restore = Start::Refused);
@@ -422,7 +420,7 @@ async fn a_command_on_the_host_leaves_no_process_behind() {
     let world = world();
     world.engine.behave(|behaviour| behaviour.program_is_there = false);
     let mut stubborn = request("echo a; (setsid sleep 4711 &); trap '' TERM; sleep 4711; sleep 4711");
-    stubborn.options.host_compat = pyro_manager::HostCompat::Allowed;
+    stubborn.options.settings.allow_host_compat = true;
     stubborn.timeout = Duration::from_secs(1);
     let record = world.run_request(stubborn).await.0.unwrap();
     assert_eq!((record.exit_code, record.timed_out, record.stdout.as_str()), (124, true, "a\n"));
@@ -440,7 +438,7 @@ async fn a_run_ends_when_its_life_does_in_a_guest_and_on_the_host() {
     for program_is_there in [true, false] {
         world.engine.behave(|behaviour| behaviour.program_is_there = program_is_there);
         let mut request = request(if program_is_there { "hang" } else { "sleep 4717" });
-        request.options.host_compat = pyro_manager::HostCompat::Allowed;
+        request.options.settings.allow_host_compat = true;
         request.options.ttl = Duration::from_millis(200);
         let error = world.run_request(request).await.0.unwrap_err();
         assert_eq!(error.code(), "expired");

@@ -24,5 +24,5 @@ pub use error::Error;
 pub use id::VmId;
 pub use lifecycle::{Ended, Kind, State};
 pub use machines::{Admission, Machines, Outside};
-pub use record::{Addresses, Record, Wanted};
+pub use record::{Addresses, Record, Settings, Wanted};
 pub use registry::{Known, Registry, Rows};

@@ -42,6 +42,14 @@ pub struct Wanted {
     pub mem_mib: u32,
     /// How long it may live.
     pub ttl: Duration,
+    /// All else.
+    pub settings: Settings,
+}
+
+/// What a caller has chosen of a machine, apart from its size and life. It goes from the caller to the record as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
     /// Whether it may reach anything.
     pub network: bool,
     /// Whether the host may stand in for it.
@@ -73,13 +81,12 @@ pub struct Record {
     pub created_at: f64,
     /// When its time is up.
     pub expires_at: f64,
-    /// Whether it may reach anything.
-    pub network: bool,
+    /// What its creator has chosen; the fields stand beside the others.
+    #[serde(flatten)]
+    pub settings: Settings,
     /// The addresses it has; none while it reaches nothing.
     #[serde(default)]
     pub addresses: Option<Addresses>,
-    /// Whether the host may stand in for it.
-    pub allow_host_compat: bool,
     /// `pending` until the first start.
     pub execution_mode: String,
     /// `kvm` or `tcg`; none where there was no machine.
@@ -119,9 +126,8 @@ impl Record {
             ttl_seconds: wanted.ttl.as_secs(),
             created_at: now,
             expires_at: now + wanted.ttl.as_secs_f64(),
-            network: wanted.network,
+            settings: wanted.settings,
             addresses: None,
-            allow_host_compat: wanted.allow_host_compat,
             execution_mode: "pending".into(),
             accelerator: None,
             start_mode: None,
@@ -214,5 +220,5 @@ pub fn set_aside(directory: &Path) -> Result<(), Error> {
 /// What most machines are wanted as.
 #[cfg(test)]
 pub fn wanted() -> Wanted {
-    Wanted { vcpu_count: 1, mem_mib: 1024, ttl: Duration::from_secs(600), network: false, allow_host_compat: false }
+    Wanted { vcpu_count: 1, mem_mib: 1024, ttl: Duration::from_secs(600), settings: Settings::default() }
 }

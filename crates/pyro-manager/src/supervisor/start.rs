@@ -36,7 +36,7 @@ impl Pyro {
     ) -> Result<Workspace, Error> {
         let began = Instant::now();
         let started = match self.start_guest(record, directory, notices).await {
-            Err(error) if record.allow_host_compat && error.means_no_guest() => {
+            Err(error) if record.settings.allow_host_compat && error.means_no_guest() => {
                 let _ = notices.send(Reply::Notice { text: notice(&error) }).await;
                 record.execution_mode = HOST_COMPAT.into();
                 record.boundary = Some("none".into());
@@ -66,7 +66,7 @@ impl Pyro {
         directory: &Path,
         notices: &mpsc::Sender<Reply>,
     ) -> Result<(GuestWorkspace, StartMode, Option<Addresses>), Error> {
-        let (policy, mac_address) = (NetworkPolicy::of(record), record.id.mac_address());
+        let (policy, mac_address) = (NetworkPolicy::of(record.settings), record.id.mac_address());
         let network = self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, policy, mac_address)).await?;
         let installed = match self.installed(&record.environment).await {
             Ok(installed) => installed,

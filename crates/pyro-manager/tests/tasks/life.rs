@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pyro_manager::{CreateRequest, HostCompat, LogsRequest, RunIo, Stream, VmOptions};
+use pyro_manager::{CreateRequest, LogsRequest, RunIo, Settings, Stream, VmOptions};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -383,7 +383,8 @@ async fn the_host_stands_in_for_a_guest_only_where_none_can_be_had_and_only_when
     let refused = pyro.create_task(request(None, Duration::from_secs(600)), &events).await.unwrap_err();
     assert_eq!(refused.code(), "qemu_missing");
     assert_eq!(world.vms(), [] as [&str; 0]);
-    let options = VmOptions { host_compat: HostCompat::Allowed, ..VmOptions::default() };
+    let options =
+        VmOptions { settings: Settings { allow_host_compat: true, ..Settings::default() }, ..VmOptions::default() };
     let request = CreateRequest { environment: "debian:12".into(), options, attempt_id: None };
     let task = pyro.create_task(request, &events).await.unwrap();
     assert_eq!(task.life.execution_mode, "host_compat");

@@ -21,7 +21,7 @@ use crate::limits::{MachineSize, NetworkPolicy};
 use crate::network::UplinkPlan;
 use crate::supervisor::launch::launch;
 use crate::threads::off_thread;
-use crate::{Error, Pyro, VmOptions};
+use crate::{Error, Pyro, Settings, VmOptions};
 
 /// A VM or task to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,7 +172,41 @@ impl Pyro {
 }
 
 fn digest(kind: Kind, request: &CreateRequest) -> String {
-    let CreateRequest { environment, options, .. } = request;
-    let text = format!("{} {environment} {options:?}", kind.as_str());
-    pyro_hostfs::digest::of_bytes(text.as_bytes())
+    pyro_hostfs::digest::of_bytes(digested(kind, request).as_bytes())
+}
+
+/// A repeated attempt may come from another release, so this text is frozen: release 2.1.0 wrote it. Settings that it
+/// did not know stand behind it, where they are not what they are by default.
+fn digested(kind: Kind, request: &CreateRequest) -> String {
+    let CreateRequest { environment, options: VmOptions { size, ttl, settings }, .. } = request;
+    let network = if settings.network { "Egress" } else { "Off" };
+    let host_compat = if settings.allow_host_compat { "Allowed" } else { "Refused" };
+    let (kind, vcpus, memory_mib) = (kind.as_str(), size.vcpus(), size.memory_mib());
+    let mut text = format!(
+        "{kind} {environment} VmOptions {{ size: MachineSize {{ vcpus: {vcpus}, memory_mib: {memory_mib} }}, \
+         ttl: {ttl:?}, network: {network}, host_compat: {host_compat} }}"
+    );
+    let mut others = *settings;
+    (others.network, others.allow_host_compat) = (false, false);
+    if others != Settings::default() {
+        text += &serde_json::to_string(&others).expect("settings have string keys only");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_of_the_release_before_is_known_again() {
+        let request = CreateRequest {
+            environment: "debian:12".into(),
+            options: VmOptions::default(),
+            attempt_id: Some("mine".into()),
+        };
+        let expected = "task debian:12 VmOptions { size: MachineSize { vcpus: 1, memory_mib: 1024 }, ttl: 600s, \
+                        network: Off, host_compat: Refused }";
+        assert_eq!(digested(Kind::Task, &request), expected);
+    }
 }

@@ -20,6 +20,7 @@ const FLOORS: &[(u32, &str)] = &[
     (2, "pyro-guest"),
     (2, "pyro-network"),
     (2, "pyro-store"),
+    (2, "pyro-tree"),
     (2, "pyro-agent"),
     (3, "pyro-manager"),
     (4, "pyro-api"),

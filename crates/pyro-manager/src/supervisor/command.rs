@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::mailbox::{Attached, Joined, Message, Piece};
-use super::rpc::{ExecRequest, digest};
+use super::request::{ExecRequest, digest};
 use super::table::{Cancel, Handle, Progress, Table};
 use crate::clock::now;
 use crate::error::{Unavailable, host};

@@ -26,6 +26,8 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 /// The first bytes of every log of this format.
 const MAGIC: &[u8; 8] = b"pyrolog1";
+/// The format's number in it.
+const FORMAT: u8 = MAGIC[7] - b'0';
 const HEADER: usize = 8;
 /// The longest record in bytes; a longer length is a torn one.
 pub const MAX_RECORD: usize = 8 << 20;
@@ -36,6 +38,14 @@ pub enum LogError {
     /// It is of another format, a later one perhaps.
     #[error("it is not a log of a format this release knows")]
     Format,
+    /// A newer release wrote it.
+    #[error("it was written by a newer release of pyro: it has format {found}, this release knows {ours}")]
+    Newer {
+        /// Its format.
+        found: u8,
+        /// The newest format this release knows.
+        ours: u8,
+    },
     /// The file system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
@@ -156,7 +166,7 @@ fn parse(file: &mut File) -> Result<(Contents, u64), LogError> {
     };
     if !bytes.starts_with(MAGIC) {
         if !is_damaged_magic(&bytes) {
-            return Err(LogError::Format);
+            return Err(refusal(&bytes));
         }
         gap(0, MAGIC.len(), 0);
     }
@@ -176,6 +186,15 @@ fn parse(file: &mut File) -> Result<(Contents, u64), LogError> {
         at = end;
     }
     Ok((contents, bytes.len() as u64))
+}
+
+/// Why a file of another format cannot be read.
+fn refusal(bytes: &[u8]) -> LogError {
+    let number = bytes.strip_prefix(&MAGIC[..7]).and_then(|rest| rest.first());
+    match number.filter(|number| number.is_ascii_digit()).map(|number| number - b'0') {
+        Some(found) if found > FORMAT => LogError::Newer { found, ours: FORMAT },
+        _ => LogError::Format,
+    }
 }
 
 /// Whether the file begins with this format's magic but for one bit, and goes on like a log of it.
@@ -233,9 +252,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
         std::fs::write(&path, b"pyrolog2 and more").unwrap();
-        assert!(matches!(read(&path), Err(LogError::Format)));
-        assert!(matches!(AppendLog::open(&path), Err(LogError::Format)));
+        assert!(matches!(read(&path), Err(LogError::Newer { found: 2, ours: 1 })));
+        assert!(matches!(AppendLog::open(&path), Err(LogError::Newer { found: 2, ours: 1 })));
         assert_eq!(std::fs::read(&path).unwrap(), b"pyrolog2 and more");
+        std::fs::write(&path, b"another and more").unwrap();
+        assert!(matches!(AppendLog::open(&path), Err(LogError::Format)));
+        assert_eq!(std::fs::read(&path).unwrap(), b"another and more");
     }
 
     #[test]

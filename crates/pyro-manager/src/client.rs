@@ -11,6 +11,7 @@ use pyro_store::{Kind, Record, State};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
+use crate::conversation::put_to;
 use crate::error::Unavailable;
 use crate::id::{VmId, is_hex};
 use crate::look::{Found, Seen, look, look_at_all};
@@ -147,15 +148,19 @@ impl Pyro {
         Err(does_not_listen(record))
     }
 
+    /// Puts a request to the supervisor of a record; its answers follow. `None` when there is no supervisor.
+    ///
+    /// # Errors
+    /// It takes no request, or is of a release that cannot do it. Then it has carried out nothing.
+    pub(crate) async fn put(&self, record: &Record, request: &Request) -> Result<Option<Connection>, Error> {
+        put_to(&*self.failpoints, || self.reach(record), request).await
+    }
+
     /// Asks one thing that is answered once; `None` when there is no supervisor to answer.
     pub(crate) async fn ask(&self, record: &Record, request: &Request) -> Result<Option<Reply>, Error> {
-        let Some(mut connection) = self.reach(record).await? else { return Ok(None) };
-        self.failpoints.reached("ask.before");
-        // When it is gone already, the end of the conversation says so.
-        let _ = connection.send(request).await;
-        self.failpoints.reached("ask.sent");
-        match connection.read::<Reply>().await? {
-            Some(Reply::Failed { failure }) => Err(Error::Remote { failure }),
+        let Some(mut connection) = self.put(record, request).await? else { return Ok(None) };
+        match connection.reply().await? {
+            Some(Reply::Failed { failure }) => Err(failure.into()),
             Some(reply) => Ok(Some(reply)),
             None => {
                 self.wait_for_end(record).await?;

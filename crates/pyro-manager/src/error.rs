@@ -161,6 +161,9 @@ impl Error {
         if matches!(self, Self::Unavailable(Unavailable::RunExpired { .. })) {
             return Some("give it a longer ttl_seconds, or run it in a task".into());
         }
+        if let Self::Unavailable(Unavailable::OtherRelease { supervisor, .. }) = self {
+            return Some(format!("use pyro {supervisor} for it, or delete it and create another"));
+        }
         hints::of(self.code()).map(str::to_owned)
     }
 

@@ -25,7 +25,8 @@ use crate::error::Unavailable;
 use crate::events::{Phase, RunEvent, RunIo, tell};
 use crate::output::{Capture, Captured};
 use crate::payload::WORKSPACE;
-use crate::supervisor::rpc::{Arrived, Connection, ExecRequest as RpcExec, Reply, Request, Writer, parse};
+use crate::supervisor::request::ExecRequest as RpcExec;
+use crate::supervisor::rpc::{Arrived, Connection, Reader, Reply, Request, Writer};
 use crate::{Error, Pyro};
 
 /// Bytes of a journal's file that are read at once.
@@ -143,22 +144,16 @@ impl Pyro {
     /// Sends a command off and follows it to its end. The caller's cancellation ends the command;
     /// a caller that stops listening does not.
     pub(crate) async fn send(&self, record: &Record, request: &RpcExec, io: RunIo) -> Result<Over, Error> {
-        let Some(mut connection) = self.reach(record).await? else {
-            return match Box::pin(self.made_earlier(record, request)).await? {
+        let request = RpcExec { stdin: io.stdin.is_some(), ..request.clone() };
+        let Some(mut connection) = self.put(record, &Request::Exec(request.clone().into())).await? else {
+            return match Box::pin(self.made_earlier(record, &request)).await? {
                 Some(entry) => Box::pin(self.join(record, entry.began.sequence, io)).await,
                 None => Err(self.why_stopped(record).await),
             };
         };
-        self.failpoints.reached("exec.before");
-        let request = RpcExec { stdin: io.stdin.is_some(), ..request.clone() };
-        let sent = connection.send(&Request::Exec(request.clone())).await;
-        self.failpoints.reached("exec.sent");
-        // A supervisor that takes no request may have said why before it hung up.
-        let reply = connection.read::<Reply>().await?;
-        let reply = if sent.is_err() { reply.filter(|reply| matches!(reply, Reply::Failed { .. })) } else { reply };
-        let (sequence, joined) = match reply {
+        let (sequence, joined) = match connection.reply().await? {
             Some(Reply::Accepted { sequence, joined }) => (sequence, joined),
-            Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
+            Some(Reply::Failed { failure }) => return Err(failure.into()),
             _ => {
                 let unanswered = Box::pin(self.unanswered(record)).await;
                 return match Box::pin(self.made_earlier(record, &request)).await? {
@@ -194,7 +189,7 @@ impl Pyro {
     async fn listen(
         &self,
         record: &Record,
-        mut reader: crate::supervisor::rpc::Reader,
+        mut reader: Reader,
         seen: &mut Seen,
         listener: &Listener,
         cancel: &CancellationToken,
@@ -213,8 +208,8 @@ impl Pyro {
             match arrived {
                 Some(Arrived::Data(FrameKind::Stdout, bytes)) => seen.take(Stream::Stdout, bytes, listener).await?,
                 Some(Arrived::Data(_, bytes)) => seen.take(Stream::Stderr, bytes, listener).await?,
-                Some(Arrived::Message(bytes)) => match parse::<Reply>(&bytes)? {
-                    Reply::Ended { entry } => return Ok(Some(entry)),
+                Some(Arrived::Message(bytes)) => match reader.parse_reply(&bytes)? {
+                    Reply::Ended { entry } => return Ok(Some(entry.into())),
                     _ => return Ok(None),
                 },
                 Some(Arrived::InputEnd) => {}
@@ -233,17 +228,14 @@ impl Pyro {
     ) -> Result<Over, Error> {
         let sequence = listener.sequence;
         let directory = self.machines().directory(&record.id);
-        let mut connection = self.reach(record).await?;
-        if let Some(connection) = &mut connection {
-            let _ = connection.send(&Request::Watch { sequence }).await;
-        }
+        let mut connection = self.put(record, &Request::Watch { sequence }).await?;
         let mut cancelled = false;
         let entry = loop {
             let reply = match &mut connection {
                 None => None,
                 Some(connection) => tokio::select! {
                     biased;
-                    reply = connection.read::<Reply>() => reply?,
+                    reply = connection.reply() => reply?,
                     () = cancel.cancelled(), if !cancelled => {
                         cancelled = true;
                         self.cancel_command(record, sequence).await?;
@@ -255,7 +247,7 @@ impl Pyro {
                 Some(Reply::Grown { stdout, stderr }) => {
                     self.catch_up(&directory, &mut seen, listener, stdout, stderr).await?;
                 }
-                Some(Reply::Ended { entry }) => break entry,
+                Some(Reply::Ended { entry }) => break entry.into(),
                 Some(_) => break Box::pin(self.entry(record, sequence)).await?,
                 None => {
                     // It is dead, or dying: what it still holds tells nothing any more.
@@ -270,9 +262,8 @@ impl Pyro {
 
     /// Ends a running command. One that is over is left as it is.
     pub(crate) async fn cancel_command(&self, record: &Record, sequence: u64) -> Result<(), Error> {
-        let Some(mut connection) = self.reach(record).await? else { return Ok(()) };
-        let _ = connection.send(&Request::Cancel { sequence }).await;
-        while let Some(reply) = connection.read::<Reply>().await? {
+        let Some(mut connection) = self.put(record, &Request::Cancel { sequence }).await? else { return Ok(()) };
+        while let Some(reply) = connection.reply().await? {
             if !matches!(reply, Reply::Grown { .. }) {
                 break;
             }

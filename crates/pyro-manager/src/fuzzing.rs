@@ -7,7 +7,7 @@ use pyro_store::journal::{self, Status};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
-use crate::supervisor::rpc::{Arrived, Connection, Reply, Request, parse};
+use crate::supervisor::rpc::{Arrived, Connection, Request};
 
 /// Bytes at a socket, heard as a supervisor hears them and as a client does.
 pub fn conversation(bytes: &[u8]) {
@@ -18,8 +18,8 @@ pub fn conversation(bytes: &[u8]) {
         let hear = async {
             while let Ok(Some(arrived)) = connection.reader.next().await {
                 if let Arrived::Message(message) = arrived {
-                    let _ = parse::<Request>(&message);
-                    let _ = parse::<Reply>(&message);
+                    let _ = serde_json::from_slice::<Request>(&message);
+                    let _ = connection.reader.parse_reply(&message);
                 }
             }
             drop(connection);

@@ -15,6 +15,7 @@ mod agent;
 mod client;
 mod clock;
 mod config;
+mod conversation;
 mod create;
 mod doctor;
 mod environments;

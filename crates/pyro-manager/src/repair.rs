@@ -17,6 +17,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::client::connect;
+use crate::conversation::put_to;
 use crate::error::{RecordProblem, RegistryProblem, Unavailable, host};
 use crate::id::VmId;
 use crate::look::look;
@@ -140,12 +141,12 @@ impl Pyro {
 
     /// Has its supervisor delete what lives, where nobody else can read what it is.
     async fn end_unread(&self, id: &VmId) -> Result<(), Error> {
-        let mut connection =
-            connect(&self.machines().directory(id)).await.map_err(host("connect to the supervisor"))?;
-        let _ = connection.send(&Request::Delete).await; // when it is gone already, the end of the conversation says so
-        match connection.read::<Reply>().await? {
+        let directory = &self.machines().directory(id);
+        let connect = || async move { connect(directory).await.map(Some).map_err(host("connect to the supervisor")) };
+        let Some(mut connection) = put_to(&*self.failpoints, connect, &Request::Delete).await? else { return Ok(()) };
+        match connection.reply().await? {
             Some(Reply::Deleted) => Ok(()),
-            Some(Reply::Failed { failure }) => Err(Error::Remote { failure }),
+            Some(Reply::Failed { failure }) => Err(failure.into()),
             _ => Err(Error::InvalidArgument { problem: format!("{id} ended before it was deleted; try again") }),
         }
     }

@@ -134,11 +134,14 @@ impl Pyro {
     /// [`Error`], when there is no such task.
     pub async fn watch_task(&self, task_id: &str, newest: mpsc::Sender<u64>) -> Result<(), Error> {
         let record = self.record_of(Kind::Task, task_id).await?;
-        let Some(mut connection) = self.reach(&record).await? else { return Ok(()) };
-        connection.send(&Request::WatchTask).await?;
+        let asked = tokio::select! {
+            asked = self.put(&record, &Request::WatchTask) => asked?,
+            () = newest.closed() => return Ok(()),
+        };
+        let Some(mut connection) = asked else { return Ok(()) };
         loop {
             let reply = tokio::select! {
-                reply = connection.read::<Reply>() => reply?,
+                reply = connection.reply() => reply?,
                 () = newest.closed() => return Ok(()),
             };
             match reply {
@@ -156,7 +159,7 @@ impl Pyro {
         let ttl_seconds = limits::ttl(ttl_seconds)?.as_secs();
         let record = self.record_of(Kind::Task, task_id).await?;
         let record = match self.ask(&record, &Request::Extend { ttl_seconds }).await? {
-            Some(Reply::Done { record }) => record,
+            Some(Reply::Done { record }) => record.try_into()?,
             _ => {
                 let (machines, id) = (self.machines(), record.id.clone());
                 let extended = off_thread(move || match machines.take_over(&id)? {

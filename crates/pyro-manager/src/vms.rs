@@ -149,7 +149,7 @@ impl Pyro {
 
     async fn changed(&self, record: &Record, request: Request) -> Result<VmRecord, Error> {
         match self.ask(record, &request).await? {
-            Some(Reply::Done { record }) => Ok(VmRecord::new(&record)),
+            Some(Reply::Done { record }) => Ok(VmRecord::new(&record.try_into()?)),
             _ => self.status_vm(record.id.as_str()).await,
         }
     }

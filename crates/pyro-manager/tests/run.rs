@@ -637,11 +637,16 @@ async fn a_template_of_a_newer_release_is_refused_and_left_alone() {
     }
     let [template] = &templates[..] else { panic!("{templates:?}") };
     let text = std::fs::read_to_string(template).unwrap();
-    let newer = text.replacen("\"format\": ", "\"format\": 9", 1);
+    let ours = serde_json::from_str::<serde_json::Value>(&text).unwrap()["format"].as_u64().unwrap();
+    let newer = text.replacen(&format!("\"format\": {ours}"), &format!("\"format\": {}", ours + 1), 1);
     assert_ne!(newer, text);
     std::fs::write(template, &newer).unwrap();
     let boots = world.engine.boots();
-    assert_eq!(world.run("hello").await.unwrap_err().code(), "newer_environment");
+    let refused = world.run("hello").await.unwrap_err();
+    assert_eq!(refused.code(), "newer_environment");
+    let numbers = format!("it has format {}, this release knows {ours}", ours + 1);
+    let said = format!("{} was written by a newer release of pyro: {numbers}", template.display());
+    assert_eq!(refused.to_string(), said);
     world.pyro.prune_environments().await.unwrap();
     assert_eq!(std::fs::read_to_string(template).unwrap(), newer);
     // The host does not let it be read: neither is that damage.

@@ -170,6 +170,7 @@ impl JournalProblem {
     /// Whether a newer release wrote it.
     #[must_use]
     pub fn is_newer(&self) -> bool {
-        matches!(self, Self::Log { source: pyro_hostfs::log::LogError::Format, .. })
+        use pyro_hostfs::log::LogError;
+        matches!(self, Self::Log { source: LogError::Format | LogError::Newer { .. }, .. })
     }
 }

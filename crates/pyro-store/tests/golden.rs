@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pyro_store::journal::{self, EndRecord, Journal, StartRecord, Status};
-use pyro_store::{Addresses, Kind, Record, Settings, State, VmId, Wanted};
+use pyro_store::{Addresses, Ended, Kind, Known, Record, Registry, Settings, State, VmId, Wanted};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
@@ -93,4 +93,37 @@ fn a_journal_is_written_as_before_and_read_again() {
     let read = journal::read(base.path()).unwrap();
     let statuses: Vec<Status> = read.entries.iter().map(journal::CommandRecord::status).collect();
     assert_eq!(statuses, [Status::Finished, Status::TimedOut, Status::Running]);
+}
+
+/// The whole file, as release 2.1.0 wrote it.
+#[test]
+fn a_journal_of_release_2_1_0_is_read_and_gone_on_with() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::copy(golden("journal-1.log"), base.path().join(journal::LOG)).unwrap();
+    assert_eq!(lines(base.path()), std::fs::read_to_string(golden("journal-1.txt")).unwrap());
+    journal::recover(base.path()).unwrap();
+    let (_journal, entries) = Journal::adopt(base.path(), 4).unwrap();
+    let statuses: Vec<Status> = entries.iter().map(journal::CommandRecord::status).collect();
+    assert_eq!(statuses, [Status::Finished, Status::TimedOut, Status::Lost]);
+}
+
+/// The whole file, as release 2.1.0 wrote it: a task, a VM, and a task that has expired.
+#[test]
+fn a_registry_of_release_2_1_0_is_read_and_written_to() {
+    let base = tempfile::tempdir().unwrap();
+    std::fs::copy(golden("registry-1.sqlite"), base.path().join("registry.sqlite")).unwrap();
+    let mut registry = Registry::open(base.path()).unwrap();
+    assert_eq!(registry.list(Kind::Task, "").unwrap(), [record()]);
+    let vms = registry.list(Kind::Vm, "").unwrap();
+    assert_eq!(
+        vms.iter().map(|vm| (vm.id.as_str(), vm.state)).collect::<Vec<_>>(),
+        [("ba9876543210", State::Creating)]
+    );
+    let gone = VmId::parse("00000000000a").unwrap();
+    let expired = Known::Gone { id: gone, kind: Kind::Task, reason: Ended::Expired };
+    assert_eq!(registry.find_attempt("theirs").unwrap(), expired);
+    assert_eq!(registry.find_attempt("mine").unwrap(), Known::Here(Box::new(record())));
+    let changed = Record { last_error: None, ..record() };
+    registry.put(&changed).unwrap();
+    assert_eq!(Registry::open(base.path()).unwrap().find(&record().id).unwrap(), Known::Here(Box::new(changed)));
 }

@@ -75,6 +75,8 @@ fn every_error() -> Vec<Error> {
         RecordProblem::Unread { path: "/d/record.json".into(), source: io(io::ErrorKind::PermissionDenied) }.into(),
         RecordProblem::Missing { directory: "/d/vms/0123456789ab".into() }.into(),
         JournalProblem::Log { path: "/j".into(), source: pyro_hostfs::log::LogError::Format }.into(),
+        JournalProblem::Log { path: "/j".into(), source: pyro_hostfs::log::LogError::Newer { found: 2, ours: 1 } }
+            .into(),
         JournalProblem::Log {
             path: "/j".into(),
             source: pyro_hostfs::log::LogError::Io(io(io::ErrorKind::PermissionDenied)),
@@ -99,6 +101,13 @@ fn every_error() -> Vec<Error> {
         Unavailable::CommandCancelled { id: id(), sequence: 9, why: "its time was up".into() }.into(),
         Unavailable::Supervisor { id: id(), what: "ended before it was ready", log: "; it said last:\n  x".into() }
             .into(),
+        Unavailable::TooManyClients { limit: 256 }.into(),
+        Unavailable::OtherRelease {
+            supervisor: "2.1.0 or earlier".into(),
+            client: "2.2.0".into(),
+            what: "the supervisor cannot do what is asked",
+        }
+        .into(),
         Unavailable::Unanswered { id: id(), why: "its supervisor ended unexpectedly".into() }.into(),
         Error::HostCompatRefused,
         Error::CallerGone { sequence: 9 },

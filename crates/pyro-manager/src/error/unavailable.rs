@@ -141,6 +141,16 @@ pub enum Unavailable {
         /// How many it may serve.
         limit: usize,
     },
+    /// Client and supervisor are of releases that do not have this in common.
+    #[error("{what}: its supervisor is of pyro {supervisor}, and the client is of pyro {client}")]
+    OtherRelease {
+        /// The supervisor's release.
+        supervisor: String,
+        /// The client's release.
+        client: String,
+        /// What cannot be done.
+        what: &'static str,
+    },
 }
 
 impl Unavailable {
@@ -165,6 +175,7 @@ impl Unavailable {
             Self::Unanswered { .. } => "supervisor_gone",
             Self::Supervisor { .. } => "supervisor_failed",
             Self::TooManyClients { .. } => "too_many_clients",
+            Self::OtherRelease { .. } => "other_release",
         }
     }
 }

@@ -4,13 +4,14 @@ use pyro_store::Record;
 use pyro_store::journal::{CommandRecord, Status};
 
 use crate::error::Unavailable;
-use crate::supervisor::rpc::{ExecRequest as RpcExec, Reply, Request, digest};
+use crate::supervisor::request::{ExecRequest as RpcExec, digest};
+use crate::supervisor::rpc::{Reply, Request};
 use crate::{Error, Pyro};
 
 impl Pyro {
     /// Sends a command off and returns its number, and what it is: one that was made before may be over.
     pub(crate) async fn send_detached(&self, record: &Record, request: RpcExec) -> Result<(u64, Status), Error> {
-        match self.ask(record, &Request::Exec(request.clone())).await? {
+        match self.ask(record, &Request::Exec(request.clone().into())).await? {
             Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
             Some(Reply::Accepted { sequence, joined: true }) => {
                 Ok((sequence, Box::pin(self.entry(record, sequence)).await?.status()))

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::command::Commands;
 use super::files::Files;
 use super::mailbox::{Joined, Message};
-use super::rpc::ExecRequest;
+use super::request::ExecRequest;
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
 use crate::threads::off_thread;
@@ -127,7 +127,7 @@ impl Actor {
             command: request.command.clone(),
             cwd: request.cwd.clone(),
             attempt_id: request.attempt_id.clone(),
-            request_digest: super::rpc::digest(request),
+            request_digest: super::request::digest(request),
             started_at: now(),
             execution_mode: self.record.execution_mode.clone(),
         };

@@ -21,6 +21,7 @@ use super::files::{Files, SOCKET};
 use super::rpc::{Connection, Reply};
 use crate::clock::WallClock;
 use crate::error::host;
+use crate::events::{EnvironmentProgress, RunEvent};
 use crate::id::VmId;
 use crate::threads::off_thread;
 use crate::workspace::Workspace;
@@ -75,7 +76,7 @@ impl Actor {
         let ready = match made {
             Ok(()) => {
                 self.step("ready.before");
-                let told = creator.send(&Reply::Ready { record: self.record.clone() }).await;
+                let told = creator.send(&Reply::Ready { record: self.record.clone().into() }).await;
                 self.step("ready.after");
                 // He hangs up when he has taken it, or when he is gone.
                 // One that is held up does not keep it beyond its time.
@@ -92,7 +93,7 @@ impl Actor {
             }
             Err(error) => {
                 self.undo(is_new).await;
-                let _ = creator.send(&Reply::Failed { failure: error.failure() }).await;
+                let _ = creator.send(&Reply::failed(&error)).await;
                 return Err(error);
             }
         };
@@ -122,7 +123,12 @@ impl Actor {
                 self.pyro.start_workspace(&mut self.record, &self.directory, &notices).await
             };
             let relay = async {
-                while let Some(notice) = heard.recv().await {
+                while let Some(event) = heard.recv().await {
+                    let notice = match event {
+                        RunEvent::Notice(text) => Reply::Notice { text },
+                        RunEvent::Environment(EnvironmentProgress::Template) => Reply::MakingTemplate,
+                        _ => continue,
+                    };
                     let _ = writer.send(&notice).await;
                 }
             };

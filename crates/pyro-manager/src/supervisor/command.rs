@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::driver::Driver;
 use super::mailbox::{Attached, Joined, Message};
-use super::rpc::{ExecRequest, digest};
+use super::request::{ExecRequest, digest};
 use super::table::{Cancel, Handle, Progress, Table};
 use crate::clock::now;
 use crate::error::Unavailable;

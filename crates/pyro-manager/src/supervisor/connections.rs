@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::mailbox::Message;
-use super::rpc::{Connection, Reply, Request, encoded};
+use super::rpc::{Connection, Reply, encoded};
 use super::serve::answer;
 use super::table::Table;
 use crate::Error;
@@ -72,7 +72,7 @@ pub async fn serve(
 /// Tells a client that it comes too many. What the socket does not take at once it does not get.
 fn refuse(stream: &UnixStream) {
     let error = Error::from(Unavailable::TooManyClients { limit: MAX_CONNECTIONS });
-    let _ = stream.try_write(&encoded(&Reply::Failed { failure: error.failure() }));
+    let _ = stream.try_write(&encoded(&Reply::failed(&error)));
 }
 
 async fn converse(
@@ -86,7 +86,7 @@ async fn converse(
         tokio::select! {
             // A request that is there already is taken, whoever came after it.
             biased;
-            asked = tokio::time::timeout(REQUEST_TIMEOUT, connection.reader.read_request::<Request>(silent.bytes.clone())) => asked,
+            asked = tokio::time::timeout(REQUEST_TIMEOUT, connection.hear(silent.bytes.clone())) => asked,
             () = target.token.cancelled() => return Ok(()),
         }
     };
@@ -94,10 +94,10 @@ async fn converse(
         // On the heap, so that a connection that asks nothing holds little.
         Ok(Ok(Some(request))) => Box::pin(answer(connection, mailbox, table, request)).await,
         Ok(Ok(None)) => Ok(()),
-        Ok(Err(error)) => connection.send(&Reply::Failed { failure: error.failure() }).await,
+        Ok(Err(error)) => connection.send(&Reply::failed(&error)).await,
         Err(_) => {
             let problem = format!("no request came within {} s", REQUEST_TIMEOUT.as_secs());
-            connection.send(&Reply::Failed { failure: Error::InvalidArgument { problem }.failure() }).await
+            connection.send(&Reply::failed(&Error::InvalidArgument { problem })).await
         }
     }
 }

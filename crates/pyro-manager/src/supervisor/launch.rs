@@ -30,7 +30,8 @@ pub const CREATING: RawFd = 5;
 /// Bytes of its log that an error shows at most.
 const LOG_TAIL: u64 = 2048;
 
-/// The first thing a supervisor is told.
+/// The first thing a supervisor is told. Creator and supervisor are the same program (`/proc/self/exe`), so that this
+/// form has no generations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     pub id: VmId,
@@ -110,9 +111,9 @@ pub async fn launch(
     // When it is gone already, the end of the conversation says so.
     let _ = connection.send(&message).await;
     loop {
-        match connection.read::<Reply>().await? {
-            Some(Reply::Ready { record }) => return Ok((record, connection)),
-            Some(Reply::Failed { failure }) => return Err(Error::Remote { failure }),
+        match connection.reply().await? {
+            Some(Reply::Ready { record }) => return Ok((record.try_into()?, connection)),
+            Some(Reply::Failed { failure }) => return Err(failure.into()),
             Some(Reply::Notice { text }) => tell(events, RunEvent::Notice(text)).await?,
             Some(Reply::MakingTemplate) => {
                 let _ = events.try_send(RunEvent::Environment(EnvironmentProgress::Template));

@@ -5,7 +5,7 @@ use pyro_store::journal::Stream as OutputStream;
 use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::rpc::ExecRequest;
+use super::request::ExecRequest;
 use super::table::Progress;
 use crate::error::Error;
 

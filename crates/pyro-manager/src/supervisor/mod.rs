@@ -14,7 +14,8 @@
 //!              └ SIGKILL ──▶ the kernel kills the machine; whoever looks next settles the rest
 //! ```
 //!
-//! [`launch`] is the creator's side, [`birth`] the supervisor's, [`rpc`] what is said, [`actor`] the
+//! [`launch`] is the creator's side, [`birth`] the supervisor's, [`rpc`] what is
+//! said, [`request`] a command that is asked for, [`actor`] the
 //! one owner of record and machine, [`command`] the life of one command, [`files`] the watch over its
 //! files, [`connections`] the clients,
 //! [`serve`] what each is answered, [`mailbox`] what they and the commands ask of the owner.
@@ -27,6 +28,7 @@ mod driver;
 mod files;
 pub mod launch;
 mod mailbox;
+pub mod request;
 pub mod rpc;
 mod serve;
 mod start;
@@ -80,12 +82,14 @@ async fn live(
         UnixStream::from_std(stream)
     };
     let mut creator = Connection::new(stream().map_err(host("reach the creator"))?);
-    let Some(launch) = creator.read::<Launch>().await? else { return Ok(()) };
+    let Some(message) = creator.reader.message().await? else { return Ok(()) };
+    let not_understood = |error| Error::InvalidArgument { problem: format!("its creator's message: {error}") };
+    let launch: Launch = serde_json::from_slice(&message).map_err(not_understood)?;
     let pyro = open(launch.config.into());
     match Actor::prepare(Arc::new(pyro), launch.id, life).await {
         Ok(actor) => actor.live(creator, creating).await,
         Err(error) => {
-            let _ = creator.send(&rpc::Reply::Failed { failure: error.failure() }).await;
+            let _ = creator.send(&rpc::Reply::failed(&error)).await;
             Err(error)
         }
     }

@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::mailbox::{Attached, Message};
-use super::rpc::{Arrived, Connection, ExecRequest, Reader, Reply, Request, Writer};
+use super::request::ExecRequest;
+use super::rpc::{Arrived, Connection, Reader, Reply, Request, Writer};
 use super::table::{Progress, Table};
 use crate::error::Unavailable;
 use crate::{Error, limits};
@@ -22,10 +23,17 @@ pub async fn answer(
 ) -> Result<(), Error> {
     let mut connection = connection;
     match request.clone() {
-        Request::Exec(request) => match request.check() {
-            Ok(()) => exec(connection, mailbox, request).await,
-            Err(error) => connection.send(&Reply::Failed { failure: error.failure() }).await,
-        },
+        Request::Hello { .. } => {
+            let problem = "a hello comes first, and once".into();
+            connection.send(&Reply::failed(&Error::InvalidArgument { problem })).await
+        }
+        Request::Exec(form) => {
+            let request = ExecRequest::from(form);
+            match request.check() {
+                Ok(()) => exec(connection, mailbox, request).await,
+                Err(error) => connection.send(&Reply::failed(&error)).await,
+            }
+        }
         Request::Watch { sequence } => match table.find(sequence) {
             Some(handle) => watch_command(connection, handle.progress).await,
             None => connection.send(&Reply::NotRunning).await,
@@ -42,13 +50,13 @@ pub async fn answer(
         Request::Stop => change(connection, mailbox, |answer| Message::Stop { answer }).await,
         Request::Extend { ttl_seconds } => match limits::ttl(i64::try_from(ttl_seconds).unwrap_or(i64::MAX)) {
             Ok(_) => change(connection, mailbox, |answer| Message::Extend { ttl_seconds, answer }).await,
-            Err(error) => connection.send(&Reply::Failed { failure: error.failure() }).await,
+            Err(error) => connection.send(&Reply::failed(&error)).await,
         },
         Request::Delete | Request::Expire => {
             let reason = if request == Request::Delete { Ended::Deleted } else { Ended::Expired };
             let reply = match ask(mailbox, |answer| Message::Remove { reason, answer }).await {
                 Ok(()) => Reply::Deleted,
-                Err(error) => Reply::Failed { failure: error.failure() },
+                Err(error) => Reply::failed(&error),
             };
             connection.send(&reply).await
         }
@@ -72,8 +80,8 @@ async fn change(
     message: impl FnOnce(oneshot::Sender<Result<Record, Error>>) -> Message,
 ) -> Result<(), Error> {
     let reply = match ask(mailbox, message).await {
-        Ok(record) => Reply::Done { record },
-        Err(error) => Reply::Failed { failure: error.failure() },
+        Ok(record) => Reply::Done { record: record.into() },
+        Err(error) => Reply::failed(&error),
     };
     connection.send(&reply).await
 }
@@ -81,7 +89,7 @@ async fn change(
 async fn exec(mut connection: Connection, mailbox: &mpsc::Sender<Message>, request: ExecRequest) -> Result<(), Error> {
     let joined = match ask(mailbox, |answer| Message::Exec { request, answer }).await {
         Ok(joined) => joined,
-        Err(error) => return connection.send(&Reply::Failed { failure: error.failure() }).await,
+        Err(error) => return connection.send(&Reply::failed(&error)).await,
     };
     let accepted = Reply::Accepted { sequence: joined.sequence, joined: joined.joined };
     connection.send(&accepted).await?;
@@ -109,7 +117,7 @@ async fn stream(connection: Connection, attached: Attached) -> Result<(), Error>
     }
     let end = progress.borrow().end.clone();
     match end {
-        Some(entry) => writer.send(&Reply::Ended { entry: (*entry).clone() }).await,
+        Some(entry) => writer.send(&Reply::Ended { entry: (*entry).clone().into() }).await,
         None => writer.send(&Reply::Detached).await,
     }
 }
@@ -128,7 +136,7 @@ async fn watch_command(connection: Connection, mut progress: watch::Receiver<Pro
     loop {
         let now = progress.borrow_and_update().clone();
         if let Some(entry) = now.end {
-            return writer.send(&Reply::Ended { entry: (*entry).clone() }).await;
+            return writer.send(&Reply::Ended { entry: (*entry).clone().into() }).await;
         }
         writer.send(&Reply::Grown { stdout: now.stdout, stderr: now.stderr }).await?;
         tokio::select! {

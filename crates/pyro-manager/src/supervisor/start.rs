@@ -11,7 +11,6 @@ use pyro_store::record::Addresses;
 use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
-use super::rpc::Reply;
 use crate::clock::millis;
 use crate::error::Unavailable;
 use crate::events::{EnvironmentProgress, RunEvent};
@@ -32,12 +31,12 @@ impl Pyro {
         &self,
         record: &mut Record,
         directory: &Path,
-        notices: &mpsc::Sender<Reply>,
+        notices: &mpsc::Sender<RunEvent>,
     ) -> Result<Workspace, Error> {
         let began = Instant::now();
         let started = match self.start_guest(record, directory, notices).await {
             Err(error) if record.settings.allow_host_compat && error.means_no_guest() => {
-                let _ = notices.send(Reply::Notice { text: notice(&error) }).await;
+                let _ = notices.send(RunEvent::Notice(notice(&error))).await;
                 record.execution_mode = HOST_COMPAT.into();
                 record.boundary = Some("none".into());
                 (record.accelerator, record.start_mode, record.layers) = (None, None, Vec::new());
@@ -64,7 +63,7 @@ impl Pyro {
         &self,
         record: &mut Record,
         directory: &Path,
-        notices: &mpsc::Sender<Reply>,
+        notices: &mpsc::Sender<RunEvent>,
     ) -> Result<(GuestWorkspace, StartMode, Option<Addresses>), Error> {
         let (policy, mac_address) = (NetworkPolicy::of(record.settings), record.id.mac_address());
         let network = self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, policy, mac_address)).await?;
@@ -95,7 +94,7 @@ impl Pyro {
         installed: &Installed,
         accelerator: Accelerator,
         network: Option<&UplinkPlan>,
-        notices: &mpsc::Sender<Reply>,
+        notices: &mpsc::Sender<RunEvent>,
     ) -> Result<(GuestWorkspace, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
         let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
@@ -106,11 +105,9 @@ impl Pyro {
         };
         let relay = async {
             while let Some(event) = heard.recv().await {
-                let _ = match event {
-                    RunEvent::Notice(text) => notices.send(Reply::Notice { text }).await,
-                    RunEvent::Environment(EnvironmentProgress::Template) => notices.send(Reply::MakingTemplate).await,
-                    _ => Ok(()),
-                };
+                if matches!(event, RunEvent::Notice(_) | RunEvent::Environment(EnvironmentProgress::Template)) {
+                    let _ = notices.send(event).await;
+                }
             }
         };
         let (started, ()) = tokio::join!(start, relay);

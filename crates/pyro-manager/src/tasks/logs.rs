@@ -127,9 +127,8 @@ impl Pyro {
     /// Whether its supervisor says so. One that does not answer in time is not contradicted.
     async fn is_running(&self, record: &Record, sequence: u64) -> Result<bool, Error> {
         let ask = async {
-            let Some(mut connection) = self.reach(record).await? else { return Ok(false) };
-            let _ = connection.send(&Request::Watch { sequence }).await;
-            Ok(matches!(connection.read::<Reply>().await?, Some(Reply::Grown { .. })))
+            let Some(mut connection) = self.put(record, &Request::Watch { sequence }).await? else { return Ok(false) };
+            Ok(matches!(connection.reply().await?, Some(Reply::Grown { .. })))
         };
         tokio::time::timeout(ANSWER, ask).await.unwrap_or(Ok(true))
     }

@@ -17,7 +17,7 @@ fn wait_for_process(pid: i32) {
     }
 }
 
-fn message(text: &[u8]) -> Vec<u8> {
+pub fn message(text: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut pieces = text.chunks(MAX_BODY).peekable();
     while let Some(piece) = pieces.next() {
@@ -28,7 +28,7 @@ fn message(text: &[u8]) -> Vec<u8> {
 }
 
 /// What the supervisor answers to raw bytes, to the end of the conversation.
-fn answer(world: &World, id: &str, bytes: &[u8]) -> String {
+pub fn answer(world: &World, id: &str, bytes: &[u8]) -> String {
     let mut socket = UnixStream::connect(world.directory(id).join("socket")).unwrap();
     // A supervisor that hangs up does not take the rest.
     let _ = socket.write_all(bytes);

@@ -7,6 +7,7 @@ mod kept;
 mod killed;
 mod late;
 mod life;
+mod releases;
 mod world;
 
 /// Supervisors and clients of the other tests are this program in a role.

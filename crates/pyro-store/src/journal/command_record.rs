@@ -1,4 +1,4 @@
-//! A command in the journal (the form on disk, and between supervisor and client).
+//! A command in the journal (the form on disk).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,7 +79,7 @@ pub struct EndRecord {
 }
 
 /// A command in the journal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CommandRecord {
     /// How it began.
     pub began: StartRecord,

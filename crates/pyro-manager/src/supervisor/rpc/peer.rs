@@ -1,0 +1,85 @@
+//! Who is at the other end of a conversation.
+//!
+//! Tasks live for days, so that a client and a supervisor may be of two releases. A generation is a set of messages.
+//! It grows by one when a release adds something that the other side must know to do what it is asked.
+
+use crate::Error;
+use crate::error::Unavailable;
+
+/// The generation of this release.
+pub const GENERATION: u32 = 2;
+/// The generation of releases that say no hello.
+pub const FIRST: u32 = 1;
+/// This release.
+pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+/// What is known of the release of somebody who says no hello.
+const FIRST_RELEASES: &str = "2.1.0 or earlier";
+
+/// The other side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    generation: u32,
+    /// `None` for one who says no hello.
+    release: Option<String>,
+}
+
+impl Peer {
+    /// One who says no hello.
+    pub fn silent() -> Self {
+        Self { generation: FIRST, release: None }
+    }
+
+    /// One who has said so.
+    pub fn new(generation: u32, release: String) -> Self {
+        Self { generation, release: Some(release) }
+    }
+
+    /// Whether this supervisor carries out what needs a generation.
+    ///
+    /// # Errors
+    /// [`Unavailable::OtherRelease`]: it does not.
+    pub fn check(&self, needed: u32) -> Result<(), Error> {
+        if needed <= self.generation {
+            return Ok(());
+        }
+        Err(other_release(self.release(), RELEASE, "the supervisor cannot do what is asked"))
+    }
+
+    /// What is said to this client whose request needs a generation that this supervisor does not have.
+    pub fn asks_too_much(&self) -> Error {
+        other_release(RELEASE, self.release(), "the supervisor cannot do what is asked")
+    }
+
+    /// What is said of a request that is not understood.
+    pub fn request_not_understood(&self) -> Error {
+        match self.is_of_another_release() {
+            true => other_release(RELEASE, self.release(), "the supervisor does not understand the request"),
+            false => nonsense(),
+        }
+    }
+
+    /// What is said of an answer that is not understood.
+    pub fn answer_not_understood(&self) -> Error {
+        match self.is_of_another_release() {
+            true => other_release(self.release(), RELEASE, "the client does not understand the answer"),
+            false => nonsense(),
+        }
+    }
+
+    fn is_of_another_release(&self) -> bool {
+        self.release.as_ref().is_some_and(|release| release != RELEASE)
+    }
+
+    fn release(&self) -> &str {
+        self.release.as_deref().unwrap_or(FIRST_RELEASES)
+    }
+}
+
+fn other_release(supervisor: &str, client: &str, what: &'static str) -> Error {
+    Unavailable::OtherRelease { supervisor: supervisor.into(), client: client.into(), what }.into()
+}
+
+/// Said of bytes that no release sends.
+fn nonsense() -> Error {
+    Error::InvalidArgument { problem: "a message on the supervisor's socket is not understood".into() }
+}

@@ -34,7 +34,7 @@ pub const MAX_RECORD: usize = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// It is of another format, a later one perhaps.
-    #[error("it is not a log of a format this release knows")]
+    #[error("this release does not support its format")]
     Format,
     /// The file system refused.
     #[error(transparent)]

@@ -196,7 +196,7 @@ async fn a_machine_that_dies_under_a_command_invents_no_exit_code() {
     let world = world();
     let error = world.run("die").await.unwrap_err();
     assert_eq!(error.code(), "machine_lost");
-    assert!(error.to_string().contains("how the command ended is unknown"), "{error}");
+    assert!(error.to_string().contains("the command's outcome is unknown"), "{error}");
     world.assert_nothing_is_left();
 }
 
@@ -232,7 +232,7 @@ async fn a_guest_that_does_not_come_up_is_reported_with_its_console() {
     world.engine.behave(|behaviour| behaviour.boot = Start::Silent);
     let error = world.run("hello").await.unwrap_err();
     assert_eq!(error.code(), "guest_not_up");
-    assert!(error.to_string().ends_with("its console ended with:\n  the fake's console"), "{error}");
+    assert!(error.to_string().ends_with("the last lines of its console:\n  the fake's console"), "{error}");
     world.engine.behave(|behaviour| behaviour.boot = Start::Dies);
     assert_eq!(world.run("hello").await.unwrap_err().code(), "guest_not_up");
     world.engine.behave(|behaviour| behaviour.boot = Start::Refused);
@@ -270,7 +270,7 @@ async fn a_corrupted_template_is_said_dropped_and_made_again() {
     let (result, events) = world.run_request(request("hello")).await;
     assert_eq!(result.unwrap().start_mode, Some(StartMode::Cold));
     let notices = notices(&events);
-    assert!(notices.len() == 1 && notices[0].contains("memory is not what was saved"), "{notices:?}");
+    assert!(notices.len() == 1 && notices[0].contains("memory has changed since it was saved"), "{notices:?}");
     assert_eq!(world.run("hello").await.unwrap().start_mode, Some(StartMode::Template));
 }
 
@@ -362,7 +362,7 @@ async fn kvm_is_used_only_where_a_guest_came_up_with_it_and_the_verdict_is_kept(
     assert_eq!(world.engine.boots(), 2, "the verdict is kept");
     let report = world.pyro.doctor(pyro_manager::Depth::Quick).await;
     assert_eq!(report.kvm.usable, Some(false));
-    assert!(report.kvm.reason.contains("no guest comes up"), "{}", report.kvm.reason);
+    assert!(report.kvm.reason.contains("no guest starts with it"), "{}", report.kvm.reason);
     world.engine.behave(|behaviour| {
         behaviour.boot_with_kvm = Start::Works;
         behaviour.build = "2".into();
@@ -394,7 +394,11 @@ async fn a_damaged_environment_is_said_and_pulled_again() {
     std::fs::write(world.environment.join(pyro_testkit::small_environment_files()[0]), "broken").unwrap();
     let (result, events) = world.run_request(request("hello")).await;
     assert_eq!(result.unwrap_err().code(), "tool_missing", "there is no mmdebstrap in this world");
-    assert!(notices(&events)[0].contains("is damaged: vmlinux is not what was installed"), "{:?}", notices(&events));
+    assert!(
+        notices(&events)[0].contains("is damaged: vmlinux has changed since it was installed"),
+        "{:?}",
+        notices(&events)
+    );
     assert!(Path::new(&world.environment).exists(), "the damaged one stays until there is another");
 }
 
@@ -413,7 +417,7 @@ async fn the_host_stands_in_only_where_no_guest_can_be_had_and_only_when_asked()
     assert_eq!((record.exit_code, record.stderr.as_str(), record.accelerator), (7, "err\n", None));
     let lines: Vec<&str> = record.stdout.lines().collect();
     assert!(lines[0] == lines[1] && lines[0].ends_with("/workspace"), "{lines:?}");
-    assert!(notices(&events).last().unwrap().contains("running on this host, with no isolation"));
+    assert!(notices(&events).last().unwrap().contains("running the command on this host, without isolation"));
     world.assert_nothing_is_left();
 }
 

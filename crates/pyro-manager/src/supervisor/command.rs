@@ -229,7 +229,7 @@ impl Driver {
                         continue;
                     }
                     gave_up = true;
-                    let what = "the guest did not end a command whose time was up, and was ended".to_owned();
+                    let what = "the guest did not end a command that reached its time limit, so its machine was ended".to_owned();
                     let _ = self.mailbox.send(Message::Trouble { what }).await;
                     continue;
                 }
@@ -344,7 +344,7 @@ fn timed_out(duration: Duration) -> Exit {
 }
 
 fn nonsense(error: &GuestError) -> String {
-    format!("the guest's answers make no sense ({error}), so its machine was ended")
+    format!("the guest broke the protocol ({error}), so its machine was ended")
 }
 
 fn note_cut(stream: &mut StreamEnd, note: &str) {

@@ -272,7 +272,7 @@ impl Reader {
 /// A message of this release.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(bytes).map_err(|_| Error::InvalidArgument {
-        problem: "the other side of the socket is of another release of pyro, and its message is not understood".into(),
+        problem: "the other side of the socket is another release of pyro; its message is not understood".into(),
     })
 }
 

@@ -142,7 +142,7 @@ async fn a_task_expires_with_nobody_looking_and_says_so_afterwards() {
     let note = world.note("note");
     let hanging = exec(&world.pyro, id, format!("note-and-hang {}", note.display())).await.unwrap_err();
     assert_eq!(hanging.code(), "command_cancelled", "{hanging}");
-    assert!(hanging.to_string().contains("its time was up"), "{hanging}");
+    assert!(hanging.to_string().contains("its machine expired"), "{hanging}");
     world.wait_for_supervisors();
     assert_eq!(world.vms(), [] as [&str; 0]);
     assert_eq!(lines(&note), 1);
@@ -299,7 +299,7 @@ async fn a_guest_that_makes_no_sense_is_ended() {
             _ => tokio::task::yield_now().await,
         }
     };
-    assert!(refused.to_string().contains("make no sense"), "{refused}");
+    assert!(refused.to_string().contains("broke the protocol"), "{refused}");
 }
 
 #[tokio::test]
@@ -389,7 +389,7 @@ async fn the_host_stands_in_for_a_guest_only_where_none_can_be_had_and_only_when
     assert_eq!(task.life.execution_mode, "host_compat");
     assert_eq!(task.life.metadata["isolation"], "none");
     let told = std::iter::from_fn(|| heard.try_recv().ok())
-        .any(|event| matches!(event, pyro_manager::RunEvent::Notice(text) if text.contains("with no isolation")));
+        .any(|event| matches!(event, pyro_manager::RunEvent::Notice(text) if text.contains("without isolation")));
     assert!(told, "nobody is left in doubt");
     let id = task.task_id.as_str();
     let made = exec(&pyro, id, "mkdir sub; echo $0 > sub/file; (setsid sleep 4712 &); exit 3").await.unwrap();

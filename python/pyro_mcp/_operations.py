@@ -34,18 +34,18 @@ class Operations:
         ttl_seconds: int | None = None,
         vcpu_count: int = 1,
     ) -> Payload:
-        """Run one shell command in a fresh, isolated Linux VM and return its output and exit code. The VM is
-        removed afterwards, with all files. First choice for a single command. Exit code 124 means
+        """Run one shell command in a fresh, isolated Linux VM and return its output and exit code. The VM and
+        its files are removed afterwards. First choice for a single command. Exit code 124 means
         timeout_seconds was reached.
 
         `environment`: such as debian:12.
         `command`: The command, for the shell.
-        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `allow_host_compat`: Allow commands to run on this host when no guest can run.
         `mem_mib`: Memory in MiB, 256 to 32768.
-        `network`: Give the guest outgoing connections.
+        `network`: Allow outgoing connections from the guest.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
-        `ttl_seconds`: Seconds the machine may live, 60 to 604800.
+        `timeout_seconds`: Time limit of the command in seconds.
+        `ttl_seconds`: Time to live of the machine in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
         """
         return self._do(
@@ -62,27 +62,27 @@ class Operations:
         )
 
     def list_environments(self) -> Payload:
-        """List the environments (root file systems) that VMs and tasks can be made of, and whether each is
-        installed. debian:12 has bash, git, perl and the core tools, but no python3 and no curl;
-        debian:12-build adds python3, gcc, g++, make and cmake."""
+        """List the environments (root file systems) for VMs and tasks, and whether each is installed. debian:12
+        has bash, git, perl and the core tools, but no python3 and no curl; debian:12-build adds python3,
+        gcc, g++, make and cmake."""
         return self._do("list_environments")
 
     def pull_environment(self, environment: str) -> Payload:
-        """Install an environment. Safe to repeat.
+        """Install an environment. Safe to call again.
 
         `environment`: such as debian:12.
         """
         return self._do("pull_environment", environment=environment)
 
     def inspect_environment(self, environment: str) -> Payload:
-        """Show one environment.
+        """Show an environment's details.
 
         `environment`: such as debian:12.
         """
         return self._do("inspect_environment", environment=environment)
 
     def prune_environments(self) -> Payload:
-        """Remove what this release does not use."""
+        """Remove environment files that this release does not use."""
         return self._do("prune_environments")
 
     def create_vm(
@@ -96,15 +96,15 @@ class Operations:
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
     ) -> Payload:
-        """Create a VM without starting it, for callers that steer each step: then start it and run its one
+        """Create a VM without starting it, for callers that control each step: then start it and run its one
         command. Prefer a run, which is one step.
 
         `environment`: such as debian:12.
-        `allow_host_compat`: Let commands run on this host where no guest can be had.
-        `attempt_id`: A repeated one gets the same VM.
+        `allow_host_compat`: Allow commands to run on this host when no guest can run.
+        `attempt_id`: A repeated attempt_id returns the same VM.
         `mem_mib`: Memory in MiB, 256 to 32768.
-        `network`: Give the guest outgoing connections.
-        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `network`: Allow outgoing connections from the guest.
+        `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
         """
         return self._do(
@@ -133,25 +133,25 @@ class Operations:
         stdin: str | bytes | None = None,
         timeout_seconds: float = 30,
     ) -> Payload:
-        """Run one shell command in a started VM and delete the VM, whatever came of it. For several commands
-        use a task.
+        """Run one shell command in a started VM, then delete the VM, even if the command fails. For several
+        commands use a task.
 
         `vm_id`: The VM's id.
         `command`: The command, for the shell.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
+        `timeout_seconds`: Time limit of the command in seconds.
         """
         return self._do("exec_vm", stdin, vm_id=vm_id, command=command, timeout_seconds=timeout_seconds)
 
     def stop_vm(self, vm_id: str) -> Payload:
-        """Stop a VM. Its disk stays, and it can be started again.
+        """Stop a VM. Its disk is kept, and it can be started again.
 
         `vm_id`: The VM's id.
         """
         return self._do("stop_vm", vm_id=vm_id)
 
     def delete_vm(self, vm_id: str) -> Payload:
-        """Delete a VM in any state, with its disk.
+        """Delete a VM in any state, and its disk.
 
         `vm_id`: The VM's id.
         """
@@ -172,7 +172,7 @@ class Operations:
         return self._do("network_info_vm", vm_id=vm_id)
 
     def reap_expired(self) -> Payload:
-        """Remove VMs and tasks whose time is up. They go by themselves, too."""
+        """Remove expired VMs and tasks now. They are also removed automatically."""
         return self._do("reap_expired")
 
     def create_task(
@@ -186,15 +186,15 @@ class Operations:
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
     ) -> Payload:
-        """Create a task: an isolated Linux VM that stays, with files kept in /workspace, for several commands.
-        Delete it when done. A repeated attempt_id returns the same task.
+        """Create a task: an isolated Linux VM that stays and keeps its files in /workspace, for several
+        commands. Delete it when done. A repeated attempt_id returns the same task.
 
         `environment`: such as debian:12.
-        `allow_host_compat`: Let commands run on this host where no guest can be had.
-        `attempt_id`: A repeated one gets the same task.
+        `allow_host_compat`: Allow commands to run on this host when no guest can run.
+        `attempt_id`: A repeated attempt_id returns the same task.
         `mem_mib`: Memory in MiB, 256 to 32768.
-        `network`: Give the guest outgoing connections.
-        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `network`: Allow outgoing connections from the guest.
+        `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
         """
         return self._do(
@@ -221,16 +221,17 @@ class Operations:
         wait_seconds: float | None = None,
     ) -> Payload:
         """Run a shell command in a task's /workspace, or in cwd. After wait_seconds it returns status running
-        with the command's sequence, and the command goes on. A repeated attempt_id does not run it again.
+        with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
+        again.
 
         `task_id`: The task's id.
         `command`: The command, for the shell.
-        `attempt_id`: A repeated one does not run it again.
-        `cwd`: An absolute directory, or one below /workspace.
-        `env`: Added to the guest's environment.
+        `attempt_id`: A repeated attempt_id does not run the command again.
+        `cwd`: Working directory: an absolute path, or a path below /workspace.
+        `env`: Environment variables for the command.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
-        `wait_seconds`: Return after so many seconds, while the command goes on.
+        `timeout_seconds`: Time limit of the command in seconds.
+        `wait_seconds`: Return after this many seconds; the command keeps running.
         """
         return self._do(
             "exec_task",
@@ -256,17 +257,18 @@ class Operations:
         timeout_seconds: float = 30,
     ) -> Execution:
         """Run a shell command in a task's /workspace, or in cwd. After wait_seconds it returns status running
-        with the command's sequence, and the command goes on. A repeated attempt_id does not run it again.
+        with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
+        again.
 
         The output is read as it comes, from what this returns.
 
         `task_id`: The task's id.
         `command`: The command, for the shell.
-        `attempt_id`: A repeated one does not run it again.
-        `cwd`: An absolute directory, or one below /workspace.
-        `env`: Added to the guest's environment.
+        `attempt_id`: A repeated attempt_id does not run the command again.
+        `cwd`: Working directory: an absolute path, or a path below /workspace.
+        `env`: Environment variables for the command.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
+        `timeout_seconds`: Time limit of the command in seconds.
         """
         return self._begin(
             "exec_task",
@@ -293,10 +295,10 @@ class Operations:
 
         `task_id`: The task's id.
         `command`: The command, for the shell.
-        `attempt_id`: A repeated one does not run it again.
-        `cwd`: An absolute directory, or one below /workspace.
-        `env`: Added to the guest's environment.
-        `timeout_seconds`: End the command after so many seconds.
+        `attempt_id`: A repeated attempt_id does not run the command again.
+        `cwd`: Working directory: an absolute path, or a path below /workspace.
+        `env`: Environment variables for the command.
+        `timeout_seconds`: Time limit of the command in seconds.
         """
         return self._do(
             "start_task_command",
@@ -309,12 +311,12 @@ class Operations:
         )
 
     def wait_task(self, task_id: str, sequence: int, *, wait_seconds: float | None = None) -> Payload:
-        """Wait for a task's command that was started before; after wait_seconds it returns status running, and
-        the command goes on.
+        """Wait for a task's command that was started earlier. After wait_seconds it returns status running, and
+        the command keeps running.
 
         `task_id`: The task's id.
         `sequence`: The command's number.
-        `wait_seconds`: Return after so many seconds, while the command goes on.
+        `wait_seconds`: Return after this many seconds; the command keeps running.
         """
         return self._do("wait_task", task_id=task_id, sequence=sequence, wait_seconds=wait_seconds)
 
@@ -332,8 +334,8 @@ class Operations:
 
         `task_id`: The task's id.
         `sequence`: The command's number.
-        `max_bytes`: Bytes at most.
-        `offset`: Where the piece begins, in bytes.
+        `max_bytes`: Maximum number of bytes.
+        `offset`: Byte offset of the piece.
         `stream`: stdout or stderr.
         """
         payload = self._do(
@@ -349,7 +351,7 @@ class Operations:
         return payload
 
     def cancel_task(self, task_id: str, sequence: int) -> Payload:
-        """End a task's running command with all its processes, and return its journal entry. The task stays.
+        """End a task's running command and all its processes, and return its journal entry. The task stays.
 
         `task_id`: The task's id.
         `sequence`: The command's number.
@@ -357,7 +359,7 @@ class Operations:
         return self._do("cancel_task", task_id=task_id, sequence=sequence)
 
     def status_task(self, task_id: str) -> Payload:
-        """Show a task's state, its last command, and why it stopped if it did.
+        """Show a task's state, its last command, and why it stopped if it is stopped.
 
         `task_id`: The task's id.
         """
@@ -377,13 +379,13 @@ class Operations:
         tail_bytes: int | None = None,
     ) -> Payload:
         """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
-        one command, last only the last so many, tail_bytes only the end of each stream.
+        one command, last the last N commands, tail_bytes the end of each stream.
 
         `task_id`: The task's id.
-        `last`: Only the last commands, so many of them.
-        `max_bytes`: At most so many bytes of each stream; head and tail are kept.
+        `last`: Only this many of the last commands.
+        `max_bytes`: Maximum number of bytes of each stream; head and tail are kept.
         `sequence`: Only this command.
-        `tail_bytes`: Only the last bytes of each stream.
+        `tail_bytes`: Only this many bytes from the end of each stream.
         """
         return self._do(
             "logs_task",
@@ -395,26 +397,26 @@ class Operations:
         )
 
     def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
-        """Let a task live ttl_seconds more, counted from now.
+        """Set a task's time to live to ttl_seconds, counted from now.
 
         `task_id`: The task's id.
-        `ttl_seconds`: Seconds from now, 60 to 604800.
+        `ttl_seconds`: Time to live from now in seconds, 60 to 604800.
         """
         return self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
 
     def delete_task(self, task_id: str) -> Payload:
-        """Delete a task with its workspace and journal. Running commands are ended.
+        """Delete a task, its workspace and its journal. Running commands are ended.
 
         `task_id`: The task's id.
         """
         return self._do("delete_task", task_id=task_id)
 
     def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
-        """Say what is damaged in pyro's own files; with apply, restore what can be restored. Removes nothing
-        but what delete names by its whole id.
+        """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names
+        by its full id.
 
-        `apply`: Do what is proposed; otherwise it is only shown.
-        `delete`: With apply, remove these VMs, tasks or left-over directories, by their whole ids.
+        `apply`: Make the proposed repairs; without it they are only shown.
+        `delete`: With apply, remove these VMs, tasks or left-over directories permanently (full ids).
         """
         return self._do("repair", apply=apply, delete=list(delete))
 
@@ -438,18 +440,18 @@ class AsyncOperations:
         ttl_seconds: int | None = None,
         vcpu_count: int = 1,
     ) -> Payload:
-        """Run one shell command in a fresh, isolated Linux VM and return its output and exit code. The VM is
-        removed afterwards, with all files. First choice for a single command. Exit code 124 means
+        """Run one shell command in a fresh, isolated Linux VM and return its output and exit code. The VM and
+        its files are removed afterwards. First choice for a single command. Exit code 124 means
         timeout_seconds was reached.
 
         `environment`: such as debian:12.
         `command`: The command, for the shell.
-        `allow_host_compat`: Let commands run on this host where no guest can be had.
+        `allow_host_compat`: Allow commands to run on this host when no guest can run.
         `mem_mib`: Memory in MiB, 256 to 32768.
-        `network`: Give the guest outgoing connections.
+        `network`: Allow outgoing connections from the guest.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
-        `ttl_seconds`: Seconds the machine may live, 60 to 604800.
+        `timeout_seconds`: Time limit of the command in seconds.
+        `ttl_seconds`: Time to live of the machine in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
         """
         return await self._do(
@@ -466,27 +468,27 @@ class AsyncOperations:
         )
 
     async def list_environments(self) -> Payload:
-        """List the environments (root file systems) that VMs and tasks can be made of, and whether each is
-        installed. debian:12 has bash, git, perl and the core tools, but no python3 and no curl;
-        debian:12-build adds python3, gcc, g++, make and cmake."""
+        """List the environments (root file systems) for VMs and tasks, and whether each is installed. debian:12
+        has bash, git, perl and the core tools, but no python3 and no curl; debian:12-build adds python3,
+        gcc, g++, make and cmake."""
         return await self._do("list_environments")
 
     async def pull_environment(self, environment: str) -> Payload:
-        """Install an environment. Safe to repeat.
+        """Install an environment. Safe to call again.
 
         `environment`: such as debian:12.
         """
         return await self._do("pull_environment", environment=environment)
 
     async def inspect_environment(self, environment: str) -> Payload:
-        """Show one environment.
+        """Show an environment's details.
 
         `environment`: such as debian:12.
         """
         return await self._do("inspect_environment", environment=environment)
 
     async def prune_environments(self) -> Payload:
-        """Remove what this release does not use."""
+        """Remove environment files that this release does not use."""
         return await self._do("prune_environments")
 
     async def create_vm(
@@ -500,15 +502,15 @@ class AsyncOperations:
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
     ) -> Payload:
-        """Create a VM without starting it, for callers that steer each step: then start it and run its one
+        """Create a VM without starting it, for callers that control each step: then start it and run its one
         command. Prefer a run, which is one step.
 
         `environment`: such as debian:12.
-        `allow_host_compat`: Let commands run on this host where no guest can be had.
-        `attempt_id`: A repeated one gets the same VM.
+        `allow_host_compat`: Allow commands to run on this host when no guest can run.
+        `attempt_id`: A repeated attempt_id returns the same VM.
         `mem_mib`: Memory in MiB, 256 to 32768.
-        `network`: Give the guest outgoing connections.
-        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `network`: Allow outgoing connections from the guest.
+        `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
         """
         return await self._do(
@@ -537,25 +539,25 @@ class AsyncOperations:
         stdin: str | bytes | None = None,
         timeout_seconds: float = 30,
     ) -> Payload:
-        """Run one shell command in a started VM and delete the VM, whatever came of it. For several commands
-        use a task.
+        """Run one shell command in a started VM, then delete the VM, even if the command fails. For several
+        commands use a task.
 
         `vm_id`: The VM's id.
         `command`: The command, for the shell.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
+        `timeout_seconds`: Time limit of the command in seconds.
         """
         return await self._do("exec_vm", stdin, vm_id=vm_id, command=command, timeout_seconds=timeout_seconds)
 
     async def stop_vm(self, vm_id: str) -> Payload:
-        """Stop a VM. Its disk stays, and it can be started again.
+        """Stop a VM. Its disk is kept, and it can be started again.
 
         `vm_id`: The VM's id.
         """
         return await self._do("stop_vm", vm_id=vm_id)
 
     async def delete_vm(self, vm_id: str) -> Payload:
-        """Delete a VM in any state, with its disk.
+        """Delete a VM in any state, and its disk.
 
         `vm_id`: The VM's id.
         """
@@ -576,7 +578,7 @@ class AsyncOperations:
         return await self._do("network_info_vm", vm_id=vm_id)
 
     async def reap_expired(self) -> Payload:
-        """Remove VMs and tasks whose time is up. They go by themselves, too."""
+        """Remove expired VMs and tasks now. They are also removed automatically."""
         return await self._do("reap_expired")
 
     async def create_task(
@@ -590,15 +592,15 @@ class AsyncOperations:
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
     ) -> Payload:
-        """Create a task: an isolated Linux VM that stays, with files kept in /workspace, for several commands.
-        Delete it when done. A repeated attempt_id returns the same task.
+        """Create a task: an isolated Linux VM that stays and keeps its files in /workspace, for several
+        commands. Delete it when done. A repeated attempt_id returns the same task.
 
         `environment`: such as debian:12.
-        `allow_host_compat`: Let commands run on this host where no guest can be had.
-        `attempt_id`: A repeated one gets the same task.
+        `allow_host_compat`: Allow commands to run on this host when no guest can run.
+        `attempt_id`: A repeated attempt_id returns the same task.
         `mem_mib`: Memory in MiB, 256 to 32768.
-        `network`: Give the guest outgoing connections.
-        `ttl_seconds`: Seconds it may live, 60 to 604800.
+        `network`: Allow outgoing connections from the guest.
+        `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
         """
         return await self._do(
@@ -625,16 +627,17 @@ class AsyncOperations:
         wait_seconds: float | None = None,
     ) -> Payload:
         """Run a shell command in a task's /workspace, or in cwd. After wait_seconds it returns status running
-        with the command's sequence, and the command goes on. A repeated attempt_id does not run it again.
+        with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
+        again.
 
         `task_id`: The task's id.
         `command`: The command, for the shell.
-        `attempt_id`: A repeated one does not run it again.
-        `cwd`: An absolute directory, or one below /workspace.
-        `env`: Added to the guest's environment.
+        `attempt_id`: A repeated attempt_id does not run the command again.
+        `cwd`: Working directory: an absolute path, or a path below /workspace.
+        `env`: Environment variables for the command.
         `stdin`: The command's input.
-        `timeout_seconds`: End the command after so many seconds.
-        `wait_seconds`: Return after so many seconds, while the command goes on.
+        `timeout_seconds`: Time limit of the command in seconds.
+        `wait_seconds`: Return after this many seconds; the command keeps running.
         """
         return await self._do(
             "exec_task",
@@ -662,10 +665,10 @@ class AsyncOperations:
 
         `task_id`: The task's id.
         `command`: The command, for the shell.
-        `attempt_id`: A repeated one does not run it again.
-        `cwd`: An absolute directory, or one below /workspace.
-        `env`: Added to the guest's environment.
-        `timeout_seconds`: End the command after so many seconds.
+        `attempt_id`: A repeated attempt_id does not run the command again.
+        `cwd`: Working directory: an absolute path, or a path below /workspace.
+        `env`: Environment variables for the command.
+        `timeout_seconds`: Time limit of the command in seconds.
         """
         return await self._do(
             "start_task_command",
@@ -678,12 +681,12 @@ class AsyncOperations:
         )
 
     async def wait_task(self, task_id: str, sequence: int, *, wait_seconds: float | None = None) -> Payload:
-        """Wait for a task's command that was started before; after wait_seconds it returns status running, and
-        the command goes on.
+        """Wait for a task's command that was started earlier. After wait_seconds it returns status running, and
+        the command keeps running.
 
         `task_id`: The task's id.
         `sequence`: The command's number.
-        `wait_seconds`: Return after so many seconds, while the command goes on.
+        `wait_seconds`: Return after this many seconds; the command keeps running.
         """
         return await self._do("wait_task", task_id=task_id, sequence=sequence, wait_seconds=wait_seconds)
 
@@ -701,8 +704,8 @@ class AsyncOperations:
 
         `task_id`: The task's id.
         `sequence`: The command's number.
-        `max_bytes`: Bytes at most.
-        `offset`: Where the piece begins, in bytes.
+        `max_bytes`: Maximum number of bytes.
+        `offset`: Byte offset of the piece.
         `stream`: stdout or stderr.
         """
         payload = await self._do(
@@ -718,7 +721,7 @@ class AsyncOperations:
         return payload
 
     async def cancel_task(self, task_id: str, sequence: int) -> Payload:
-        """End a task's running command with all its processes, and return its journal entry. The task stays.
+        """End a task's running command and all its processes, and return its journal entry. The task stays.
 
         `task_id`: The task's id.
         `sequence`: The command's number.
@@ -726,7 +729,7 @@ class AsyncOperations:
         return await self._do("cancel_task", task_id=task_id, sequence=sequence)
 
     async def status_task(self, task_id: str) -> Payload:
-        """Show a task's state, its last command, and why it stopped if it did.
+        """Show a task's state, its last command, and why it stopped if it is stopped.
 
         `task_id`: The task's id.
         """
@@ -746,13 +749,13 @@ class AsyncOperations:
         tail_bytes: int | None = None,
     ) -> Payload:
         """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
-        one command, last only the last so many, tail_bytes only the end of each stream.
+        one command, last the last N commands, tail_bytes the end of each stream.
 
         `task_id`: The task's id.
-        `last`: Only the last commands, so many of them.
-        `max_bytes`: At most so many bytes of each stream; head and tail are kept.
+        `last`: Only this many of the last commands.
+        `max_bytes`: Maximum number of bytes of each stream; head and tail are kept.
         `sequence`: Only this command.
-        `tail_bytes`: Only the last bytes of each stream.
+        `tail_bytes`: Only this many bytes from the end of each stream.
         """
         return await self._do(
             "logs_task",
@@ -764,25 +767,25 @@ class AsyncOperations:
         )
 
     async def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
-        """Let a task live ttl_seconds more, counted from now.
+        """Set a task's time to live to ttl_seconds, counted from now.
 
         `task_id`: The task's id.
-        `ttl_seconds`: Seconds from now, 60 to 604800.
+        `ttl_seconds`: Time to live from now in seconds, 60 to 604800.
         """
         return await self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
 
     async def delete_task(self, task_id: str) -> Payload:
-        """Delete a task with its workspace and journal. Running commands are ended.
+        """Delete a task, its workspace and its journal. Running commands are ended.
 
         `task_id`: The task's id.
         """
         return await self._do("delete_task", task_id=task_id)
 
     async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
-        """Say what is damaged in pyro's own files; with apply, restore what can be restored. Removes nothing
-        but what delete names by its whole id.
+        """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names
+        by its full id.
 
-        `apply`: Do what is proposed; otherwise it is only shown.
-        `delete`: With apply, remove these VMs, tasks or left-over directories, by their whole ids.
+        `apply`: Make the proposed repairs; without it they are only shown.
+        `delete`: With apply, remove these VMs, tasks or left-over directories permanently (full ids).
         """
         return await self._do("repair", apply=apply, delete=list(delete))

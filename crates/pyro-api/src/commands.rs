@@ -27,10 +27,10 @@ pub struct RunInVm {
     /// The machine.
     #[serde(flatten)]
     pub machine: MachineOptions,
-    /// End the command after so many seconds
+    /// Time limit of the command in seconds
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: f64,
-    /// Seconds the machine may live, 60 to 604800
+    /// Time to live of the machine in seconds, 60 to 604800
     #[schemars(range(min = 60, max = 604_800))]
     pub ttl_seconds: Option<i64>,
     /// The command's input
@@ -44,7 +44,7 @@ pub struct ExecVm {
     pub vm_id: String,
     /// The command, for the shell
     pub command: String,
-    /// End the command after so many seconds
+    /// Time limit of the command in seconds
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: f64,
     /// The command's input
@@ -58,19 +58,19 @@ pub struct ExecTask {
     pub task_id: String,
     /// The command, for the shell
     pub command: String,
-    /// End the command after so many seconds
+    /// Time limit of the command in seconds
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: f64,
-    /// Return after so many seconds, while the command goes on
+    /// Return after this many seconds; the command keeps running
     #[schemars(range(min = 0, max = 86_400))]
     pub wait_seconds: Option<f64>,
-    /// An absolute directory, or one below /workspace
+    /// Working directory: an absolute path, or a path below /workspace
     pub cwd: Option<String>,
-    /// Added to the guest's environment
+    /// Environment variables for the command
     pub env: Option<BTreeMap<String, String>>,
     /// The command's input
     pub stdin: Option<String>,
-    /// A repeated one does not run it again
+    /// A repeated attempt_id does not run the command again
     pub attempt_id: Option<String>,
 }
 
@@ -81,14 +81,14 @@ pub struct StartTaskCommand {
     pub task_id: String,
     /// The command, for the shell
     pub command: String,
-    /// End the command after so many seconds
+    /// Time limit of the command in seconds
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: f64,
-    /// An absolute directory, or one below /workspace
+    /// Working directory: an absolute path, or a path below /workspace
     pub cwd: Option<String>,
-    /// Added to the guest's environment
+    /// Environment variables for the command
     pub env: Option<BTreeMap<String, String>>,
-    /// A repeated one does not run it again
+    /// A repeated attempt_id does not run the command again
     pub attempt_id: Option<String>,
 }
 
@@ -99,7 +99,7 @@ pub struct WaitTask {
     pub task_id: String,
     /// The command's number
     pub sequence: u64,
-    /// Return after so many seconds, while the command goes on
+    /// Return after this many seconds; the command keeps running
     #[schemars(range(min = 0, max = 86_400))]
     pub wait_seconds: Option<f64>,
 }
@@ -135,7 +135,7 @@ impl Operation for RunInVm {
     const TOOL: Option<&'static str> = Some("vm_run");
     const TITLE: &'static str = "Run one command";
     const DESCRIPTION: &'static str = "Run one shell command in a fresh, isolated Linux VM and return its output and \
-        exit code. The VM is removed afterwards, with all files. First choice for a single command. Exit code 124 \
+        exit code. The VM and its files are removed afterwards. First choice for a single command. Exit code 124 \
         means timeout_seconds was reached.";
     const EFFECT: Effect = Effect::Runs;
     const REACH: Reach = Reach::Network;
@@ -154,7 +154,7 @@ impl Operation for ExecVm {
     const NAME: &'static str = "exec_vm";
     const TOOL: Option<&'static str> = Some("vm_exec");
     const TITLE: &'static str = "Run a VM's one command";
-    const DESCRIPTION: &'static str = "Run one shell command in a started VM and delete the VM, whatever came of it. \
+    const DESCRIPTION: &'static str = "Run one shell command in a started VM, then delete the VM, even if the command fails. \
         For several commands use a task.";
     const EFFECT: Effect = Effect::Runs;
     const REACH: Reach = Reach::Network;
@@ -182,7 +182,7 @@ impl Operation for ExecTask {
     const TOOL: Option<&'static str> = Some("task_exec");
     const TITLE: &'static str = "Run a command in a task";
     const DESCRIPTION: &'static str = "Run a shell command in a task's /workspace, or in cwd. After wait_seconds it \
-        returns status running with the command's sequence, and the command goes on. A repeated attempt_id does not \
+        returns status running with the command's sequence, and the command keeps running. A repeated attempt_id does not \
         run it again.";
     const EFFECT: Effect = Effect::Runs;
     const REACH: Reach = Reach::Network;
@@ -216,8 +216,8 @@ impl Operation for WaitTask {
     const NAME: &'static str = "wait_task";
     const TOOL: Option<&'static str> = Some("task_wait");
     const TITLE: &'static str = "Wait for a command";
-    const DESCRIPTION: &'static str = "Wait for a task's command that was started before; after wait_seconds it \
-        returns status running, and the command goes on.";
+    const DESCRIPTION: &'static str = "Wait for a task's command that was started earlier. After wait_seconds it \
+        returns status running, and the command keeps running.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {

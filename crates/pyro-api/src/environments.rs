@@ -33,7 +33,7 @@ impl Operation for ListEnvironments {
     const NAME: &'static str = "list_environments";
     const TOOL: Option<&'static str> = Some("vm_list_environments");
     const TITLE: &'static str = "List environments";
-    const DESCRIPTION: &'static str = "List the environments (root file systems) that VMs and tasks can be made of, \
+    const DESCRIPTION: &'static str = "List the environments (root file systems) for VMs and tasks, \
         and whether each is installed. debian:12 has bash, git, perl and the core tools, but no python3 and no curl; \
         debian:12-build adds python3, gcc, g++, make and cmake.";
     const EFFECT: Effect = Effect::Reads;
@@ -48,7 +48,7 @@ impl Operation for PullEnvironment {
     const NAME: &'static str = "pull_environment";
     const TOOL: Option<&'static str> = None;
     const TITLE: &'static str = "Install an environment";
-    const DESCRIPTION: &'static str = "Install an environment. Safe to repeat.";
+    const DESCRIPTION: &'static str = "Install an environment. Safe to call again.";
     const EFFECT: Effect = Effect::Changes;
     const REACH: Reach = Reach::Network;
 
@@ -64,7 +64,7 @@ impl Operation for InspectEnvironment {
     const NAME: &'static str = "inspect_environment";
     const TOOL: Option<&'static str> = None;
     const TITLE: &'static str = "Look at an environment";
-    const DESCRIPTION: &'static str = "Show one environment.";
+    const DESCRIPTION: &'static str = "Show an environment's details.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
@@ -77,7 +77,7 @@ impl Operation for PruneEnvironments {
     const NAME: &'static str = "prune_environments";
     const TOOL: Option<&'static str> = None;
     const TITLE: &'static str = "Remove old environments";
-    const DESCRIPTION: &'static str = "Remove what this release does not use.";
+    const DESCRIPTION: &'static str = "Remove environment files that this release does not use.";
     const EFFECT: Effect = Effect::Removes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {

@@ -28,11 +28,11 @@ pub struct MachineOptions {
     #[cfg_attr(feature = "cli", arg(long, value_name = "MIB", default_value_t = 1024, allow_negative_numbers = true))]
     #[schemars(range(min = 256, max = 32768))]
     pub mem_mib: i64,
-    /// Give the guest outgoing connections
+    /// Allow outgoing connections from the guest
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long))]
     pub network: bool,
-    /// Let commands run on this host where no guest can be had
+    /// Allow commands to run on this host when no guest can run
     #[serde(default)]
     #[cfg_attr(feature = "cli", arg(long))]
     pub allow_host_compat: bool,

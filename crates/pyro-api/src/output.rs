@@ -21,10 +21,10 @@ pub struct ReadOutput {
     /// stdout or stderr
     #[serde(default = "stdout")]
     pub stream: String,
-    /// Where the piece begins, in bytes
+    /// Byte offset of the piece
     #[serde(default)]
     pub offset: u64,
-    /// Bytes at most
+    /// Maximum number of bytes
     #[serde(default = "default_max_bytes")]
     pub max_bytes: usize,
     /// base64 keeps every byte
@@ -52,9 +52,9 @@ pub struct Piece {
     pub sequence: u64,
     /// `stdout` or `stderr`.
     pub stream: String,
-    /// Where the piece begins, in bytes.
+    /// Byte offset of the piece.
     pub offset: u64,
-    /// Where the next piece begins.
+    /// Byte offset of the next piece.
     pub next_offset: u64,
     /// The piece, as text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,9 +62,9 @@ pub struct Piece {
     /// The piece, in base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
-    /// Whether nothing will follow.
+    /// Whether this is the end of the stream.
     pub ended: bool,
-    /// Why the journal does not have all of it.
+    /// Why the journal does not have the whole stream.
     pub cut: Option<String>,
 }
 

@@ -17,11 +17,11 @@ pub struct CreateTask {
     /// The machine.
     #[serde(flatten)]
     pub machine: MachineOptions,
-    /// Seconds it may live, 60 to 604800
+    /// Time to live in seconds, 60 to 604800
     #[serde(default = "default_ttl_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     pub ttl_seconds: i64,
-    /// A repeated one gets the same task
+    /// A repeated attempt_id returns the same task
     pub attempt_id: Option<String>,
 }
 
@@ -43,11 +43,11 @@ pub struct LogsTask {
     pub task_id: String,
     /// Only this command
     pub sequence: Option<u64>,
-    /// Only the last bytes of each stream
+    /// Only this many bytes from the end of each stream
     pub tail_bytes: Option<usize>,
-    /// Only the last commands, so many of them
+    /// Only this many of the last commands
     pub last: Option<usize>,
-    /// At most so many bytes of each stream; head and tail are kept
+    /// Maximum number of bytes of each stream; head and tail are kept
     pub max_bytes: Option<usize>,
 }
 
@@ -65,7 +65,7 @@ pub struct CancelCommand {
 pub struct ExtendTask {
     /// The task's id
     pub task_id: String,
-    /// Seconds from now, 60 to 604800
+    /// Time to live from now in seconds, 60 to 604800
     #[schemars(range(min = 60, max = 604_800))]
     pub ttl_seconds: i64,
 }
@@ -87,7 +87,7 @@ impl Operation for CreateTask {
     const NAME: &'static str = "create_task";
     const TOOL: Option<&'static str> = Some("task_create");
     const TITLE: &'static str = "Create a task";
-    const DESCRIPTION: &'static str = "Create a task: an isolated Linux VM that stays, with files kept in /workspace, \
+    const DESCRIPTION: &'static str = "Create a task: an isolated Linux VM that stays and keeps its files in /workspace, \
         for several commands. Delete it when done. A repeated attempt_id returns the same task.";
     const EFFECT: Effect = Effect::Adds;
     const REACH: Reach = Reach::Network;
@@ -104,7 +104,7 @@ impl Operation for StatusTask {
     const NAME: &'static str = "status_task";
     const TOOL: Option<&'static str> = Some("task_status");
     const TITLE: &'static str = "Look at a task";
-    const DESCRIPTION: &'static str = "Show a task's state, its last command, and why it stopped if it did.";
+    const DESCRIPTION: &'static str = "Show a task's state, its last command, and why it stopped if it is stopped.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
@@ -131,7 +131,7 @@ impl Operation for LogsTask {
     const TOOL: Option<&'static str> = Some("task_logs");
     const TITLE: &'static str = "Read a task's journal";
     const DESCRIPTION: &'static str = "Show every command of a task with status, exit code and output. Long output is \
-        cut. sequence selects one command, last only the last so many, tail_bytes only the end of each stream.";
+        cut. sequence selects one command, last the last N commands, tail_bytes the end of each stream.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
@@ -145,7 +145,7 @@ impl Operation for CancelCommand {
     const NAME: &'static str = "cancel_task";
     const TOOL: Option<&'static str> = Some("task_cancel");
     const TITLE: &'static str = "Cancel a command";
-    const DESCRIPTION: &'static str = "End a task's running command with all its processes, and return its journal \
+    const DESCRIPTION: &'static str = "End a task's running command and all its processes, and return its journal \
         entry. The task stays.";
     const EFFECT: Effect = Effect::Removes;
 
@@ -159,7 +159,7 @@ impl Operation for ExtendTask {
     const NAME: &'static str = "extend_task";
     const TOOL: Option<&'static str> = Some("task_extend");
     const TITLE: &'static str = "Extend a task";
-    const DESCRIPTION: &'static str = "Let a task live ttl_seconds more, counted from now.";
+    const DESCRIPTION: &'static str = "Set a task's time to live to ttl_seconds, counted from now.";
     const EFFECT: Effect = Effect::Changes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
@@ -172,7 +172,7 @@ impl Operation for DeleteTask {
     const NAME: &'static str = "delete_task";
     const TOOL: Option<&'static str> = Some("task_delete");
     const TITLE: &'static str = "Delete a task";
-    const DESCRIPTION: &'static str = "Delete a task with its workspace and journal. Running commands are ended.";
+    const DESCRIPTION: &'static str = "Delete a task, its workspace and its journal. Running commands are ended.";
     const EFFECT: Effect = Effect::Removes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {

@@ -13,10 +13,10 @@ pub struct ReapExpired {}
 /// Looks for damage, and mends what can be mended.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Repair {
-    /// Do what is proposed; otherwise it is only shown
+    /// Make the proposed repairs; without it they are only shown
     #[serde(default)]
     pub apply: bool,
-    /// With apply, remove these VMs, tasks or left-over directories, by their whole ids
+    /// With apply, remove these VMs, tasks or left-over directories permanently (full ids)
     #[serde(default)]
     pub delete: Vec<String>,
 }
@@ -25,8 +25,8 @@ impl Operation for ReapExpired {
     type Result = Reaped;
     const NAME: &'static str = "reap_expired";
     const TOOL: Option<&'static str> = Some("vm_reap_expired");
-    const TITLE: &'static str = "Remove what has expired";
-    const DESCRIPTION: &'static str = "Remove VMs and tasks whose time is up. They go by themselves, too.";
+    const TITLE: &'static str = "Remove expired VMs and tasks";
+    const DESCRIPTION: &'static str = "Remove expired VMs and tasks now. They are also removed automatically.";
     const EFFECT: Effect = Effect::Removes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
@@ -39,8 +39,8 @@ impl Operation for Repair {
     const NAME: &'static str = "repair";
     const TOOL: Option<&'static str> = None;
     const TITLE: &'static str = "Repair pyro's own files";
-    const DESCRIPTION: &'static str = "Say what is damaged in pyro's own files; with apply, restore what can be \
-        restored. Removes nothing but what delete names by its whole id.";
+    const DESCRIPTION: &'static str = "Find damage in pyro's own files; with apply, repair it where \
+        possible. Removes only what delete names by its full id.";
     const EFFECT: Effect = Effect::Removes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {

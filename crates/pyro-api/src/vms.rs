@@ -15,11 +15,11 @@ pub struct CreateVm {
     /// The machine.
     #[serde(flatten)]
     pub machine: MachineOptions,
-    /// Seconds it may live, 60 to 604800
+    /// Time to live in seconds, 60 to 604800
     #[serde(default = "default_ttl_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     pub ttl_seconds: i64,
-    /// A repeated one gets the same VM
+    /// A repeated attempt_id returns the same VM
     pub attempt_id: Option<String>,
 }
 
@@ -53,7 +53,7 @@ impl Operation for CreateVm {
     const NAME: &'static str = "create_vm";
     const TOOL: Option<&'static str> = Some("vm_create");
     const TITLE: &'static str = "Create a VM";
-    const DESCRIPTION: &'static str = "Create a VM without starting it, for callers that steer each step: then \
+    const DESCRIPTION: &'static str = "Create a VM without starting it, for callers that control each step: then \
         start it and run its one command. Prefer a run, which is one step.";
     const EFFECT: Effect = Effect::Adds;
     const REACH: Reach = Reach::Network;
@@ -84,7 +84,7 @@ impl Operation for StopVm {
     const NAME: &'static str = "stop_vm";
     const TOOL: Option<&'static str> = Some("vm_stop");
     const TITLE: &'static str = "Stop a VM";
-    const DESCRIPTION: &'static str = "Stop a VM. Its disk stays, and it can be started again.";
+    const DESCRIPTION: &'static str = "Stop a VM. Its disk is kept, and it can be started again.";
     const EFFECT: Effect = Effect::Changes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
@@ -97,7 +97,7 @@ impl Operation for DeleteVm {
     const NAME: &'static str = "delete_vm";
     const TOOL: Option<&'static str> = Some("vm_delete");
     const TITLE: &'static str = "Delete a VM";
-    const DESCRIPTION: &'static str = "Delete a VM in any state, with its disk.";
+    const DESCRIPTION: &'static str = "Delete a VM in any state, and its disk.";
     const EFFECT: Effect = Effect::Removes;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {

@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 const MAX_KEPT: usize = 24 * 1024;
 /// Events on their way.
 const IN_FLIGHT: usize = 64;
-const GOES_ON: &str = "the command goes on: task_wait waits for it, task_output reads more, task_cancel ends it";
+const GOES_ON: &str =
+    "the command keeps running: task_wait waits for it, task_output reads more output, task_cancel ends it";
 
 /// What came of waiting for a command.
 #[derive(Clone, Debug, PartialEq, Serialize)]

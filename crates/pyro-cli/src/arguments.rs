@@ -33,28 +33,28 @@ pub enum Command {
         #[command(subcommand)]
         command: EnvCommand,
     },
-    /// Run one command in a machine of its own, and remove the machine
+    /// Run one command in a new machine, and remove the machine
     #[command(after_help = "\
-The command's output and exit code are passed through: 124 means that it timed out, 128+N that
-signal N ended it. 125 is an error of pyro's own.
+pyro passes the command's output and exit code through. Exit code 124 means that the command timed
+out, 128+N that signal N ended it. Exit code 125 means that pyro itself failed.
 
 Examples:
   pyro run debian:12 -- git --version
   echo hello | pyro run debian:12 -- tr a-z A-Z")]
     Run(RunArguments),
-    /// Work in a machine that stays, with a persistent /workspace
+    /// Run several commands in a machine that stays, with a persistent /workspace
     #[command(arg_required_else_help = true, after_help = TASK_EXAMPLE)]
     Task {
         #[command(subcommand)]
         command: TaskCommand,
     },
-    /// Say what this host can do, what is missing, and what to do about it
-    #[command(after_help = "Exits 1 when something needed is missing.\n\nExample:\n  pyro doctor --deep")]
+    /// Check this host: what works, what is missing, and how to fix it
+    #[command(after_help = "The exit code is 1 when something needed is missing.\n\nExample:\n  pyro doctor --deep")]
     Doctor(DoctorArguments),
-    /// Say what is damaged in pyro's own files, and restore what can be restored
+    /// Find damage in pyro's own files, and repair it where possible
     #[command(after_help = "\
-Changes nothing without --apply, and removes nothing but what --delete names. What it replaces is kept
-beside the new file under another name.
+Without --apply, nothing is changed. Only what --delete names is removed. A replaced file is kept
+beside the new one, under another name.
 
 Example:
   pyro repair --apply")]
@@ -62,7 +62,7 @@ Example:
     /// Run `git --version` in debian:12 and show the whole result as JSON
     #[command(args_conflicts_with_subcommands = true, after_help = "Example:\n  pyro demo")]
     Demo(DemoArguments),
-    /// Offer all of this to AI agents over MCP
+    /// Give AI agents access to pyro over MCP
     #[command(arg_required_else_help = true, after_help = "Example:\n  claude mcp add pyro -- pyro mcp serve")]
     Mcp {
         #[command(subcommand)]
@@ -74,24 +74,24 @@ Example:
     /// Write the manual pages into a directory
     #[command(after_help = "Example:\n  pyro man ~/.local/share/man/man1")]
     Man(ManArguments),
-    /// Own one VM or task; started by pyro itself
+    /// Supervise one VM or task; started by pyro itself
     #[command(hide = true)]
     Supervise(SuperviseArguments),
 }
 
 #[derive(Debug, Subcommand)]
 pub enum EnvCommand {
-    /// List every environment of the catalog
+    /// List all environments in the catalog
     #[command(after_help = "Example:\n  pyro env list --json")]
     List(JsonOnly),
     /// Install an environment and make its template
-    #[command(after_help = "Safe to repeat and to interrupt.\n\nExample:\n  pyro env pull debian:12")]
+    #[command(after_help = "You can repeat and interrupt it safely.\n\nExample:\n  pyro env pull debian:12")]
     Pull(EnvironmentArguments),
     /// Show one environment
     #[command(after_help = "Example:\n  pyro env inspect debian:12")]
     Inspect(EnvironmentArguments),
-    /// Remove what this release does not use: old versions, old templates, leftovers
-    #[command(after_help = "Installed environments of this release stay.\n\nExample:\n  pyro env prune")]
+    /// Remove files that this release does not use: old versions, old templates, leftovers
+    #[command(after_help = "Installed environments of this release are kept.\n\nExample:\n  pyro env prune")]
     Prune(JsonOnly),
 }
 
@@ -113,7 +113,7 @@ pub struct RunArguments {
     pub command: Vec<String>,
     #[command(flatten)]
     pub machine: MachineArguments,
-    /// End the command after so many seconds, with exit code 124
+    /// Time limit in seconds; a command that reaches it ends with exit code 124
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, allow_negative_numbers = true)]
     pub timeout_seconds: f64,
     /// Print one JSON object on stdout instead of the command's output
@@ -123,7 +123,7 @@ pub struct RunArguments {
 
 #[derive(Debug, Args)]
 pub struct DoctorArguments {
-    /// Boot a guest, too, and let it try KVM anew
+    /// Also boot a guest, and test KVM again
     #[arg(long)]
     pub deep: bool,
     /// Print one JSON object on stdout
@@ -133,10 +133,10 @@ pub struct DoctorArguments {
 
 #[derive(Debug, Args)]
 pub struct RepairArguments {
-    /// Do what is proposed; otherwise it is only shown
+    /// Make the proposed repairs; without it they are only shown
     #[arg(long)]
     pub apply: bool,
-    /// With --apply, remove this VM, task or left-over directory for good (its whole id; may be repeated)
+    /// With --apply, remove this VM, task or left-over directory permanently (full id; may be repeated)
     #[arg(long, value_name = "ID")]
     pub delete: Vec<String>,
     /// Print one JSON object on stdout
@@ -146,7 +146,7 @@ pub struct RepairArguments {
 
 #[derive(Debug, Args)]
 pub struct DemoArguments {
-    /// Prove an outgoing connection instead
+    /// Make one outgoing connection instead
     #[arg(long)]
     pub network: bool,
     #[command(subcommand)]
@@ -155,9 +155,9 @@ pub struct DemoArguments {
 
 #[derive(Debug, Subcommand)]
 pub enum DemoCommand {
-    /// Let a model use the tools, over an OpenAI-style API
+    /// Let a model use pyro's tools, over an OpenAI-style API
     #[command(after_help = "\
-The model is asked to prove outgoing access from a guest. What it says and does is logged.
+The model must prove outgoing access from a guest. Its messages and tool calls are logged.
 
 Example:
   pyro demo ollama --model llama3.2:3b -v")]
@@ -166,13 +166,13 @@ Example:
 
 #[derive(Debug, Args)]
 pub struct OllamaArguments {
-    /// Where the API is (http only)
+    /// Base URL of the API (http only)
     #[arg(long, value_name = "URL", default_value = "http://localhost:11434/v1")]
     pub base_url: String,
-    /// The model's name there
+    /// Name of the model
     #[arg(long, value_name = "NAME", default_value = "llama3.2:3b")]
     pub model: String,
-    /// Show what tools return, too
+    /// Also show what the tools return
     #[arg(long, short)]
     pub verbose: bool,
 }
@@ -185,7 +185,7 @@ pub struct CompletionsArguments {
 
 #[derive(Debug, Args)]
 pub struct ManArguments {
-    /// Where to; made when it is not there
+    /// Target directory; created if it is missing
     pub directory: std::path::PathBuf,
 }
 

@@ -42,7 +42,7 @@ pub fn prepare_descriptors() -> Result<(), Error> {
     }
     let free: io::Result<Vec<File>> = (0..MIN_DESCRIPTORS).map(|_| File::open("/dev/null")).collect();
     free.map(drop).map_err(|source| Error::Host {
-        attempt: format!("begin with fewer than {MIN_DESCRIPTORS} free descriptors"),
+        attempt: format!("start with fewer than {MIN_DESCRIPTORS} free file descriptors"),
         source,
     })
 }
@@ -80,7 +80,7 @@ pub fn shared_runtime() -> Result<Runtime, Error> {
 }
 
 fn not_begun(source: io::Error) -> Error {
-    Error::Host { attempt: "begin".into(), source }
+    Error::Host { attempt: "start the runtime".into(), source }
 }
 
 fn config() -> Config {

@@ -276,7 +276,9 @@ fn a_template_damaged_on_disk_is_said_and_made_again() {
     let ended = world.run(&["run", "debian:12", "--", "echo", "fine"]);
     assert_eq!((ended.out().as_str(), ended.code), ("fine\n", 0), "{}", ended.stderr);
     assert!(
-        ended.stderr.contains("notice: the template was unusable and is made again: state is not what was saved"),
+        ended
+            .stderr
+            .contains("notice: the template was unusable; making it again: state has changed since it was saved"),
         "{}",
         ended.stderr
     );
@@ -296,7 +298,7 @@ fn a_damaged_disk_is_seen_by_doctor_and_inspect() {
         "{inspected}"
     );
     let doctor = world.run(&["doctor"]).out();
-    assert!(doctor.contains("[warn] environments: debian:12: vmlinux is not what was installed"), "{doctor}");
+    assert!(doctor.contains("[warn] environments: debian:12: vmlinux has changed since it was installed"), "{doctor}");
 }
 
 #[test]

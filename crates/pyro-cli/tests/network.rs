@@ -285,7 +285,7 @@ fn a_network_that_is_lost_is_told_and_the_machine_lives_on() {
         status = place.status(&task);
     }
     let why = status["last_error"].as_str().unwrap();
-    assert!(why.starts_with("the network is gone, the machine goes on without it: passt: "), "{why}");
+    assert!(why.starts_with("the guest lost its network; the machine keeps running without it: passt: "), "{why}");
     assert_eq!((&status["state"], &status["guest_ip"]), (&"started".into(), &Value::Null));
     assert_eq!(place.exec(&task, "echo still here"), "still here\n");
     assert_eq!(place.pyro(&["task", "delete", &task]).code, 0);

@@ -213,7 +213,7 @@ fn killing_the_supervisor_or_the_machine_under_a_command_invents_nothing() {
         }
         let ended = Ended::from(client.wait_with_output().unwrap());
         assert_eq!(ended.code, 125, "{victim}: {}", ended.stderr);
-        assert!(ended.stderr.contains("was lost, and what came of it is unknown"), "{victim}: {}", ended.stderr);
+        assert!(ended.stderr.contains("was lost; its outcome is unknown"), "{victim}: {}", ended.stderr);
         let entry = logs(&world, &id)[0].clone();
         assert_eq!((entry["status"].as_str(), entry["exit_code"].clone()), (Some("lost"), Value::Null), "{victim}");
         assert_eq!(entry["stdout"], "before\n", "{victim}");
@@ -273,7 +273,7 @@ fn twelve_creations_at_once_with_room_for_four_make_four() {
     assert_eq!((made.len(), refused.len()), (4, 8));
     for ended in refused {
         assert_eq!((ended.code, ended.json()["code"].as_str()), (1, Some("max_active_vms")));
-        assert!(ended.stderr.contains("there may be 4 at once"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("the limit is 4"), "{}", ended.stderr);
     }
     let run = world.pyro().args(["run", "debian:12", "--", "true"]).env("PYRO_MAX_ACTIVE_VMS", "4").output().unwrap();
     assert_eq!(run.status.code(), Some(125), "a run needs a place, too");

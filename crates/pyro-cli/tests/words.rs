@@ -150,7 +150,7 @@ fn doctor_tells_a_missing_kvm_device_from_a_forbidden_one() {
         report["kvm"]["reason"].as_str().unwrap().to_owned()
     };
     let missing = world.base.path().join("kvm");
-    assert_eq!(reason(&missing), format!("{} is not there", missing.display()));
+    assert_eq!(reason(&missing), format!("{} does not exist", missing.display()));
     // A directory can be opened for writing by nobody, not even by root.
     assert_eq!(
         reason(world.base.path()),
@@ -172,7 +172,7 @@ fn a_qemu_that_is_too_old_is_refused_before_anything_is_fetched() {
     let ended = world::Ended::from(output);
     assert_eq!((ended.code, ended.json()["code"].as_str().unwrap().to_owned()), (125, "qemu_too_old".into()));
     let output = world.pyro().env("PYRO_QEMU", &old).args(["doctor"]).output().unwrap();
-    assert!(world::Ended::from(output).out().contains("is QEMU 7.2.19, and 8.2 or newer is needed"));
+    assert!(world::Ended::from(output).out().contains("is QEMU 7.2.19; pyro needs 8.2 or newer"));
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn what_a_client_has_already_stays_and_a_broken_configuration_is_left_alone() {
     assert_eq!(world.run(&["mcp", "install", "claude-code", "--write"]).code, 0);
     let written = std::fs::read_to_string(&path).unwrap();
     assert!(written.contains("\"theme\": \"dark\"") && written.contains("\"serve\""), "{written}");
-    assert!(world.run(&["mcp", "install", "claude-code"]).out().ends_with("has it already.\n"));
+    assert!(world.run(&["mcp", "install", "claude-code"]).out().ends_with("already has the entry.\n"));
     std::fs::write(&path, "{broken").unwrap();
     let refused = world.run(&["mcp", "install", "claude-code", "--write"]);
     assert_eq!(refused.code, 1);
@@ -341,7 +341,7 @@ fn what_cannot_be_read_is_listed_as_a_problem_and_kept() {
     assert_eq!(
         said,
         "[task-list] warning: 0123456789ab: DATA/vms/0123456789ab/record.json was written by a newer release of \
-         pyro: it has format 2, this release knows 1\n[hint] use the newer pyro, or another PYRO_HOME\n"
+         pyro: it has format 2; this release supports format 1\n[hint] use the newer pyro, or set PYRO_HOME to another directory\n"
     );
     let list = world.run(&["task", "list", "--json"]).json();
     assert_eq!((&list["count"], &list["problems"][0]["code"]), (&0.into(), &"newer_record".into()));

@@ -44,7 +44,8 @@ impl Group {
     /// Makes it beside the group of this process; says why where that cannot be done.
     pub fn make(wish: &Wish) -> Result<Self, String> {
         let parent = parent()?;
-        Self::make_below(&parent, wish).map_err(|error| format!("a group in {}: {error}", parent.display()))
+        Self::make_below(&parent, wish)
+            .map_err(|error| format!("could not make a group in {}: {error}", parent.display()))
     }
 
     fn make_below(parent: &Path, wish: &Wish) -> io::Result<Self> {
@@ -112,7 +113,7 @@ fn usable(parent: &Path) -> Result<(), String> {
     let controlled = fs::read_to_string(&control).map_err(|error| format!("{}: {error}", control.display()))?;
     let missing = CONTROLLERS.iter().find(|wanted| !controlled.split_whitespace().any(|one| one == **wanted));
     if let Some(missing) = missing {
-        return Err(format!("{} does not control {missing} for groups in it", parent.display()));
+        return Err(format!("{} does not have the controller {missing} enabled for its groups", parent.display()));
     }
     let writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     if writable(parent) && writable(&parent.join("cgroup.procs")) {
@@ -143,7 +144,7 @@ mod tests {
         assert!(usable(parent.path()).unwrap_err().contains("cgroup.subtree_control"));
         fs::write(parent.path().join("cgroup.procs"), "").unwrap();
         fs::write(parent.path().join("cgroup.subtree_control"), "cpu memory\n").unwrap();
-        assert!(usable(parent.path()).unwrap_err().contains("does not control pids"));
+        assert!(usable(parent.path()).unwrap_err().contains("does not have the controller pids enabled"));
         fs::write(parent.path().join("cgroup.subtree_control"), "cpu memory pids\n").unwrap();
         usable(parent.path()).unwrap();
     }

@@ -86,7 +86,7 @@ impl Confined {
     pub fn start(&self) -> io::Result<Process> {
         let mut missing = Vec::new();
         if self.layers == Layers::WithoutFiles {
-            let why = "it needs files that are not known to belong to it";
+            let why = "pyro does not know which files this program needs";
             missing.extend([Layer::Landlock, Layer::Root].map(|layer| Missing { layer, why: why.into() }));
         }
         let interpreter = elf::interpreter(&self.program)?;

@@ -13,13 +13,13 @@ pub enum ProgramError {
         program: String,
     },
     /// It did not say its version.
-    #[error("{program} does not say which version it is")]
+    #[error("{program} does not report its version")]
     Unreadable {
         /// Its path.
         program: PathBuf,
     },
     /// It is too old.
-    #[error("{program} is QEMU {found}, and {minimum} or newer is needed")]
+    #[error("{program} is QEMU {found}; pyro needs {minimum} or newer")]
     TooOld {
         /// Its path.
         program: PathBuf,

@@ -11,7 +11,7 @@ pub type UnpackFailure = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
     /// No such name in the catalog.
-    #[error("unknown environment {name:?}; known are {}", known.join(", "))]
+    #[error("unknown environment {name:?}; the environments are {}", known.join(", "))]
     Unknown {
         /// What was asked for.
         name: String,
@@ -25,7 +25,7 @@ pub enum EnvironmentError {
         name: String,
     },
     /// Too little room to begin.
-    #[error("{} has {available_mib} MiB free, and pulling {name} needs {needed_mib} MiB", path.display())]
+    #[error("{} has {available_mib} MiB free; pulling {name} needs {needed_mib} MiB", path.display())]
     NoSpace {
         /// Which environment.
         name: String,
@@ -37,13 +37,13 @@ pub enum EnvironmentError {
         needed_mib: u64,
     },
     /// A program that builds environments is not there.
-    #[error("{program} was not found, and building environments needs it")]
+    #[error("{program} was not found; pyro needs it to build environments")]
     MissingTool {
         /// Its name.
         program: String,
     },
     /// A program that builds environments failed.
-    #[error("{program} failed ({status}): {}", last_words.last().map_or("it said nothing", |line| line))]
+    #[error("{program} failed ({status}): {}", last_words.last().map_or("it printed no message", |line| line))]
     Tool {
         /// Its name.
         program: String,
@@ -59,7 +59,7 @@ pub enum EnvironmentError {
         problem: String,
     },
     /// The disk could not be filled.
-    #[error("the disk of {name} could not be filled")]
+    #[error("the root disk of {name} could not be written")]
     Unpack {
         /// Which environment.
         name: String,
@@ -76,7 +76,7 @@ pub enum EnvironmentError {
         problem: String,
     },
     /// A newer release installed it. It is left alone.
-    #[error("{} was written by a newer release of pyro: it has format {found}, this release knows {ours}", path.display())]
+    #[error("{} was written by a newer release of pyro: it has format {found}; this release supports format {ours}", path.display())]
     Newer {
         /// Its manifest.
         path: PathBuf,

@@ -28,7 +28,7 @@ pub fn extract(image: &[u8]) -> Result<Vec<u8>, EnvironmentError> {
     if !payload.starts_with(&ZSTD) {
         return Err(problem("its payload is not compressed with zstd"));
     }
-    let broken = |error: &dyn std::fmt::Display| problem(&format!("its payload does not unpack: {error}"));
+    let broken = |error: &dyn std::fmt::Display| problem(&format!("its payload could not be decompressed: {error}"));
     let decoder = ruzstd::decoding::StreamingDecoder::new(payload).map_err(|error| broken(&error))?;
     let mut kernel = Vec::new();
     decoder.take(LARGEST).read_to_end(&mut kernel).map_err(|error| broken(&error))?;
@@ -54,6 +54,6 @@ mod tests {
         assert_eq!(message(&image), "the kernel package cannot be used: its payload is not compressed with zstd");
         let start = 5 * 512;
         image[start..start + 4].copy_from_slice(&ZSTD);
-        assert!(message(&image).contains("does not unpack"));
+        assert!(message(&image).contains("could not be decompressed"));
     }
 }

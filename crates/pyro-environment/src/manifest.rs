@@ -123,7 +123,7 @@ pub fn read(directory: &Path, name: &str) -> Result<Manifest, EnvironmentError> 
     let path = directory.join(FILE_NAME);
     let text = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(damaged(format!("{FILE_NAME} is not there")));
+            return Err(damaged(format!("{FILE_NAME} does not exist")));
         }
         text => text.map_err(host(format!("read {}", path.display())))?,
     };
@@ -134,10 +134,10 @@ pub fn read(directory: &Path, name: &str) -> Result<Manifest, EnvironmentError> 
             return Err(EnvironmentError::Newer { path, found, ours: FORMAT });
         }
         _ if seal::check(&text) == Seal::Broken => {
-            return Err(damaged(format!("{FILE_NAME}: its checksum does not hold")));
+            return Err(damaged(format!("{FILE_NAME}: its checksum does not match")));
         }
         Some(_) => {}
-        None => return Err(damaged(format!("{FILE_NAME} names no format"))),
+        None => return Err(damaged(format!("{FILE_NAME} has no format field"))),
     }
     serde_json::from_value(value).map_err(|error| damaged(format!("{FILE_NAME}: {error}")))
 }
@@ -169,10 +169,10 @@ mod tests {
             read(directory.path(), "debian:12").unwrap_err().to_string()
         };
         assert!(problem("{").starts_with("environment debian:12 is damaged: environment.json: EOF"));
-        assert!(problem("{}").ends_with("names no format"));
-        assert!(problem(r#"{"format": 99}"#).ends_with("it has format 99, this release knows 1"));
+        assert!(problem("{}").ends_with("has no format field"));
+        assert!(problem(r#"{"format": 99}"#).ends_with("it has format 99; this release supports format 1"));
         assert!(problem(r#"{"format": 1}"#).contains("missing field"));
-        assert!(problem(&seal::seal(r#"{"format": 1}"#).replace("1,", "1 ,")).ends_with("its checksum does not hold"));
+        assert!(problem(&seal::seal(r#"{"format": 1}"#).replace("1,", "1 ,")).ends_with("its checksum does not match"));
         fs::remove_file(directory.path().join(FILE_NAME)).unwrap();
         assert!(matches!(read(directory.path(), "x"), Err(EnvironmentError::Damaged { .. })));
         fs::create_dir(directory.path().join(FILE_NAME)).unwrap();

@@ -57,7 +57,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, EnvironmentError> {
                 .map_err(|error| problem(format!("{} does not unpack: {error:?}", path.display())))?;
             Ok(module)
         }
-        _ => Err(problem(format!("{} is packed in an unknown way", path.display()))),
+        _ => Err(problem(format!("{} has an unknown compression format", path.display()))),
     }
 }
 
@@ -88,6 +88,6 @@ mod tests {
         let path = directory.path().join("broken.ko.xz");
         fs::write(&path, b"not xz").unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("broken.ko.xz does not unpack"));
-        assert!(read(Path::new("x.ko.lz4")).unwrap_err().to_string().contains("unknown way"));
+        assert!(read(Path::new("x.ko.lz4")).unwrap_err().to_string().contains("unknown compression format"));
     }
 }

@@ -23,7 +23,7 @@ impl Step {
             Self::Waiting => "waiting for another pull of this environment",
             Self::Kernel => "fetching the kernel",
             Self::Packages => "fetching and installing Debian's packages",
-            Self::Disk => "filling the disk inside a guest",
+            Self::Disk => "writing the root disk inside a guest",
             Self::Publishing => "taking digests",
         }
     }

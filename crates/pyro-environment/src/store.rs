@@ -138,7 +138,10 @@ impl Store {
             }
             let digest = digest_of(&path).map_err(unread)?;
             if digest != record.digest {
-                return Err(damaged(format!("{} is not what was installed (its digest differs)", record.name)));
+                return Err(damaged(format!(
+                    "{} has changed since it was installed (its digest differs)",
+                    record.name
+                )));
             }
             record.fingerprint = now;
             moved = true;

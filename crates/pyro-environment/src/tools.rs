@@ -38,6 +38,6 @@ mod tests {
     async fn a_tool_that_is_not_there_is_named() {
         let tools = Tools { search_path: vec!["/nonexistent".into()], scratch: "/tmp".into() };
         let error = tools.command("mmdebstrap").unwrap_err();
-        assert_eq!(error.to_string(), "mmdebstrap was not found, and building environments needs it");
+        assert_eq!(error.to_string(), "mmdebstrap was not found; pyro needs it to build environments");
     }
 }

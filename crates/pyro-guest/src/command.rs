@@ -165,7 +165,9 @@ impl Running {
             Some(Arrival::Event(Event::Started(_))) => Ok(OutputEvent::Started),
             Some(Arrival::Event(Event::Exited(exited))) => Exit::from_wire(exited).map(OutputEvent::Exited),
             Some(Arrival::Event(Event::Refused(refused))) => Err(Refusal::from_wire(&refused).into()),
-            Some(Arrival::Event(_)) => Err(GuestError::Nonsense { what: "a message that is not a command's" }),
+            Some(Arrival::Event(_)) => {
+                Err(GuestError::Nonsense { what: "a message that does not belong to a command" })
+            }
         }
     }
 

@@ -7,10 +7,10 @@ use pyro_protocol::message::Refused;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GuestError {
     /// The stream ended: the machine or its agent is gone.
-    #[error("the guest is gone")]
+    #[error("the guest closed the connection")]
     Gone,
     /// The stream carries what cannot be a frame.
-    #[error("the guest's stream makes no sense")]
+    #[error("the guest sent an invalid frame")]
     Frame(#[from] FrameError),
     /// The guest broke the protocol.
     #[error("the guest sent {what}")]
@@ -19,13 +19,13 @@ pub enum GuestError {
         what: &'static str,
     },
     /// A message that the guest would not take; it was not sent, and nothing goes on.
-    #[error("a message of {bytes} bytes is longer than a guest takes")]
+    #[error("a message of {bytes} bytes is too long for a guest")]
     TooLong {
         /// Its length.
         bytes: usize,
     },
     /// The agent in the guest is of another generation.
-    #[error("the guest's agent ({guest_version}) speaks generation {guest} of the protocol, this program {ours}", ours = pyro_protocol::GENERATION)]
+    #[error("the guest's agent ({guest_version}) uses protocol generation {guest}; this program uses {ours}", ours = pyro_protocol::GENERATION)]
     Generation {
         /// Its generation.
         guest: u32,
@@ -33,7 +33,7 @@ pub enum GuestError {
         guest_version: String,
     },
     /// The guest could not become a machine of its own (clock, entropy, names, network), so nothing runs in it.
-    #[error("the guest could not take its identity: {why}")]
+    #[error("the guest could not set its identity: {why}")]
     NotIdentified {
         /// The guest's own words.
         why: String,

@@ -133,7 +133,7 @@ impl Guest {
 fn unexpected(event: &Event) -> GuestError {
     match event {
         Event::Refused(refused) => GuestError::Refused(Refusal::from_wire(refused)),
-        _ => GuestError::Nonsense { what: "an answer to a question that was not asked" },
+        _ => GuestError::Nonsense { what: "an answer to no request" },
     }
 }
 

@@ -102,7 +102,7 @@ impl Link {
         match table.streams.remove(&stream) {
             Some(open) => {
                 open.stdin_credit.close();
-                let message = format!("the request has {} bytes; the guest takes {MAX_BODY}", body.len());
+                let message = format!("the request has {} bytes; the limit is {MAX_BODY}", body.len());
                 let refused = Refused { reason: "bad_request".into(), message };
                 let _ = open.arrivals.send(Arrival::Event(Event::Refused(refused)));
             }
@@ -118,7 +118,7 @@ impl Link {
     fn queue(&self, bytes: Vec<u8>) {
         match self.room_for_messages.clone().try_acquire_many_owned(bytes.len() as u32) {
             Ok(room) => drop(self.outgoing.send(Unsent { bytes, _room: room })),
-            Err(_) => lock(&self.table).end(GuestError::Nonsense { what: "nothing, and it does not listen either" }),
+            Err(_) => lock(&self.table).end(GuestError::Nonsense { what: "nothing and did not read its input" }),
         }
     }
 
@@ -251,7 +251,7 @@ impl Reader {
                 let window = if kind == Kind::Stdout { &mut open.stdout_window } else { &mut open.stderr_window };
                 *window = window
                     .checked_sub(body.len() as u32)
-                    .ok_or(GuestError::Nonsense { what: "more output than it was allowed to" })?;
+                    .ok_or(GuestError::Nonsense { what: "more output than its window allows" })?;
                 let _ = open.arrivals.send(Arrival::Data(kind, body));
                 Ok(())
             }
@@ -260,7 +260,7 @@ impl Reader {
 
     fn deliver_event(&self, stream: StreamId, event: Event) -> Result<(), GuestError> {
         if stream == StreamId::CONTROL {
-            let full = GuestError::Nonsense { what: "too many messages that nobody asked for" };
+            let full = GuestError::Nonsense { what: "too many unrequested messages" };
             return match self.control.try_send(event) {
                 Err(mpsc::error::TrySendError::Full(_)) => Err(full),
                 _ => Ok(()),
@@ -272,7 +272,7 @@ impl Reader {
             Event::Credit(credit) => {
                 let granted = credit.stdin as usize;
                 if open.stdin_credit.available_permits() + granted > Semaphore::MAX_PERMITS / 2 {
-                    return Err(GuestError::Nonsense { what: "more credit than there are bytes" });
+                    return Err(GuestError::Nonsense { what: "more credit than bytes were sent" });
                 }
                 open.stdin_credit.add_permits(granted);
             }
@@ -287,8 +287,8 @@ impl Reader {
                 open.started = true;
                 let _ = open.arrivals.send(Arrival::Event(event));
             }
-            Event::Started(_) => return Err(GuestError::Nonsense { what: "a command that starts twice" }),
-            _ => return Err(GuestError::Nonsense { what: "a message that is not a command's" }),
+            Event::Started(_) => return Err(GuestError::Nonsense { what: "a second start of a command" }),
+            _ => return Err(GuestError::Nonsense { what: "a message that does not belong to a command" }),
         }
         Ok(())
     }

@@ -79,7 +79,7 @@ async fn a_guest_of_another_generation_is_named() {
     let (guest, mut script) = Script::pair();
     script.say(0, Event::Hello(Hello { generation: 99, capabilities: vec![], version: "9.9.9".into() })).await;
     let error = guest.ready().await.unwrap_err();
-    assert_eq!(error.to_string(), "the guest's agent (9.9.9) speaks generation 99 of the protocol, this program 2");
+    assert_eq!(error.to_string(), "the guest's agent (9.9.9) uses protocol generation 99; this program uses 2");
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_guest_that_sends_more_than_its_window_is_cut_off() {
         }
     };
     assert!(received <= link::OUTPUT_WINDOW as usize);
-    assert_eq!(error, GuestError::Nonsense { what: "more output than it was allowed to" });
+    assert_eq!(error, GuestError::Nonsense { what: "more output than its window allows" });
 }
 
 #[tokio::test]
@@ -193,7 +193,7 @@ async fn unasked_control_messages_do_not_fill_the_memory() {
         script.say(0, Event::Hello(Hello::default())).await;
     }
     let error = running.next().await.unwrap_err();
-    assert_eq!(error, GuestError::Nonsense { what: "too many messages that nobody asked for" });
+    assert_eq!(error, GuestError::Nonsense { what: "too many unrequested messages" });
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn a_command_that_starts_again_and_again_does_not_fill_the_memory() {
     script.say(1, Event::Started(Started::default())).await;
     script.say(1, Event::Started(Started::default())).await;
     assert_eq!(running.next().await, Ok(OutputEvent::Started));
-    assert_eq!(running.next().await, Err(GuestError::Nonsense { what: "a command that starts twice" }));
+    assert_eq!(running.next().await, Err(GuestError::Nonsense { what: "a second start of a command" }));
 }
 
 #[tokio::test]
@@ -243,7 +243,7 @@ async fn a_guest_that_takes_no_messages_is_cut_off() {
         running.signal(1);
     }
     let error = running.next().await.unwrap_err();
-    assert_eq!(error, GuestError::Nonsense { what: "nothing, and it does not listen either" });
+    assert_eq!(error, GuestError::Nonsense { what: "nothing and did not read its input" });
 }
 
 #[tokio::test]

@@ -26,7 +26,8 @@ pub fn close(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     if metadata.uid() != rustix::process::geteuid().as_raw() {
-        let problem = format!("{} is open to others and belongs to user {}", path.display(), metadata.uid());
+        let problem =
+            format!("other users have access to {}, which belongs to user {}", path.display(), metadata.uid());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, problem));
     }
     fs::set_permissions(path, fs::Permissions::from_mode(0o700))

@@ -26,10 +26,10 @@ pub struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub enum TryError {
     /// Another holder is alive.
-    #[error("the lock is held")]
+    #[error("another process holds the lock")]
     Held,
     /// The file could not be opened or locked.
-    #[error("the lock could not be tried")]
+    #[error("the lock file could not be opened or locked")]
     Io(#[source] io::Error),
 }
 

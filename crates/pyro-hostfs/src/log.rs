@@ -36,10 +36,10 @@ pub const MAX_RECORD: usize = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// It is of another format, a later one perhaps.
-    #[error("it is not a log of a format this release knows")]
+    #[error("this release does not support its format")]
     Format,
     /// A newer release wrote it.
-    #[error("it was written by a newer release of pyro: it has format {found}, this release knows {ours}")]
+    #[error("it was written by a newer release of pyro: it has format {found}; this release supports format {ours}")]
     Newer {
         /// Its format.
         found: u8,

@@ -55,9 +55,11 @@ impl Pyro {
             Some(verdict) => verdict,
             None => {
                 let (usable, reason) = match self.probe_kvm(installed).await {
-                    Ok(()) => (true, "a guest came up under KVM".to_owned()),
+                    Ok(()) => (true, "a guest started under KVM".to_owned()),
                     Err(error @ (Error::Host { .. } | Error::Engine(_))) => return Err(error),
-                    Err(error) => (false, format!("the device opens, but no guest comes up: {}", first_line(&error))),
+                    Err(error) => {
+                        (false, format!("the device opens, but no guest starts with it: {}", first_line(&error)))
+                    }
                 };
                 let verdict = KvmVerdict { valid_for, usable, reason };
                 let text = serde_json::to_vec_pretty(&verdict).expect("a verdict has string keys only");

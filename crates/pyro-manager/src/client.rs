@@ -65,7 +65,7 @@ fn means_nobody_listens(error: &std::io::Error) -> bool {
 }
 
 fn does_not_listen(record: &Record) -> Error {
-    let (id, what) = (record.id.to_string(), "lives, and does not listen on its socket");
+    let (id, what) = (record.id.to_string(), "is running, but does not listen on its socket");
     Unavailable::Supervisor { id, what, log: String::new() }.into()
 }
 

@@ -82,13 +82,13 @@ impl Pyro {
         let device = KvmDevice::inspect(&self.config.kvm_device);
         let path = self.config.kvm_device.display();
         let (usable, reason) = if !device.exists {
-            (Some(false), format!("{path} is not there"))
+            (Some(false), format!("{path} does not exist"))
         } else if !device.may_work() {
             (Some(false), format!("this user may not open {path} for reading and writing"))
         } else {
             match self.kvm_verdict() {
                 Some(verdict) => (Some(verdict.usable), verdict.reason),
-                None => (None, "the device opens; no guest has tried it yet".into()),
+                None => (None, "the device opens; no guest has used it yet".into()),
             }
         };
         let KvmDevice { exists, readable, writable } = device;
@@ -108,9 +108,9 @@ impl Pyro {
     /// What stands around a machine's process. A layer that the host does not allow is a warning: guests
     /// run all the same.
     async fn confinement_check(&self) -> Check {
-        let fix = "docs/security.md says what each layer is worth and what it needs";
+        let fix = "docs/security.md explains each layer and what it needs";
         let Ok(program) = Program::find(&self.config.qemu, &self.config.search_path) else {
-            return Check::warn("confinement", "not tried without QEMU".into(), "install QEMU".into());
+            return Check::warn("confinement", "not checked, because QEMU is missing".into(), "install QEMU".into());
         };
         match program.confinement().await {
             Ok(found) if found.missing.is_empty() => Check::pass("confinement", found.layers.join(", ")),
@@ -148,7 +148,7 @@ impl Pyro {
             missing.push("debian-archive-keyring");
         }
         if missing.is_empty() {
-            return Check::pass("build_tools", "mmdebstrap, mke2fs, depmod and Debian's keys are there".into());
+            return Check::pass("build_tools", "mmdebstrap, mke2fs, depmod and Debian's keys are installed".into());
         }
         let detail = format!("missing: {}", missing.join(", "));
         let fix = format!("apt-get install {} (`make setup` does)", missing.join(" "));
@@ -200,7 +200,7 @@ impl Pyro {
             Ok::<(), Error>(up?)
         };
         match tried.await {
-            Ok(()) => Check::pass("passt", "it came up and answered".into()),
+            Ok(()) => Check::pass("passt", "passt started and answered".into()),
             Err(error) => Check::warn("passt", error.failure().error, error.hint().unwrap_or_default()),
         }
     }
@@ -218,7 +218,7 @@ impl Pyro {
         }
         let detail = seen.iter().map(|(name, state)| format!("{name}: {state}")).collect::<Vec<_>>().join("; ");
         if seen.is_empty() {
-            Check::warn("environments", "none is installed yet".into(), "pyro env pull debian:12".into())
+            Check::warn("environments", "no environment is installed yet".into(), "pyro env pull debian:12".into())
         } else if let Some((name, _)) = seen.iter().find(|(_, state)| *state != "installed") {
             Check::warn("environments", detail.clone(), format!("pyro env pull {name}"))
         } else {
@@ -235,7 +235,7 @@ impl Pyro {
         self.forget_kvm_verdict();
         let name = installed.entry.name;
         match self.boot_once(&installed).await {
-            Ok(accelerator) => Check::pass("guest", format!("a guest of {name} came up under {accelerator}")),
+            Ok(accelerator) => Check::pass("guest", format!("a guest of {name} started under {accelerator}")),
             Err(error) => Check::fail("guest", error.failure().error, error.hint().unwrap_or_default()),
         }
     }

@@ -108,7 +108,7 @@ impl Pyro {
         match self.installed(name).await {
             Ok(installed) => return Ok(installed),
             Err(EnvironmentError::NotInstalled { .. }) => {
-                tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it, once"))).await?;
+                tell(events, RunEvent::Notice(format!("{name} is not installed; pulling it (needed once)"))).await?;
             }
             Err(error @ EnvironmentError::Damaged { .. }) => {
                 tell(events, RunEvent::Notice(format!("{error}; pulling it again"))).await?;

@@ -53,7 +53,7 @@ pub enum Error {
     #[error("the machine could not be started")]
     Start(#[source] StartError),
     /// The machine runs, and its guest does not answer.
-    #[error("the guest did not come up within {} s{}", waited.as_secs(), last_words(console))]
+    #[error("the guest did not answer within {} s{}", waited.as_secs(), last_words(console))]
     GuestNotUp {
         /// How long it was given.
         waited: Duration,
@@ -61,31 +61,31 @@ pub enum Error {
         console: Vec<String>,
     },
     /// The machine ended before its guest was up.
-    #[error("the machine ended before its guest was up: {}{}", death.summary(), last_words(&death.console))]
+    #[error("the machine ended before its guest answered: {}{}", death.summary(), last_words(&death.console))]
     DiedEarly {
         /// Its last words.
         death: Death,
     },
     /// The machine ended under a command.
-    #[error("the machine ended while the command ran, and how the command ended is unknown: {}{}", death.summary(), last_words(&death.console))]
+    #[error("the machine ended while the command ran; the command's outcome is unknown: {}{}", death.summary(), last_words(&death.console))]
     MachineLost {
         /// Its last words.
         death: Death,
     },
     /// The agent in the guest is of another generation.
-    #[error("the guest's agent is of another release: it speaks generation {guest} of the protocol, this pyro {ours}", ours = pyro_generation())]
+    #[error("the guest's agent is from another release: it uses protocol generation {guest}; this pyro uses {ours}", ours = pyro_generation())]
     AgentGeneration {
         /// Its generation.
         guest: u32,
     },
     /// The guest could not become a machine of its own.
-    #[error("the guest could not take its identity, so nothing was run in it: {why}")]
+    #[error("the guest could not set its identity, so no command was run: {why}")]
     NotIdentified {
         /// The guest's own words.
         why: String,
     },
     /// The guest broke the protocol.
-    #[error("the guest's answers make no sense, so its machine was ended")]
+    #[error("the guest broke the protocol, so its machine was ended")]
     GuestNonsense(#[source] GuestError),
     /// The guest did not run the command.
     #[error("the guest did not run the command: {0}")]
@@ -94,13 +94,13 @@ pub enum Error {
     #[error("the machine could not be saved as a template")]
     Save(#[source] SaveError),
     /// The guest's kernel found its clock unstable while it booted.
-    #[error("the guest keeps time with {found:?}, which loses some of it: its clock was unstable while it booted")]
+    #[error("the guest uses the clock source {found:?}, which loses time: its clock was unstable while it booted")]
     ClockSource {
         /// Its clock source.
         found: String,
     },
     /// Whoever started the server did not allow it.
-    #[error("allow_host_compat is refused: commands may not run on the host itself here")]
+    #[error("allow_host_compat is refused: this server does not allow commands on the host")]
     HostCompatRefused,
     /// The registry cannot be used.
     #[error(transparent)]
@@ -115,7 +115,7 @@ pub enum Error {
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
     /// The caller went away; the command did not.
-    #[error("the caller went away; command {sequence} goes on")]
+    #[error("the caller went away; command {sequence} keeps running")]
     CallerGone {
         /// The command.
         sequence: u64,
@@ -159,7 +159,7 @@ impl Error {
             return failure.hint.clone();
         }
         if matches!(self, Self::Unavailable(Unavailable::RunExpired { .. })) {
-            return Some("give it a longer ttl_seconds, or run it in a task".into());
+            return Some("use a longer ttl_seconds, or run the command in a task".into());
         }
         if let Self::Unavailable(Unavailable::OtherRelease { supervisor, .. }) = self {
             return Some(format!("use pyro {supervisor} for it, or delete it and create another"));
@@ -218,10 +218,10 @@ impl From<StoreError> for Error {
 fn last_words(console: &[String]) -> String {
     const SHOWN: usize = 8;
     if console.is_empty() {
-        return "; its console said nothing".into();
+        return "; its console is empty".into();
     }
     let shown = &console[console.len().saturating_sub(SHOWN)..];
-    format!("; its console ended with:\n  {}", shown.join("\n  "))
+    format!("; the last lines of its console:\n  {}", shown.join("\n  "))
 }
 
 fn pyro_generation() -> u32 {

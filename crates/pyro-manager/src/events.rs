@@ -95,8 +95,8 @@ impl EnvironmentProgress {
     pub fn describe(&self) -> &'static str {
         match self {
             Self::Install { step, .. } => step.describe(),
-            Self::Probe => "trying whether KVM runs a guest here",
-            Self::Template => "booting a machine and freezing it as the template",
+            Self::Probe => "testing KVM with a guest",
+            Self::Template => "booting a machine and saving it as the template",
         }
     }
 }

@@ -289,7 +289,7 @@ impl Pyro {
             Status::Refused => Err(Unavailable::CommandNotRun { id, sequence, why: why() }.into()),
             Status::Lost => Err(Unavailable::CommandLost { id, sequence, why: why() }.into()),
             Status::Running => {
-                let why = "its supervisor does not know it any more".into();
+                let why = "its supervisor no longer knows it".into();
                 Err(Unavailable::CommandLost { id, sequence, why }.into())
             }
         }

@@ -125,7 +125,7 @@ fn view(
     }
     if let Some(error) = unsettled {
         let mut problem = Problem::of(Some(id.to_string()), error);
-        problem.error = format!("what its supervisor left could not be written down: {}", problem.error);
+        problem.error = format!("the end of its supervisor could not be recorded: {}", problem.error);
         seen.problems.push(problem);
     }
     Ok(Found::Here(Box::new(seen)))
@@ -148,7 +148,7 @@ fn from_row(
     // That the row cannot be read either makes the first reason no other.
     let Ok(Some(record)) = row() else { return Err(problem.into()) };
     let mut problem = Problem::of(Some(id.to_string()), &problem.into());
-    problem.error.push_str("; what is shown is what the registry has");
+    problem.error.push_str("; the data shown is from the registry");
     Ok(Seen { record, problems: vec![problem] })
 }
 

@@ -82,7 +82,9 @@ fn network(plan: &Plan, link: bool) -> Network {
 /// Resolves when the way has ended by itself, with a sentence that says so.
 pub(crate) async fn lost(uplink: &mut Option<Uplink>) -> String {
     match uplink {
-        Some(uplink) => format!("the network is gone, the machine goes on without it: passt: {}", uplink.ended().await),
+        Some(uplink) => {
+            format!("the guest lost its network; the machine keeps running without it: passt: {}", uplink.ended().await)
+        }
         None => std::future::pending().await,
     }
 }

@@ -154,7 +154,7 @@ impl Pyro {
 
 impl Finding {
     fn of_deletion(id: &VmId, result: Option<Result<(), Error>>) -> Self {
-        let (error, code) = ("it is to be deleted".into(), "delete".into());
+        let (error, code) = ("it was named for deletion".into(), "delete".into());
         Self::new(Problem { id: Some(id.to_string()), error, code, hint: None }, "delete", result)
     }
 
@@ -177,7 +177,7 @@ fn deletions(machines: &Machines, ids: &[String]) -> Result<Vec<VmId>, Error> {
             let looked = look(machines, &id);
             let is_unread = looked.is_err_and(|error| UNREAD.contains(&error.code()));
             if machines.is_alive(&id)? && !is_unread {
-                let problem = format!("{id} lives; `pyro task delete {id}` ends and removes it");
+                let problem = format!("{id} is running; delete it with `pyro task delete {id}`");
                 return Err(Error::InvalidArgument { problem });
             }
             Ok(id)

@@ -118,7 +118,7 @@ impl Pyro {
             drop(permit);
             match problem {
                 Some(problem) => {
-                    let notice = format!("the template was unusable and is made again: {problem}");
+                    let notice = format!("the template was unusable; making it again: {problem}");
                     tell(events, RunEvent::Notice(notice)).await?;
                     self.drop_template(installed, &key).await?;
                 }
@@ -130,8 +130,8 @@ impl Pyro {
             }
         }
         Err(Error::Host {
-            attempt: "make a template that stays".into(),
-            source: std::io::Error::other("another process keeps removing it"),
+            attempt: "make a template".into(),
+            source: std::io::Error::other("another process removes it each time"),
         })
     }
 

@@ -100,7 +100,7 @@ impl Pyro {
             (false, _) => Some("network is disabled".to_owned()),
             (true, Some(_)) => None,
             (true, None) if record.execution_mode == HOST_COMPAT => {
-                Some("the host stands in for a guest; its commands have the host's own network".to_owned())
+                Some("commands run on the host and use the host's own network".to_owned())
             }
             (true, None) => Some(record.last_error.unwrap_or_else(|| "the VM is not started".into())),
         };

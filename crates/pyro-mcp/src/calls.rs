@@ -83,7 +83,7 @@ fn shortened(mut payload: Value, task_id: &str, sequence: Option<u64>) -> Value 
             Some(sequence) => format!(
                 "task_output with task_id {task_id}, sequence {sequence}, stream {stream} and an offset reads them"
             ),
-            None => "run it in a task, or filter its output, to see them".into(),
+            None => "to see them, run the command in a task, or filter its output".into(),
         };
         let total = payload[format!("{stream}_bytes")].as_u64().unwrap_or(0);
         let cut = payload[stream].as_str().and_then(|text| shorten(text, MAX_TEXT, total, &rest));

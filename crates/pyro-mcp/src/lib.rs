@@ -38,7 +38,7 @@ pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
     let running = server.running();
     let (stdin, stdout) = rmcp::transport::stdio();
     let service = server.serve(stdio::Stdio::new(stdin, stdout)).await;
-    let service = service.map_err(|error| format!("the client did not begin a conversation: {error}"))?;
+    let service = service.map_err(|error| format!("the client did not initialize the session: {error}"))?;
     let ended = service.waiting().await;
     running.end().await;
     pyro.end_warm_pool().await;

@@ -31,23 +31,23 @@ pub fn read(line: &[u8]) -> Line {
     }
     match serde_json::from_slice(line) {
         Ok(value) => of_value(value),
-        Err(error) => wrong(PARSE_ERROR, id_in_text(line), &format!("this is not JSON that can be read: {error}")),
+        Err(error) => wrong(PARSE_ERROR, id_in_text(line), &format!("the message is not valid JSON: {error}")),
     }
 }
 
 /// The answer to a line of which only the beginning was kept.
 pub fn too_long(beginning: &[u8], max: usize) -> Value {
-    answer(INVALID_REQUEST, id_in_text(beginning), &format!("a message may have {max} bytes"))
+    answer(INVALID_REQUEST, id_in_text(beginning), &format!("a message may have at most {max} bytes"))
 }
 
 /// The answer to a request whose id another one has that is not answered yet.
 pub fn id_in_use(id: Value) -> Value {
-    answer(INVALID_REQUEST, id, "another request with this id is not answered yet")
+    answer(INVALID_REQUEST, id, "another request with this id is still running")
 }
 
 fn of_value(value: Value) -> Line {
     let Value::Object(fields) = &value else {
-        let problem = if value.is_array() { "batches are not taken" } else { "a message is an object" };
+        let problem = if value.is_array() { "batches are not supported" } else { "a message must be a JSON object" };
         return wrong(INVALID_REQUEST, Value::Null, problem);
     };
     let id = fields.get("id").filter(|id| id.is_string() || id.is_number()).cloned().unwrap_or(Value::Null);
@@ -69,7 +69,7 @@ fn of_value(value: Value) -> Line {
     }
     match message(value) {
         Some(Line::Message(message)) if !is_untyped(&message, &method) => Line::Message(message),
-        _ => wrong(INVALID_PARAMS, id, &format!("these are no parameters for {method}")),
+        _ => wrong(INVALID_PARAMS, id, &format!("the parameters are not valid for {method}")),
     }
 }
 

@@ -145,9 +145,9 @@ impl ServerHandler for Server {
 
 fn too_many_calls() -> Failure {
     Failure {
-        error: format!("{MOST_CALLS} calls are under way, and there may be no more; this one was not begun"),
+        error: format!("{MOST_CALLS} calls are running, the maximum; this call was not started"),
         code: "too_many_calls".into(),
-        hint: Some("wait for the answers, or cancel some of the calls".into()),
+        hint: Some("wait for some calls to finish, or cancel some".into()),
     }
 }
 

@@ -8,16 +8,16 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum NetworkError {
     /// `passt` is not installed.
-    #[error("{} was not found, and guests reach the network through it", program.display())]
+    #[error("{} was not found; guests need it to reach the network", program.display())]
     Missing {
         /// Its name or path.
         program: PathBuf,
     },
     /// The host itself reaches nothing.
-    #[error("this host has no default route, neither for IPv4 nor for IPv6, so a guest would reach nothing")]
+    #[error("this host has no default route for IPv4 or IPv6, so a guest cannot reach the network")]
     NoRoute,
     /// passt ended before it answered, or did not answer.
-    #[error("passt did not come up: {why}")]
+    #[error("passt did not start: {why}")]
     NotUp {
         /// Its last words, or how it ended.
         why: String,

@@ -64,7 +64,7 @@ impl Uplink {
     /// big-endian. Once; another one is closed.
     pub fn connect(&mut self, machine: UnixStream) {
         if let Some(give) = self.machine.take() {
-            // When passt did not come up, nobody takes it, and `ready` says so.
+            // When passt did not start, nobody takes it, and `ready` says so.
             let _ = give.send(machine);
         }
     }

@@ -16,7 +16,7 @@ pub enum Error {
     #[error(transparent)]
     Journal(#[from] JournalProblem),
     /// There are as many machines as there may be.
-    #[error("{live} machines are live, and there may be {limit} at once")]
+    #[error("{live} VMs and tasks are live; the limit is {limit}")]
     Full {
         /// The limit.
         limit: usize,
@@ -24,7 +24,7 @@ pub enum Error {
         live: usize,
     },
     /// Only its owner may change it.
-    #[error("{id} lives, and is its owner's alone to change")]
+    #[error("{id} is running; only its supervisor may change it")]
     Lives {
         /// Its id.
         id: String,
@@ -50,7 +50,7 @@ pub(crate) fn host(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Erro
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryProblem {
     /// A newer release made it.
-    #[error("{} was made by a newer release of pyro: it has version {found}, this release knows {ours}", path.display())]
+    #[error("{} was made by a newer release of pyro: it has version {found}; this release supports version {ours}", path.display())]
     Newer {
         /// Its file.
         path: PathBuf,
@@ -60,7 +60,7 @@ pub enum RegistryProblem {
         ours: i64,
     },
     /// Locks and shared memory do not work reliably there.
-    #[error("{} is on a network file system ({kind}), where locks cannot be relied on", path.display())]
+    #[error("{} is on a network file system ({kind}); file locks are not reliable there", path.display())]
     Network {
         /// The data directory.
         path: PathBuf,
@@ -88,7 +88,7 @@ pub enum RegistryProblem {
         source: Box<RecordProblem>,
     },
     /// It was made for machines that are not there any more, or that it does not know.
-    #[error("the row of {id} in {} is missing or old", path.display())]
+    #[error("the row of {id} in {} is missing or out of date", path.display())]
     Stale {
         /// Its file.
         path: PathBuf,
@@ -101,7 +101,7 @@ pub enum RegistryProblem {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordProblem {
     /// A newer release wrote it.
-    #[error("{} was written by a newer release of pyro: it has format {found}, this release knows {ours}", path.display())]
+    #[error("{} was written by a newer release of pyro: it has format {found}; this release supports format {ours}", path.display())]
     Newer {
         /// Its file.
         path: PathBuf,
@@ -128,7 +128,7 @@ pub enum RecordProblem {
         source: std::io::Error,
     },
     /// There is none, and nothing says that it was a one-shot run's.
-    #[error("{} has no record, and nothing says what it was", directory.display())]
+    #[error("{} has no record, so pyro cannot tell what it was", directory.display())]
     Missing {
         /// The directory.
         directory: PathBuf,
@@ -148,7 +148,7 @@ pub enum JournalProblem {
         source: pyro_hostfs::log::LogError,
     },
     /// A whole record makes no sense.
-    #[error("a record in {} makes no sense", path.display())]
+    #[error("a record in {} is invalid", path.display())]
     Record {
         /// Its file.
         path: PathBuf,

@@ -171,7 +171,7 @@ impl Record {
         };
         let record = Self::parse(&text, &path)?;
         if directory.file_name().and_then(|name| name.to_str()).is_some_and(|name| is_of_another(name, &record)) {
-            return Err(RecordProblem::Damaged { path, why: format!("it is of {}", record.id) });
+            return Err(RecordProblem::Damaged { path, why: format!("it belongs to {}", record.id) });
         }
         Ok(Some(record))
     }
@@ -187,9 +187,9 @@ impl Record {
             Some(found) if found > u64::from(FORMAT) => {
                 return Err(RecordProblem::Newer { path: path.to_owned(), found, ours: FORMAT });
             }
-            _ if seal::check(text) == Seal::Broken => return Err(damaged("its checksum does not hold".into())),
+            _ if seal::check(text) == Seal::Broken => return Err(damaged("its checksum does not match".into())),
             Some(found) if found == u64::from(FORMAT) => {}
-            _ => return Err(damaged("it names no format".into())),
+            _ => return Err(damaged("it has no format field".into())),
         }
         serde_json::from_value(value).map_err(|error| damaged(error.to_string()))
     }

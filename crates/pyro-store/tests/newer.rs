@@ -27,8 +27,10 @@ fn a_newer_record_is_refused_and_not_touched() {
     fs::write(&path, &newer).unwrap();
     let problem = Record::read(base.path()).unwrap_err();
     assert!(matches!(problem, RecordProblem::Newer { found: 2, ours: 1, .. }));
-    let said =
-        format!("{} was written by a newer release of pyro: it has format 2, this release knows 1", path.display());
+    let said = format!(
+        "{} was written by a newer release of pyro: it has format 2; this release supports format 1",
+        path.display()
+    );
     assert_eq!(text(&problem), said);
     assert_eq!(fs::read_to_string(&path).unwrap(), newer);
 }
@@ -42,7 +44,7 @@ fn a_newer_journal_is_refused_and_not_touched_by_readers_and_writers() {
     newer[7] = b'2';
     fs::write(&path, &newer).unwrap();
     let said = format!(
-        "the journal {} cannot be read: it was written by a newer release of pyro: it has format 2, this release knows 1",
+        "the journal {} cannot be read: it was written by a newer release of pyro: it has format 2; this release supports format 1",
         path.display()
     );
     let errors = [
@@ -66,8 +68,10 @@ fn a_newer_registry_is_refused_and_not_touched_by_readers_and_writers() {
     assert_eq!(newer[60..64], 1u32.to_be_bytes());
     newer[60..64].copy_from_slice(&2u32.to_be_bytes());
     fs::write(&path, &newer).unwrap();
-    let said =
-        format!("{} was made by a newer release of pyro: it has version 2, this release knows 1", path.display());
+    let said = format!(
+        "{} was made by a newer release of pyro: it has version 2; this release supports version 1",
+        path.display()
+    );
     let errors = [
         Registry::open(base.path()).map(drop).unwrap_err(),
         Registry::read(base.path()).map(drop).unwrap_err(),

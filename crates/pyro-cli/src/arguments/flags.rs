@@ -15,7 +15,7 @@ pub struct JsonOnly {
 pub struct MachineArguments {
     #[command(flatten)]
     pub options: MachineOptions,
-    /// How long the machine may live, 60 to 604800 seconds [default: 600; a run's is long enough for its
+    /// Time to live of the machine, 60 to 604800 seconds [default: 600; for a run, long enough for
     /// --timeout-seconds]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub ttl_seconds: Option<i64>,

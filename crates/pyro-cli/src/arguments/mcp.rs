@@ -6,16 +6,16 @@ use clap::{Args, Subcommand, ValueEnum};
 pub enum McpCommand {
     /// Serve MCP on standard input and output, until the client closes them
     #[command(after_help = "\
-Started by MCP clients. One-shot machines end with the server; VMs and tasks stay until they expire.
-After vm_run, a machine of the same kind is kept ready for the next call for five minutes, two at most;
-each is used once.
+MCP clients start this server. One-shot machines end with it; VMs and tasks stay until they expire.
+After vm_run, pyro keeps a machine of the same kind ready for the next call, for five minutes. It
+keeps at most two, and uses each only once.
 
 Example:
   claude mcp add pyro -- pyro mcp serve")]
     Serve(McpServeArguments),
-    /// Show, or write, what makes a client start pyro
+    /// Show or write the client configuration that starts pyro
     #[command(after_help = "\
-Shows the difference it would make. With --write it makes it, and keeps everything else in the file.
+Shows the change to the client's configuration. --write makes the change; the rest of the file is kept.
 
 Example:
   pyro mcp install claude-code --write")]
@@ -50,10 +50,10 @@ pub struct McpInstallArguments {
 
 #[derive(Debug, Args)]
 pub struct McpServeArguments {
-    /// Let calls ask for commands on this host where no guest can be had
+    /// Accept calls that allow commands on this host when no guest can run
     #[arg(long)]
     pub allow_host_compat: bool,
-    /// Keep no machine ready for the next call: each call starts its own, and nothing waits in memory
+    /// Keep no machine ready for the next call, so that none uses memory; each call starts its own
     #[arg(long)]
     pub no_standby: bool,
 }

@@ -5,8 +5,8 @@ use clap::{Args, Subcommand};
 use super::flags::{JsonOnly, MachineArguments};
 
 pub const TASK_EXAMPLE: &str = "\
-A task lives until it is deleted or expires. An id may be shortened to a beginning that only one
-task has.
+A task lives until it is deleted or expires. You can shorten an id to its first characters, if only
+one task has them.
 
 Example:
   id=$(pyro task create debian:12 --json | jq -r .task_id)
@@ -16,13 +16,13 @@ Example:
 
 #[derive(Debug, Subcommand)]
 pub enum TaskCommand {
-    /// Create a task; returns when its guest answers
+    /// Create a task, and return when its guest answers
     #[command(after_help = "Example:\n  pyro task create debian:12 --ttl-seconds 3600")]
     Create(TaskCreateArguments),
     /// Run a command in a task's workspace
     #[command(after_help = "\
-The command's output and exit code are passed through, as in `pyro run`. The command goes on when
-this program is killed; Ctrl-C ends it. Every command is in the journal: `pyro task logs`.
+pyro passes the command's output and exit code through, as in `pyro run`. The command keeps running
+if this program is killed; Ctrl-C ends it. `pyro task logs` shows every command and its output.
 
 Examples:
   pyro task exec 0123456789ab -- git status
@@ -32,7 +32,7 @@ Examples:
     /// Show a task
     #[command(after_help = "Example:\n  pyro task status 0123456789ab")]
     Status(TaskArguments),
-    /// List every task
+    /// List all tasks
     #[command(after_help = "Example:\n  pyro task list")]
     List(JsonOnly),
     /// Show a task's journal: every command with its output
@@ -40,17 +40,17 @@ Examples:
         after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --last 5\n  pyro task logs 0123 --sequence 3 --follow"
     )]
     Logs(TaskLogsArguments),
-    /// Wait for a command that was started before, and show it as `task exec` does
+    /// Wait for a command that was started earlier, and show its output as `task exec` does
     #[command(after_help = "Example:\n  pyro task wait 0123456789ab 3")]
     Wait(TaskCommandArguments),
-    /// End a running command with all its processes
+    /// End a running command and all its processes
     #[command(after_help = "Example:\n  pyro task cancel 0123456789ab 3")]
     Cancel(TaskCommandArguments),
-    /// Let a task live longer, counted from now
+    /// Set a new time to live for a task, counted from now
     #[command(after_help = "Example:\n  pyro task extend 0123456789ab --ttl-seconds 86400")]
     Extend(TaskExtendArguments),
-    /// Delete a task with its workspace and its journal
-    #[command(after_help = "What runs in it is ended.\n\nExample:\n  pyro task delete 0123456789ab")]
+    /// Delete a task, its workspace and its journal
+    #[command(after_help = "Running commands are ended.\n\nExample:\n  pyro task delete 0123456789ab")]
     Delete(TaskArguments),
 }
 
@@ -60,7 +60,7 @@ pub struct TaskCreateArguments {
     pub environment: String,
     #[command(flatten)]
     pub machine: MachineArguments,
-    /// A name for this attempt: a second call with it gets the task that the first one made
+    /// A name for this attempt; a second call with the same name returns the same task
     #[arg(long, value_name = "NAME")]
     pub attempt_id: Option<String>,
     /// Print one JSON object on stdout
@@ -70,7 +70,7 @@ pub struct TaskCreateArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskArguments {
-    /// The task's id, or the beginning of it
+    /// The task's id, or its first characters
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// Print one JSON object on stdout
@@ -80,7 +80,7 @@ pub struct TaskArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskCommandArguments {
-    /// The task's id, or the beginning of it
+    /// The task's id, or its first characters
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// The command's number
@@ -93,10 +93,10 @@ pub struct TaskCommandArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskExtendArguments {
-    /// The task's id, or the beginning of it
+    /// The task's id, or its first characters
     #[arg(value_name = "ID")]
     pub task_id: String,
-    /// How long it may live from now, 60 to 604800 seconds
+    /// Time to live from now, 60 to 604800 seconds
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub ttl_seconds: i64,
     /// Print one JSON object on stdout
@@ -106,19 +106,19 @@ pub struct TaskExtendArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskLogsArguments {
-    /// The task's id, or the beginning of it
+    /// The task's id, or its first characters
     #[arg(value_name = "ID")]
     pub task_id: String,
-    /// Only this command
+    /// Show only this command
     #[arg(long, value_name = "SEQ")]
     pub sequence: Option<u64>,
-    /// Only the last bytes of each stream of a command
+    /// Show only the last BYTES bytes of each stream
     #[arg(long, value_name = "BYTES")]
     pub tail_bytes: Option<usize>,
-    /// Only the last commands, so many of them
+    /// Show only the last N commands
     #[arg(long, value_name = "N", conflicts_with = "sequence")]
     pub last: Option<usize>,
-    /// Go on with output and commands as they come, until the task ends
+    /// Keep showing new output and new commands until the task ends
     #[arg(long, short, conflicts_with_all = ["json", "tail_bytes"])]
     pub follow: bool,
     /// Do not start a pager ($PAGER, or less) on a terminal
@@ -131,25 +131,25 @@ pub struct TaskLogsArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskExecArguments {
-    /// The task's id, or the beginning of it
+    /// The task's id, or its first characters
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// The command and its arguments, after `--`
     #[arg(last = true, value_name = "CMD")]
     pub command: Vec<String>,
-    /// End the command after so many seconds, with exit code 124
+    /// Time limit in seconds; a command that reaches it ends with exit code 124
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, allow_negative_numbers = true)]
     pub timeout_seconds: f64,
-    /// Where to run: an absolute directory, or one below /workspace
+    /// Working directory: an absolute path, or a path below /workspace
     #[arg(long, value_name = "DIR", default_value = "/workspace")]
     pub cwd: String,
-    /// Add to the guest's environment; may be repeated
+    /// Set an environment variable for the command; may be repeated
     #[arg(long = "env", value_name = "KEY=VALUE")]
     pub environment: Vec<String>,
-    /// A name for this attempt: a second call with it gets the first one's result, or joins it
+    /// A name for this attempt; a second call with the same name does not run the command again, but returns its result
     #[arg(long, value_name = "NAME")]
     pub attempt_id: Option<String>,
-    /// Return the command's number at once; its input is empty
+    /// Return the command's number at once; the command gets no input
     #[arg(long, short)]
     pub detach: bool,
     /// Print one JSON object on stdout instead of the command's output

@@ -57,7 +57,7 @@ fn pull(pyro: &Pyro, name: &str, format: Format) -> Result<i32, Error> {
     });
     display.clear();
     let Some(pulled) = pulled else {
-        say!("[pull] interrupted; nothing half-installed is left in use, and the next pull starts afresh");
+        say!("[pull] interrupted; no half-installed environment is used, and the next pull starts from the beginning");
         return Ok(130);
     };
     let record = pulled?;

@@ -23,7 +23,7 @@ pub fn run(arguments: &McpInstallArguments) -> i32 {
     match install(arguments, &path) {
         Ok(code) => code,
         Err(problem) => {
-            let hint = "nothing was changed; mend the file, or add the entry by hand";
+            let hint = "nothing was changed; fix the file, or add the entry by hand";
             show_plain(&format!("{}: {problem}", path.display()), "configuration", hint, Format::Human);
             ERROR
         }
@@ -38,22 +38,22 @@ fn install(arguments: &McpInstallArguments, path: &Path) -> Result<i32, String> 
     };
     let after = with_pyro(arguments.client, &before, &program())?;
     if after == before {
-        print(&format!("{} has it already.\n", path.display()));
+        print(&format!("{} already has the entry.\n", path.display()));
         return Ok(0);
     }
     let difference = TextDiff::from_lines(&before, &after);
     let name = path.display().to_string();
     print(&difference.unified_diff().context_radius(3).header(&name, &name).to_string());
     if !arguments.write {
-        say!("[mcp-install] nothing was written; --write does it");
+        say!("[mcp-install] nothing was written; add --write to write it");
         if let Some(command) = own_command(arguments.client) {
-            say!("[mcp-install] or let the client do it: {command}");
+            say!("[mcp-install] the client can also do it: {command}");
         }
         return Ok(0);
     }
     let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| replace(path, &after));
     written.map_err(|error| error.to_string())?;
-    say!("[mcp-install] written; start the client anew");
+    say!("[mcp-install] written; restart the client");
     Ok(0)
 }
 

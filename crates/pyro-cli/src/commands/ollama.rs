@@ -35,7 +35,8 @@ pub fn run(arguments: &OllamaArguments) -> i32 {
     match converse(&pyro, arguments) {
         Ok(code) => code,
         Err(problem) => {
-            let hint = "start it, or name another place with --base-url; `ollama serve` listens on port 11434";
+            let hint =
+                "start the model server, or give another address with --base-url; `ollama serve` listens on port 11434";
             show_plain(&problem, "model_unreachable", hint, Format::Human);
             print(&format!("[summary] exit_code={ERROR} rounds=0\n"));
             ERROR

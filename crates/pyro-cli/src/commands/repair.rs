@@ -35,24 +35,24 @@ fn text(report: &RepairReport) -> String {
             (Some(why), _) => format!("failed: {}: {why}", words(action)),
             (None, true) => format!("done: {}", words(action)),
             (None, false) if *action == "keep" => words(action).to_owned(),
-            (None, false) => format!("would be done: {}", words(action)),
+            (None, false) => format!("proposed: {}", words(action)),
         };
         text.push_str(&format!("{whose}{}\n  {came}\n", problem.error));
     }
     let is_to_do = report.findings.iter().any(|finding| finding.action != "keep");
     if is_to_do && !report.applied {
-        text.push_str("Nothing was changed. `pyro repair --apply` does what would be done.\n");
+        text.push_str("Nothing was changed. Run `pyro repair --apply` to make these repairs.\n");
     }
     text
 }
 
 fn words(action: &str) -> &str {
     match action {
-        "restore_record" => "the record is restored from the registry; the damaged one is kept beside it",
-        "write_row" => "the registry's row is written again from the record",
-        "make_registry" => "the registry is made anew from the records; the damaged one is kept beside it",
-        "keep_journal_aside" => "the damaged journal is copied, and goes on behind the damage",
-        "delete" => "it is removed for good",
-        _ => "kept as it is; `pyro repair --apply --delete ID` removes it for good, where it does not live",
+        "restore_record" => "restore the record from the registry, and keep the damaged one beside it",
+        "write_row" => "write the registry's row again from the record",
+        "make_registry" => "rebuild the registry from the records, and keep the damaged one beside it",
+        "keep_journal_aside" => "copy the damaged journal, and continue it after the damage",
+        "delete" => "remove it permanently",
+        _ => "kept as it is; if it is not running, `pyro repair --apply --delete ID` removes it permanently",
     }
 }

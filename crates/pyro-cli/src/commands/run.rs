@@ -14,7 +14,7 @@ pub fn run(arguments: &RunArguments) -> i32 {
     let format = Format::from_flag(arguments.json);
     if arguments.command.is_empty() {
         let example = format!("pyro run {} -- git --version", arguments.environment);
-        return wrong_usage("there is no command; it goes after `--`", &example, format);
+        return wrong_usage("no command was given; put it after `--`", &example, format);
     }
     let request = request(arguments);
     match request.check() {
@@ -65,7 +65,7 @@ fn finish(record: &RunRecord, format: Format, written: Written) -> i32 {
         return if print_json(record) { record.exit_code } else { stdio::unwritten(OWN_ERROR) };
     }
     if record.out_of_memory {
-        say!("[run] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        say!("[run] notice: the guest ran out of memory and its kernel killed a process; use a larger --mem-mib");
     }
     let RunRecord { environment, execution_mode, exit_code, duration_ms, .. } = record;
     say!(

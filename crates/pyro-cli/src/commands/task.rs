@@ -50,7 +50,7 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     match created {
         Ok(created) => Ok(print_task(&created?, format)),
         Err(signal) => {
-            say!("[task-create] interrupted; nothing is left of the task");
+            say!("[task-create] interrupted; the task was removed");
             Ok(128 + signal)
         }
     }

@@ -13,8 +13,8 @@ use crate::stdio::{self, Written, print};
 use crate::terminal::say;
 
 /// What is said to one who leaves.
-const GOES_ON: &str = "the command goes on, and `pyro task logs` has its output";
-const NOT_ACCEPTED: &str = "the task had not taken the command yet; `pyro task logs` shows whether it runs";
+const GOES_ON: &str = "the command keeps running; `pyro task logs` shows its output";
+const NOT_ACCEPTED: &str = "the task had not accepted the command yet; `pyro task logs` shows whether it runs";
 /// The signal of Ctrl-C.
 const INTERRUPT: i32 = 2;
 
@@ -22,7 +22,7 @@ pub fn exec(arguments: &TaskExecArguments) -> i32 {
     let format = Format::from_flag(arguments.json);
     if arguments.command.is_empty() {
         let example = format!("pyro task exec {} -- git --version", arguments.task_id);
-        return wrong_usage("there is no command; it goes after `--`", &example, format);
+        return wrong_usage("no command was given; put it after `--`", &example, format);
     }
     let pyro = context::pyro();
     match request(arguments) {
@@ -113,7 +113,7 @@ fn finish(record: &TaskExecRecord, format: Format, written: Written) -> i32 {
         return if print_json(record) { record.exit_code } else { stdio::unwritten(OWN_ERROR) };
     }
     if record.out_of_memory {
-        say!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; see --mem-mib");
+        say!("[task-exec] notice: the guest ran out of memory and its kernel killed a process; use a larger --mem-mib");
     }
     let TaskExecRecord { task_id, sequence, cwd, execution_mode, exit_code, duration_ms, .. } = record;
     say!(

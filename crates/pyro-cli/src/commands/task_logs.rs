@@ -67,7 +67,7 @@ fn show(journal: &TaskJournal, entry: &LogEntry, tail_bytes: Option<usize>, page
         }
         if let Some(why) = cut {
             let text = format!(
-                "[task-logs] {} of command {} is cut after {kept} bytes: {why}\n",
+                "[task-logs] {} of command {} ends after {kept} bytes: {why}\n",
                 stream.as_str(),
                 entry.sequence
             );

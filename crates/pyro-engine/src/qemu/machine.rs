@@ -121,7 +121,8 @@ impl QemuMachine {
             match answer["status"].as_str() {
                 Some("completed") => return Ok(()),
                 Some("failed" | "cancelled") => {
-                    let message = answer["error-desc"].as_str().unwrap_or("the state was not written").to_owned();
+                    let message =
+                        answer["error-desc"].as_str().unwrap_or("QEMU did not write the machine's state").to_owned();
                     return Err(QmpError::Refused { command: "migrate", message });
                 }
                 _ => {}
@@ -159,7 +160,7 @@ impl Machine for QemuMachine {
             }
             // QEMU may write to what is there, and make nothing new.
             if let Err(error) = pyro_hostfs::write::private_file(state) {
-                return Err(SaveError::Refused { message: format!("its file cannot be made: {error}") });
+                return Err(SaveError::Refused { message: format!("its file could not be created: {error}") });
             }
             match self.write_state(state).await {
                 Ok(()) => Ok(()),

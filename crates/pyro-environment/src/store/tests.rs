@@ -64,7 +64,7 @@ fn an_unknown_name_lists_the_known_ones() {
     let error = store(base.path()).installed("debian:99").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "unknown environment \"debian:99\"; known are debian:12, debian:12-base, debian:12-build"
+        "unknown environment \"debian:99\"; the environments are debian:12, debian:12-base, debian:12-build"
     );
 }
 
@@ -84,7 +84,7 @@ fn a_changed_file_is_damage_even_when_its_size_is_the_same() {
     let error = store.installed("debian:12").unwrap_err();
     assert_eq!(
         error.to_string(),
-        "environment debian:12 is damaged: rootfs.ext4 is not what was installed (its digest differs)"
+        "environment debian:12 is damaged: rootfs.ext4 has changed since it was installed (its digest differs)"
     );
     fs::remove_file(directory.join(KERNEL)).unwrap();
     assert!(matches!(store.installed("debian:12"), Err(EnvironmentError::Damaged { .. })));
@@ -194,7 +194,7 @@ async fn a_pull_without_room_says_how_much_is_missing_and_starts_nothing() {
     store.available_bytes = |_| Ok(100 << 20);
     let error = store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err();
     let shown = error.to_string();
-    assert!(shown.ends_with("cache has 100 MiB free, and pulling debian:12 needs 1600 MiB"), "{shown}");
+    assert!(shown.ends_with("cache has 100 MiB free; pulling debian:12 needs 1600 MiB"), "{shown}");
     assert!(error.is_out_of_space());
 }
 
@@ -228,7 +228,7 @@ async fn a_newer_environment_is_refused_and_neither_pulled_again_nor_pruned() {
         store.pull("debian:12", &NoUnpacker, &mut |_| {}).await.unwrap_err(),
     ] {
         let said = format!(
-            "{} was written by a newer release of pyro: it has format 2, this release knows 1",
+            "{} was written by a newer release of pyro: it has format 2; this release supports format 1",
             directory.join("environment.json").display()
         );
         assert_eq!(error.to_string(), said);

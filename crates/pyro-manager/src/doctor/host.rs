@@ -22,12 +22,14 @@ pub fn platform_check() -> Check {
 
 /// KVM is a matter of speed: without it, or without a verdict, guests run all the same.
 pub fn kvm_check(kvm: &KvmReport) -> Check {
-    let slow = format!("{}; guests run under software emulation, which works and is slower", kvm.reason);
+    let slow = format!("{}; guests run under software emulation (TCG), which is slower", kvm.reason);
     match kvm.usable {
         Some(true) => Check::pass("kvm", kvm.reason.clone()),
-        None => {
-            Check::warn("kvm", kvm.reason.clone(), "`pyro env pull` or `pyro doctor --deep` lets a guest try".into())
-        }
+        None => Check::warn(
+            "kvm",
+            kvm.reason.clone(),
+            "run `pyro env pull` or `pyro doctor --deep`; both boot a guest with KVM".into(),
+        ),
         Some(false) if !kvm.exists => Check::warn(
             "kvm",
             slow,
@@ -37,7 +39,7 @@ pub fn kvm_check(kvm: &KvmReport) -> Check {
             Check::warn("kvm", slow, "add your user to the group of the device (often `kvm`) and log in again".into())
         }
         Some(false) => {
-            Check::warn("kvm", slow, "nothing to do here: this host's KVM cannot run an ordinary kernel".into())
+            Check::warn("kvm", slow, "no action is possible: this host's KVM cannot run an ordinary kernel".into())
         }
     }
 }
@@ -57,7 +59,7 @@ pub fn directory_check(name: &'static str, path: &Path, fix: &str) -> Check {
     if name == DATA_DIRECTORY
         && let Ok(Some(kind)) = pyro_hostfs::directory::network_file_system(there)
     {
-        let detail = format!("{shown} is on a network file system ({kind}), where locks cannot be relied on");
+        let detail = format!("{shown} is on a network file system ({kind}); file locks are not reliable there");
         return Check::fail(name, detail, format!("{fix} to a directory on a local disk"));
     }
     match pyro_hostfs::directory::available_bytes(there) {
@@ -78,10 +80,10 @@ pub fn memory_check() -> Check {
         .find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next()?.parse::<u64>().ok());
     match available {
         Some(kib) if kib < ENOUGH_KIB => {
-            let fix = "close something, or use a smaller --mem-mib".to_owned();
+            let fix = "end other programs, or use a smaller --mem-mib".to_owned();
             Check::warn("memory", format!("{} MiB available", kib >> 10), fix)
         }
         Some(kib) => Check::pass("memory", format!("{} MiB available", kib >> 10)),
-        None => Check::warn("memory", "/proc/meminfo does not say how much is available".into(), String::new()),
+        None => Check::warn("memory", "/proc/meminfo does not report the available memory".into(), String::new()),
     }
 }

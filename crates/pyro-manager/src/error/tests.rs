@@ -20,7 +20,7 @@ fn every_error() -> Vec<Error> {
     let json = || serde_json::from_str::<u8>("x").unwrap_err();
     vec![
         Error::OutOfRange { field: "mem_mib", value: "1".into(), bounds: "256 to 32768".into() },
-        Error::InvalidArgument { problem: "there is no command".into() },
+        Error::InvalidArgument { problem: "no command was given".into() },
         Error::Network(NetworkError::Missing { program: "passt".into() }),
         Error::Network(NetworkError::NoRoute),
         Error::Network(NetworkError::NotUp { why: "no namespaces".into() }),
@@ -71,7 +71,7 @@ fn every_error() -> Vec<Error> {
         .into(),
         RegistryProblem::Stale { path: "/d/registry.sqlite".into(), id: id() }.into(),
         RecordProblem::Newer { path: "/d/record.json".into(), found: 2, ours: 1 }.into(),
-        RecordProblem::Damaged { path: "/d/record.json".into(), why: "its checksum does not hold".into() }.into(),
+        RecordProblem::Damaged { path: "/d/record.json".into(), why: "its checksum does not match".into() }.into(),
         RecordProblem::Unread { path: "/d/record.json".into(), source: io(io::ErrorKind::PermissionDenied) }.into(),
         RecordProblem::Missing { directory: "/d/vms/0123456789ab".into() }.into(),
         JournalProblem::Log { path: "/j".into(), source: pyro_hostfs::log::LogError::Format }.into(),
@@ -98,9 +98,13 @@ fn every_error() -> Vec<Error> {
         Unavailable::UnknownSequence { id: id(), sequence: 9 }.into(),
         Unavailable::CommandLost { id: id(), sequence: 9, why: "the machine ended while it ran".into() }.into(),
         Unavailable::CommandNotRun { id: id(), sequence: 9, why: "/x is not a directory".into() }.into(),
-        Unavailable::CommandCancelled { id: id(), sequence: 9, why: "its time was up".into() }.into(),
-        Unavailable::Supervisor { id: id(), what: "ended before it was ready", log: "; it said last:\n  x".into() }
-            .into(),
+        Unavailable::CommandCancelled { id: id(), sequence: 9, why: "its machine expired".into() }.into(),
+        Unavailable::Supervisor {
+            id: id(),
+            what: "ended before it was ready",
+            log: "; the last lines of its log:\n  x".into(),
+        }
+        .into(),
         Unavailable::TooManyClients { limit: 256 }.into(),
         Unavailable::OtherRelease {
             supervisor: "2.1.0 or earlier".into(),

@@ -6,7 +6,9 @@ use pyro_store::{Ended, Kind};
 #[derive(Debug, thiserror::Error)]
 pub enum Unavailable {
     /// A one-shot run outlived what it was given.
-    #[error("the run's time was up (ttl_seconds={ttl_seconds}): the command was ended and its machine removed")]
+    #[error(
+        "the run reached its time to live (ttl_seconds={ttl_seconds}): the command was ended and its machine removed"
+    )]
     RunExpired {
         /// What it was given.
         ttl_seconds: u64,
@@ -30,7 +32,7 @@ pub enum Unavailable {
         reason: Ended,
     },
     /// The beginning of several ids.
-    #[error("{prefix} is the beginning of several {}s: {}", kind.as_str(), ids.join(", "))]
+    #[error("{prefix} matches several {}s: {}", kind.as_str(), ids.join(", "))]
     Ambiguous {
         /// What was looked for.
         kind: Kind,
@@ -40,7 +42,7 @@ pub enum Unavailable {
         ids: Vec<String>,
     },
     /// There are as many machines as there may be.
-    #[error("{live} machines are live, and there may be {limit} at once (max_active_vms)")]
+    #[error("{live} VMs and tasks are live; the limit is {limit} (max_active_vms)")]
     Capacity {
         /// The limit.
         limit: usize,
@@ -66,13 +68,13 @@ pub enum Unavailable {
         why: String,
     },
     /// A disk cannot be used over another one than it was made over.
-    #[error("vm {id} cannot start again: its environment was installed anew since")]
+    #[error("vm {id} cannot start again: its environment was reinstalled after the VM was created")]
     EnvironmentChanged {
         /// Its id.
         id: String,
     },
     /// The attempt's name was used for something else.
-    #[error("attempt {attempt_id} was made before with another request")]
+    #[error("attempt {attempt_id} was already used for another request")]
     AttemptConflict {
         /// The name.
         attempt_id: String,
@@ -86,7 +88,7 @@ pub enum Unavailable {
         sequence: u64,
     },
     /// What came of a command is unknown.
-    #[error("command {sequence} of {id} was lost, and what came of it is unknown: {why}")]
+    #[error("command {sequence} of {id} was lost; its outcome is unknown: {why}")]
     CommandLost {
         /// The task or VM.
         id: String,
@@ -116,9 +118,7 @@ pub enum Unavailable {
         why: String,
     },
     /// The supervisor ended before it said whether the command was sent.
-    #[error(
-        "the supervisor of {id} ended before it answered ({why}); whether the command was sent stands in its journal"
-    )]
+    #[error("the supervisor of {id} ended before it answered ({why}); its journal shows whether the command was sent")]
     Unanswered {
         /// The task or VM.
         id: String,
@@ -136,7 +136,7 @@ pub enum Unavailable {
         log: String,
     },
     /// Its supervisor serves as many clients as it may.
-    #[error("its supervisor serves {limit} clients already, as many as it may")]
+    #[error("its supervisor already serves {limit} clients, the maximum")]
     TooManyClients {
         /// How many it may serve.
         limit: usize,
@@ -183,6 +183,6 @@ impl Unavailable {
 fn gone_words(reason: Ended) -> &'static str {
     match reason {
         Ended::Deleted => "was deleted",
-        Ended::Expired => "expired, and was removed",
+        Ended::Expired => "expired and was removed",
     }
 }

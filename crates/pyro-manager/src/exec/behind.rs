@@ -25,7 +25,7 @@ impl Pyro {
             let passed = seen.bytes(stream);
             if passed < written {
                 let notice = format!(
-                    "{passed} of the {written} bytes of {} were passed on; the journal has no more of them (`pyro task logs` \
+                    "only {passed} of the {written} bytes of {} were passed on; the journal does not have the rest (`pyro task logs` \
                      shows what it has, and why)",
                     stream.as_str()
                 );

@@ -26,7 +26,7 @@ impl Problem {
 
     /// Part of a journal is damaged.
     pub(crate) fn journal(id: String, error: String) -> Self {
-        let hint = Some("`pyro task logs` shows every command that can be read, and says which cannot".into());
+        let hint = Some("`pyro task logs` shows every readable command and marks the unreadable ones".into());
         Self { id: Some(id), error, code: "journal_damaged".into(), hint }
     }
 }

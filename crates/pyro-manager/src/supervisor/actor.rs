@@ -256,8 +256,8 @@ impl Actor {
     /// The last thing in its life.
     pub(super) async fn finish(mut self, end: End) {
         let why = match &end {
-            End::Remove(Ended::Expired, _) => "its time was up".to_owned(),
-            End::Remove(Ended::Deleted, _) => "it was deleted".to_owned(),
+            End::Remove(Ended::Expired, _) => "its machine expired".to_owned(),
+            End::Remove(Ended::Deleted, _) => "its machine was deleted".to_owned(),
             End::StepDown => "its supervisor was asked to end".to_owned(),
             End::FileRemoved(what) => format!("{what} was removed"),
         };
@@ -285,7 +285,7 @@ impl Actor {
                 self.workspace.shut_down().await;
                 if self.record.state == State::Started {
                     (self.record.state, self.record.addresses) = (State::Stopped, None);
-                    self.record.last_error = Some(format!("{why}, and the machine with it"));
+                    self.record.last_error = Some(format!("{why}, so its machine was ended"));
                     let _ = self.save().await;
                 }
                 self.commands.ended().await;

@@ -169,7 +169,7 @@ impl Sink for Driver {
     }
 
     async fn guest_hangs(&mut self) {
-        let what = "the guest did not end a command whose time was up, and was ended".to_owned();
+        let what = "the guest did not end a command that reached its time limit, so its machine was ended".to_owned();
         let _ = self.mailbox.send(Message::Trouble { what }).await;
     }
 }

@@ -149,7 +149,9 @@ fn log_tail(directory: &Path) -> String {
     let read = file.seek(SeekFrom::Start(length.saturating_sub(LOG_TAIL))).and_then(|_| file.read_to_end(&mut bytes));
     let text = String::from_utf8_lossy(&bytes);
     match read {
-        Ok(_) if !text.trim().is_empty() => format!("; it said last:\n  {}", text.trim().replace('\n', "\n  ")),
+        Ok(_) if !text.trim().is_empty() => {
+            format!("; the last lines of its log:\n  {}", text.trim().replace('\n', "\n  "))
+        }
         _ => String::new(),
     }
 }

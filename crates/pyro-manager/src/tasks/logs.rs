@@ -192,7 +192,7 @@ pub(super) fn log_entry(
                 let bytes =
                     journal::read_output(directory, sequence, stream, 0, usize::try_from(share).unwrap_or(usize::MAX))?;
                 if end.and_then(|end| end.crc32).is_some_and(|known| known != crc32fast::hash(&bytes)) {
-                    cut = Some("the file is damaged: its checksum is not that of what was written".into());
+                    cut = Some("the file is damaged: its checksum does not match what was written".into());
                 }
                 String::from_utf8_lossy(&bytes).into_owned()
             }

@@ -62,7 +62,7 @@ pub fn read_record(directory: &Path) -> Result<Read, Error> {
     let format = value["format"].as_u64();
     Ok(match (format, serde_json::from_value(value)) {
         (Some(format), _) if format > u64::from(FORMAT) => Read::Newer(format),
-        _ if seal::check(&text) == Seal::Broken => Read::Damaged(format!("{RECORD}: its checksum does not hold")),
+        _ if seal::check(&text) == Seal::Broken => Read::Damaged(format!("{RECORD}: its checksum does not match")),
         (Some(format), _) if format < u64::from(FORMAT) => Read::Older(format),
         (_, Ok(record)) => Read::Record(record),
         (_, Err(error)) => Read::Damaged(format!("{RECORD}: {error}")),

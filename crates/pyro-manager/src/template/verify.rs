@@ -50,7 +50,7 @@ pub fn verify(directory: &Path) -> Result<Verdict, Error> {
         }
         let digest = digest::of_sparse_file(&path).map_err(host("read a template's file"))?;
         if digest != file.digest {
-            return Ok(Verdict::Damaged(format!("{} is not what was saved (its digest differs)", file.name)));
+            return Ok(Verdict::Damaged(format!("{} has changed since it was saved (its digest differs)", file.name)));
         }
         file.fingerprint = now;
         moved = true;

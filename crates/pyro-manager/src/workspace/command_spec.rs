@@ -23,17 +23,17 @@ pub(crate) struct CommandSpec<'a> {
 /// A command must be something that can be run.
 pub fn check_command(command: &str) -> Result<(), Error> {
     if command.trim().is_empty() {
-        return Err(Error::InvalidArgument { problem: "there is no command to run".into() });
+        return Err(Error::InvalidArgument { problem: "no command was given".into() });
     }
     if command.len() > MAX_COMMAND {
         let problem = format!(
-            "the command has {} bytes; {MAX_COMMAND} are allowed: give it as standard input (`sh -s`), or from a file",
+            "the command has {} bytes; the limit is {MAX_COMMAND}: pass it on standard input (`sh -s`), or run it from a file",
             command.len()
         );
         return Err(Error::InvalidArgument { problem });
     }
     if command.contains('\0') {
-        return Err(Error::InvalidArgument { problem: "the command has a zero byte in it".into() });
+        return Err(Error::InvalidArgument { problem: "the command contains a zero byte".into() });
     }
     Ok(())
 }

@@ -37,7 +37,7 @@ const IN_FLIGHT: usize = 16;
 pub fn notice(why: &Error) -> String {
     let reason = why.failure().error;
     let first = reason.lines().next().unwrap_or_default();
-    format!("no guest can be had ({first}); running on this host, with no isolation")
+    format!("no guest can run ({first}); running the command on this host, without isolation")
 }
 
 /// The host in place of a guest, for one machine.
@@ -132,7 +132,7 @@ fn below_workspace(workspace: &Path, cwd: &str) -> Result<PathBuf, Error> {
     let below = Path::new(cwd).strip_prefix(WORKSPACE).ok();
     let inside = below.filter(|path| path.components().all(|part| matches!(part, std::path::Component::Normal(_))));
     let Some(inside) = inside else {
-        let problem = format!("{cwd} is not below {WORKSPACE}, and there is no guest that has more");
+        let problem = format!("{cwd} is not below {WORKSPACE}; on the host, commands run only there");
         return Err(Error::InvalidArgument { problem });
     };
     let directory = workspace.join(inside);

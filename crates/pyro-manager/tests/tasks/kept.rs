@@ -234,7 +234,7 @@ async fn a_damaged_journal_is_read_around_the_damage_and_says_so() {
             (&hit["sequence"], &hit["stdout"], &hit["status"]),
             (&json!(1), &json!("hello\n"), &json!("finished"))
         );
-        assert!(hit["reason"].as_str().unwrap().contains("the journal is damaged where it began"), "{hit}");
+        assert!(hit["reason"].as_str().unwrap().contains("the journal is damaged at the start"), "{hit}");
         assert_eq!(problems(&list(&world.pyro).await), ["journal_damaged"]);
         if state == "started" {
             kill(world.supervisor_of(&id).unwrap());
@@ -359,7 +359,7 @@ async fn repair_removes_only_what_is_named_and_nothing_that_lives() {
     assert_eq!(actions(&repair(&world.pyro, RepairMode::Apply, &[]).await), [("keep", false), ("keep", false)]);
     assert_eq!(world.vms().len(), 3);
     let refused = world.pyro.repair(RepairRequest { mode: RepairMode::Apply, delete: vec![living.clone()] }).await;
-    assert!(refused.unwrap_err().to_string().contains("lives"));
+    assert!(refused.unwrap_err().to_string().contains("is running"));
     let unknown = world.pyro.repair(RepairRequest { mode: RepairMode::Apply, delete: vec!["00".into()] }).await;
     assert_eq!(unknown.unwrap_err().code(), "unknown_task");
     let row = "INSERT INTO machines VALUES ('00000000dead', 'task', 1.0, NULL, 'x')";

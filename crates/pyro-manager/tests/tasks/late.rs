@@ -33,7 +33,7 @@ async fn a_guest_that_does_not_end_a_command_in_time_is_ended_with_it() {
     let record = exec_request(&world.pyro, &task.task_id, request).await.unwrap();
     assert_eq!((record.exit_code, record.timed_out), (124, true));
     let status = world.pyro.status_task(&task.task_id).await.unwrap();
-    assert!(status.life.last_error.is_none_or(|error| error.contains("whose time was up")));
+    assert!(status.life.last_error.is_none_or(|error| error.contains("that reached its time limit")));
     let stopped = async {
         while world.pyro.status_task(&task.task_id).await.unwrap().life.state != "stopped" {
             tokio::task::yield_now().await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod attacked;
+mod commands;
 mod kept;
 mod killed;
 mod late;

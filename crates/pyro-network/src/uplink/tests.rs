@@ -57,7 +57,7 @@ async fn a_passt_that_ends_at_once_is_an_error_with_its_last_words() {
         echo 'Failed to send 9 bytes to syslog' >&2; exit 1";
     let mut uplink = Uplink::open(&stand_in(directory.path(), script), &plan(true, false)).unwrap();
     let error = uplink.ready().await.unwrap_err().to_string();
-    assert_eq!(error, "passt did not come up: no namespaces here (it ended with exit status: 1)");
+    assert_eq!(error, "passt did not start: no namespaces here (it ended with exit status: 1)");
 }
 
 /// Answers the first question with an ARP reply, then sends everything back.

@@ -148,9 +148,9 @@ impl Event {
 
 /// Where a damaged journal had a command, and what is shown in its place.
 const UNKNOWN: &str = "(unknown: the journal is damaged here)";
-const BEGINNING_DAMAGED: &str = "the journal is damaged where it began: what was run is unknown";
-const ALL_DAMAGED: &str = "the journal is damaged here: what was run, and what came of it, is unknown";
-const END_DAMAGED: &str = "the journal is damaged behind its beginning: what came of it is unknown";
+const BEGINNING_DAMAGED: &str = "the journal is damaged at the start of this command: the command is unknown";
+const ALL_DAMAGED: &str = "the journal is damaged here: the command and its outcome are unknown";
+const END_DAMAGED: &str = "the journal is damaged after the start of this command: its outcome is unknown";
 /// Bytes of a record in the log at least.
 const MIN_RECORD: u64 = 8;
 
@@ -252,8 +252,8 @@ impl Contents {
         let bytes: u64 = self.gaps.iter().map(|gap| gap.bytes).sum();
         (bytes > 0).then(|| {
             format!(
-                "its journal is damaged: {bytes} bytes in {} of its places cannot be read; every command before and \
-                 behind them is there",
+                "its journal is damaged: {bytes} bytes cannot be read (damaged parts: {}); the commands before \
+                 and after them are intact",
                 self.gaps.len()
             )
         })

@@ -151,7 +151,7 @@ fn a_damaged_beginning_or_end_is_said_and_no_exit_code_is_invented() {
         flip(&base.path().join(LOG), (places[record].start + 20) * 8);
         let damaged = std::fs::read(base.path().join(LOG)).unwrap();
         let read_only = read(base.path()).unwrap();
-        assert!(read_only.problem().unwrap().contains("bytes in 1 of its places cannot be read"));
+        assert!(read_only.problem().unwrap().contains("bytes cannot be read (damaged parts: 1)"));
         recover(base.path()).unwrap();
         let all = entries(base.path()).unwrap();
         assert_eq!(all.len(), 3);
@@ -182,7 +182,7 @@ fn a_command_of_which_nothing_can_be_read_is_lost_and_keeps_its_number() {
         let statuses: Vec<_> = all.iter().map(|entry| (entry.began.sequence, entry.status())).collect();
         assert_eq!(statuses, [(1, Status::Finished), (2, Status::Lost), (3, Status::Finished)]);
         let reason = all[1].end.as_ref().unwrap().reason.as_deref();
-        assert_eq!(reason, Some("the journal is damaged here: what was run, and what came of it, is unknown"));
+        assert_eq!(reason, Some("the journal is damaged here: the command and its outcome are unknown"));
     }
 }
 

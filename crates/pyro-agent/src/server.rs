@@ -300,7 +300,7 @@ impl Server {
 fn our_hello() -> Hello {
     Hello {
         generation: pyro_protocol::GENERATION,
-        capabilities: vec!["unpack".into()],
+        capabilities: vec!["unpack".into(), pyro_protocol::files::CAPABILITY.into()],
         version: env!("CARGO_PKG_VERSION").into(),
     }
 }

@@ -21,6 +21,7 @@ mod input;
 mod list;
 mod pack;
 mod read;
+mod reader;
 mod replacement;
 mod report;
 mod root;

@@ -60,12 +60,12 @@ pub fn remove(root: &Root, request: &Remove, report: &mut Report) -> Result<Outc
     }
     let mut first = None;
     let mut walk = Walk::nowhere();
-    walk.enter(top).map_err(|(_, error)| error).at(&request.path)?;
+    walk.enter(top).map_err(|failed| failed.1).at(&request.path)?;
     while let Some(item) = walk.next(report)? {
         let (item, error) = if item.is_directory() && item.moment == Moment::Met {
             match walk.enter(item) {
                 Ok(()) => continue,
-                Err(failed) => failed,
+                Err(failed) => *failed,
             }
         } else {
             match unlink(&item) {

@@ -55,7 +55,9 @@ impl Root {
     /// Opens what a path leads to. An empty path is the root itself.
     pub fn open_at(&self, path: &[u8], flags: OFlags) -> rustix::io::Result<OwnedFd> {
         let path = if path.is_empty() { b"." } else { path };
-        let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+        // openat2(2) refuses flags without a meaning.
+        let terminal = if flags.contains(OFlags::PATH) { OFlags::empty() } else { OFlags::NOCTTY };
+        let flags = flags | OFlags::CLOEXEC | terminal;
         let resolve = self.resolve | ResolveFlags::NO_MAGICLINKS;
         let mut rounds = 0;
         loop {

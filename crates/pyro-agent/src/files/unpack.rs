@@ -4,59 +4,42 @@
 //! in part, and input that ends before the archive's end mark is `incomplete`. An entry that cannot
 //! be made gets a notice; a full disk ends everything.
 
-use std::cell::Cell;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{BufReader, Read};
 
-use pyro_protocol::files::{Unpack, reason};
+use pyro_protocol::files::Unpack;
 use rustix::io::Errno;
 use tar::EntryType;
 
 use super::Outcome;
-use super::archive::Attribute;
-use super::failure::{At, Failure, Result, text};
+use super::failure::{At, Result, text};
 use super::input::Input;
+use super::reader::{Member, Reader, is_device};
 use super::report::Report;
 use super::root::Root;
-use super::stamp::Stamp;
-use super::unpacker::{Attributes, Target, Trouble};
+use super::unpacker::{Target, Trouble};
 
 /// Bytes of the archive that are read at once.
 const PIECE: usize = 128 << 10;
 
 pub fn unpack(root: &Root, request: &Unpack, input: Input, report: &mut Report) -> Result<Outcome> {
     let mut target = Target::new(root.below(&request.path)?, request.keep_owners);
-    let has_ended = Cell::new(false);
-    let source = Watched { source: BufReader::with_capacity(PIECE, input.raw()), has_ended: &has_ended };
-    let result = entries(&mut tar::Archive::new(source), &mut target, report);
+    let mut archive = Reader::new(BufReader::with_capacity(PIECE, input.raw()));
+    let result = members(&mut archive, &mut target, report);
     // Also after a failure: what is there is as it should be.
     target.finish(report)?;
-    match result {
-        Err(failure) if failure.reason == reason::NO_SPACE => Err(failure),
-        // The reader takes any end between two entries for the end of the archive.
-        _ if has_ended.get() => {
-            Err(Failure::new(reason::INCOMPLETE, b"", "the input ended before the archive's end mark"))
-        }
-        other => other.map(|()| Outcome::default()),
-    }
+    result.map(|()| Outcome::default())
 }
 
-fn entries<R: Read>(archive: &mut tar::Archive<R>, target: &mut Target, report: &mut Report) -> Result<()> {
-    for entry in archive.entries().map_err(|error| broken(&error))? {
-        let mut entry = entry.map_err(|error| broken(&error))?;
-        let kind = entry.header().entry_type();
-        if kind.is_pax_global_extensions() {
-            continue;
-        }
-        let path = entry.path_bytes().into_owned();
-        let Some(name) = inside(&path) else {
-            report.notice(&path, "it leads out of the target; it is left out")?;
+fn members<R: Read>(archive: &mut Reader<R>, target: &mut Target, report: &mut Report) -> Result<()> {
+    while let Some(member) = archive.next().at(b"")? {
+        let Some(name) = inside(&member.name) else {
+            report.notice(&member.name, "it leads out of the target; it is left out")?;
             continue;
         };
-        let made = make(&mut entry, kind, &path, &name, target);
-        match made {
+        let path = member.name.clone();
+        match make(archive, member, &name, target) {
             Ok(bytes) => report.count(1, bytes)?,
-            Err(Trouble::Source(error)) => return Err(broken(&error)),
+            Err(Trouble::Source(error)) => return Err(error).at(&name),
             Err(Trouble::Target(error @ (Errno::NOSPC | Errno::DQUOT))) => return Err(error).at(&name),
             Err(Trouble::Target(error)) => report.notice(&path, text(error))?,
             Err(Trouble::Refused(why)) => report.notice(&path, why)?,
@@ -65,62 +48,29 @@ fn entries<R: Read>(archive: &mut tar::Archive<R>, target: &mut Target, report: 
     Ok(())
 }
 
-/// Makes what an entry describes, and returns the bytes of its content.
+/// Makes what a member describes, and returns the length of its content.
 fn make<R: Read>(
-    entry: &mut tar::Entry<'_, R>,
-    kind: EntryType,
-    path: &[u8],
+    archive: &mut Reader<R>,
+    member: Member,
     name: &[u8],
     target: &mut Target,
 ) -> std::result::Result<u64, Trouble> {
-    let link = entry.link_name_bytes().unwrap_or_default().into_owned();
-    let attributes = attributes(entry)?;
-    let is_directory = kind.is_dir() || (kind.is_file() && path.ends_with(b"/"));
-    if is_directory {
+    let is_directory = member.kind.is_dir() || (member.kind.is_file() && member.name.ends_with(b"/"));
+    match member.kind {
         // The target itself stays as it is.
-        return if name.is_empty() { Ok(0) } else { target.directory(name, attributes).map(|()| 0) };
-    }
-    if name.is_empty() {
-        return Err(Trouble::Refused("it has no name"));
-    }
-    match kind {
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => target.file(name, &attributes, entry),
-        EntryType::Symlink => target.symlink(name, &link, &attributes).map(|()| 0),
-        EntryType::Link => match inside(&link) {
+        _ if is_directory && name.is_empty() => Ok(0),
+        _ if is_directory => target.directory(name, member).map(|()| 0),
+        _ if name.is_empty() => Err(Trouble::Refused("it has no name")),
+        _ if member.is_strange => Err(Trouble::Refused("sparse in a way that is not known; it is left out")),
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => target.file(name, &member, archive),
+        EntryType::Symlink => target.symlink(name, &member).map(|()| 0),
+        EntryType::Link => match inside(&member.link) {
             Some(first) => target.hard_link(name, &first).map(|()| 0),
             None => Err(Trouble::Refused("a link to a file outside of the target; it is left out")),
         },
-        EntryType::Block | EntryType::Char | EntryType::Fifo => {
-            Err(Trouble::Refused("a device or a named pipe; it is left out"))
-        }
+        kind if is_device(kind) => Err(Trouble::Refused("a device or a named pipe; it is left out")),
         _ => Err(Trouble::Refused("of a kind that is not known; it is left out")),
     }
-}
-
-fn attributes<R: Read>(entry: &mut tar::Entry<'_, R>) -> std::result::Result<Attributes, Trouble> {
-    let header = entry.header();
-    let mut attributes = Attributes {
-        mode: header.mode().map_err(Trouble::Source)? & 0o7777,
-        uid: header.uid().map_err(Trouble::Source)? as u32,
-        gid: header.gid().map_err(Trouble::Source)? as u32,
-        mtime: Stamp { seconds: header.mtime().map_err(Trouble::Source)? as i64, nanoseconds: 0 },
-        extended: Vec::new(),
-    };
-    let Some(records) = entry.pax_extensions().map_err(Trouble::Source)? else { return Ok(attributes) };
-    for record in records {
-        let record = record.map_err(Trouble::Source)?;
-        let (key, value) = (record.key_bytes(), record.value_bytes());
-        if key == b"mtime"
-            && let Some(stamp) = Stamp::from_decimal(value)
-        {
-            attributes.mtime = stamp;
-        }
-        if key == b"GNU.sparse.major" || key == b"GNU.sparse.map" {
-            return Err(Trouble::Refused("a sparse file stored in a way that is not known; it is left out"));
-        }
-        attributes.extended.extend(Attribute::from_record(key, value));
-    }
-    Ok(attributes)
 }
 
 /// A name in the archive as one below the target; empty for the target itself. None if it leads
@@ -129,27 +79,6 @@ fn inside(name: &[u8]) -> Option<Vec<u8>> {
     let parts: Vec<_> = name.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     let leads_out = name.starts_with(b"/") || parts.contains(&&b".."[..]);
     (!leads_out).then(|| parts.join(&b'/'))
-}
-
-fn broken(error: &io::Error) -> Failure {
-    let reason = if error.raw_os_error().is_some() { reason::FAILED } else { reason::BAD_REQUEST };
-    Failure::new(reason, b"", format!("the archive: {error}"))
-}
-
-/// Remembers whether the source was asked for more than it had.
-struct Watched<'a> {
-    source: BufReader<File>,
-    has_ended: &'a Cell<bool>,
-}
-
-impl Read for Watched<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.source.read(buffer)?;
-        if read == 0 && !buffer.is_empty() {
-            self.has_ended.set(true);
-        }
-        Ok(read)
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Making what an archive describes, below a target.
 
+use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -12,10 +13,11 @@ use rustix::io::Errno;
 
 use super::archive::Attribute;
 use super::failure::{Result, text};
+use super::reader::Member;
 use super::replacement::{Before, Replacement, with_new_name};
 use super::report::Report;
 use super::root::{Root, split};
-use super::sparse;
+use super::sparse::{self, Extent};
 use super::stamp::Stamp;
 
 /// Bytes of a file that are read at once.
@@ -42,21 +44,12 @@ impl From<Errno> for Trouble {
 
 type Made<T> = std::result::Result<T, Trouble>;
 
-/// What an archive says of a file besides its content.
-pub struct Attributes {
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    pub mtime: Stamp,
-    pub extended: Vec<Attribute>,
-}
-
 pub struct Target {
     root: Root,
     keep_owners: bool,
     /// Directories get their modes and times at the end: one that is read-only takes no files, and
     /// every file in it changes its time.
-    directories: Vec<(Vec<u8>, Attributes)>,
+    directories: Vec<(Vec<u8>, Member)>,
     buffer: Vec<u8>,
 }
 
@@ -66,7 +59,7 @@ impl Target {
     }
 
     /// A directory. One that exists stays, also if it is a link to one below the target.
-    pub fn directory(&mut self, name: &[u8], attributes: Attributes) -> Made<()> {
+    pub fn directory(&mut self, name: &[u8], member: Member) -> Made<()> {
         let parent = self.parent(name)?;
         let last = split(name).1;
         match mkdirat(&parent, last, Mode::RWXU) {
@@ -78,41 +71,50 @@ impl Target {
             }
             other => other?,
         }
-        self.directories.push((name.to_vec(), attributes));
+        self.directories.push((name.to_vec(), member));
         Ok(())
     }
 
-    /// A regular file; returns its length.
-    pub fn file(&mut self, name: &[u8], attributes: &Attributes, mut content: impl Read) -> Made<u64> {
+    /// A regular file; returns the length of its content.
+    pub fn file(&mut self, name: &[u8], member: &Member, content: &mut impl Read) -> Made<u64> {
         let parent = self.parent(name)?;
         let replacement = Replacement::begin(parent.as_fd())?;
         let mut length = 0;
-        loop {
-            let read = match content.read(&mut self.buffer) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Trouble::Source(error)),
-            };
-            let written = sparse::write_at(&replacement.file, &self.buffer[..read], length);
-            written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-            length += read as u64;
+        for extent in &member.extents {
+            self.copy(&replacement.file, *extent, content)?;
+            length += extent.length;
         }
-        ftruncate(&replacement.file, length)?;
-        self.dress(replacement.file.as_fd(), attributes)?;
+        ftruncate(&replacement.file, member.size)?;
+        self.dress(replacement.file.as_fd(), member)?;
         replacement.commit(split(name).1, Before::Anything)?;
         Ok(length)
     }
 
-    pub fn symlink(&mut self, name: &[u8], to: &[u8], attributes: &Attributes) -> Made<()> {
+    fn copy(&mut self, file: &File, extent: Extent, content: &mut impl Read) -> Made<()> {
+        let mut done = 0;
+        while done < extent.length {
+            let most = (extent.length - done).min(PIECE as u64) as usize;
+            let read = match content.read(&mut self.buffer[..most]) {
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Trouble::Source(error)),
+            };
+            let written = sparse::write_at(file, &self.buffer[..read], extent.offset + done);
+            written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+            done += read as u64;
+        }
+        Ok(())
+    }
+
+    pub fn symlink(&mut self, name: &[u8], member: &Member) -> Made<()> {
         let parent = self.parent(name)?;
-        let (temporary, ()) = with_new_name(|temporary| symlinkat(to, &parent, temporary))?;
+        let (temporary, ()) = with_new_name(|temporary| symlinkat(member.link.as_slice(), &parent, temporary))?;
         if self.keep_owners {
-            let (owner, group) = (Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)));
+            let (owner, group) = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
             chownat(&parent, temporary.as_str(), owner, group, AtFlags::SYMLINK_NOFOLLOW)?;
         }
         // Some file systems have no times for links.
-        let _ = utimensat(&parent, temporary.as_str(), &times(attributes.mtime), AtFlags::SYMLINK_NOFOLLOW);
+        let _ = utimensat(&parent, temporary.as_str(), &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW);
         put(&parent, &temporary, split(name).1)
     }
 
@@ -128,9 +130,9 @@ impl Target {
 
     /// Gives directories what they could not be given before.
     pub fn finish(&mut self, report: &mut Report) -> Result<()> {
-        for (name, attributes) in std::mem::take(&mut self.directories).into_iter().rev() {
+        for (name, member) in std::mem::take(&mut self.directories).into_iter().rev() {
             let opened = self.root.open_at(&name, DIRECTORY);
-            if let Err(error) = opened.and_then(|directory| self.dress(directory.as_fd(), &attributes)) {
+            if let Err(error) = opened.and_then(|directory| self.dress(directory.as_fd(), &member)) {
                 report.notice(&name, text(error))?;
             }
         }
@@ -151,16 +153,16 @@ impl Target {
         }
     }
 
-    fn dress(&self, file: impl AsFd + Copy, attributes: &Attributes) -> rustix::io::Result<()> {
+    fn dress(&self, file: impl AsFd + Copy, member: &Member) -> rustix::io::Result<()> {
         if self.keep_owners {
-            fchown(file, Some(Uid::from_raw(attributes.uid)), Some(Gid::from_raw(attributes.gid)))?;
+            fchown(file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))?;
         }
-        fchmod(file, Mode::from_raw_mode(attributes.mode))?;
-        for attribute in &attributes.extended {
+        fchmod(file, Mode::from_raw_mode(member.mode))?;
+        for attribute in &member.attributes {
             // Which of them a file system takes is its own business.
             let _ = fsetxattr(file, attribute.name.as_slice(), &attribute.value, XattrFlags::empty());
         }
-        futimens(file, &times(attributes.mtime))
+        futimens(file, &times(member.mtime))
     }
 }
 

@@ -115,7 +115,7 @@ impl Walk {
     }
 
     /// Goes into a directory: what is in it comes next.
-    pub fn enter(&mut self, item: Item) -> std::result::Result<(), (Item, Errno)> {
+    pub fn enter(&mut self, item: Item) -> std::result::Result<(), Box<(Item, Errno)>> {
         let flags = DIRECTORY | OFlags::NOFOLLOW;
         let opened = openat(&*item.directory, item.name.as_slice(), flags, Mode::empty());
         let outside = self.levels.last().map_or(item.stat.st_dev, |level| level.device);
@@ -137,7 +137,7 @@ impl Walk {
                 self.levels.push(Level { origin: Some(item), ..level });
                 Ok(())
             }
-            Err(error) => Err((item, error)),
+            Err(error) => Err(Box::new((item, error))),
         }
     }
 
@@ -145,8 +145,9 @@ impl Walk {
     pub fn enter_if_directory(&mut self, item: Item, report: &mut Report) -> Result<()> {
         if item.is_directory()
             && item.moment == Moment::Met
-            && let Err((item, error)) = self.enter(item)
+            && let Err(failed) = self.enter(item)
         {
+            let (item, error) = *failed;
             report.notice(&item.path, super::failure::text(error))?;
         }
         Ok(())

@@ -19,6 +19,7 @@ mod files;
 mod identity;
 mod modules;
 mod network;
+mod outgoing;
 mod pipes;
 mod port;
 mod report;

@@ -4,26 +4,36 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use bytes::{Buf, Bytes};
 use pyro_protocol::frame::{Continuation, Kind, MAX_BODY, StreamId};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
 
-use crate::port::{NOTHING, Port};
+use crate::port::Port;
 
-/// Bytes on their way into a command.
+/// Bytes that a pipe holds once much goes through it: fewer turns between agent and command.
+const WIDE: usize = 256 << 10;
+
+/// Bytes on their way into a command, as they came from the host.
 pub struct Input {
     pipe: Option<OwnedFd>,
-    queue: VecDeque<u8>,
+    queue: VecDeque<Bytes>,
+    /// Of the whole queue.
+    bytes: usize,
     ended: bool,
+    is_wide: bool,
 }
 
 impl Input {
     pub fn new(pipe: OwnedFd) -> Self {
-        Self { pipe: Some(pipe), queue: VecDeque::new(), ended: false }
+        Self { pipe: Some(pipe), queue: VecDeque::new(), bytes: 0, ended: false, is_wide: false }
     }
 
-    pub fn push(&mut self, data: &[u8], continuation: Continuation) {
-        self.queue.extend(data);
+    pub fn push(&mut self, data: Bytes, continuation: Continuation) {
+        self.bytes += data.len();
+        if !data.is_empty() {
+            self.queue.push_back(data);
+        }
         self.ended |= continuation == Continuation::End;
     }
 
@@ -35,17 +45,26 @@ impl Input {
     /// Writes what the command takes now, and returns how many bytes left the queue: so many more
     /// the host may send. A command that closed its stdin takes everything.
     pub fn pump(&mut self) -> u32 {
-        let before = self.queue.len();
+        let before = self.bytes;
         while let Some(pipe) = &self.pipe {
-            let (front, _) = self.queue.as_slices();
-            if front.is_empty() {
+            let Some(front) = self.queue.front_mut() else {
                 if self.ended {
                     self.pipe = None;
                 }
                 break;
-            }
+            };
             match rustix::io::write(pipe, front) {
-                Ok(written) => drop(self.queue.drain(..written)),
+                Ok(written) => {
+                    self.bytes -= written;
+                    front.advance(written);
+                    if front.is_empty() {
+                        self.queue.pop_front();
+                    }
+                }
+                Err(Errno::AGAIN) if !self.is_wide => {
+                    self.is_wide = true;
+                    widen(pipe);
+                }
                 Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
                 Err(_) => self.pipe = None,
@@ -53,8 +72,9 @@ impl Input {
         }
         if self.pipe.is_none() {
             self.queue.clear();
+            self.bytes = 0;
         }
-        (before - self.queue.len()) as u32
+        (before - self.bytes) as u32
     }
 }
 
@@ -67,6 +87,7 @@ pub struct Output {
     pipe: Option<OwnedFd>,
     writing: Option<OwnedFd>,
     credit: u32,
+    is_wide: bool,
     /// Once the command has ended: how many bytes were in the pipe then, and still are.
     rest: Option<u64>,
     end_sent: bool,
@@ -74,7 +95,7 @@ pub struct Output {
 
 impl Output {
     pub fn new(kind: Kind, (pipe, writing): (OwnedFd, OwnedFd), credit: u32) -> Self {
-        Self { kind, pipe: Some(pipe), writing: Some(writing), credit, rest: None, end_sent: false }
+        Self { kind, pipe: Some(pipe), writing: Some(writing), credit, is_wide: false, rest: None, end_sent: false }
     }
 
     pub fn grant(&mut self, bytes: u32) {
@@ -87,17 +108,21 @@ impl Output {
     }
 
     /// Passes on what is there, as far as the host's credit and the port's room go.
-    pub fn pump(&mut self, stream: StreamId, port: &mut Port, scratch: &mut [u8]) {
+    pub fn pump(&mut self, stream: StreamId, port: &mut Port) {
         while self.credit > 0 && port.has_room() && !self.is_done() {
             let Some(pipe) = &self.pipe else { break };
             let rest = self.rest.unwrap_or(u64::MAX);
             let most = (self.credit as u64).min(rest).min(MAX_BODY as u64) as usize;
-            match rustix::io::read(pipe, &mut scratch[..most]) {
+            match port.send_from(stream, self.kind, most, |room| rustix::io::read(pipe, room)) {
                 Ok(0) => self.pipe = None,
                 Ok(read) => {
                     self.credit -= read as u32;
                     self.rest = self.rest.map(|rest| rest - read as u64);
-                    port.send_data(stream, self.kind, Continuation::More, &scratch[..read]);
+                    // All that it holds by itself was in it: there may be much.
+                    if read == MAX_BODY && !self.is_wide {
+                        self.is_wide = true;
+                        widen(pipe);
+                    }
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => break,
@@ -106,7 +131,7 @@ impl Output {
         }
         if self.is_done() && !self.end_sent {
             self.end_sent = true;
-            port.send_data(stream, self.kind, Continuation::End, &NOTHING);
+            port.send_end(stream, self.kind);
         }
     }
 
@@ -152,8 +177,16 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
 }
 
+/// Lets a pipe hold more. Where that is refused, it goes on as it is.
+fn widen(pipe: &OwnedFd) {
+    let _ = rustix::pipe::fcntl_setpipe_size(pipe, WIDE);
+}
+
 /// Makes a descriptor non-blocking.
 pub fn non_blocking(descriptor: &OwnedFd) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(descriptor)?;
     Ok(rustix::fs::fcntl_setfl(descriptor, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,7 +131,7 @@ impl Server {
             }
             Kind::Stdin => {
                 match self.commands.get_mut(&frame.stream) {
-                    Some(command) if self.talk != Talk::Silent => command.input.push(&frame.body, frame.continuation),
+                    Some(command) if self.talk != Talk::Silent => command.input.push(frame.body, frame.continuation),
                     _ => {} // the command is over; its host will hear so
                 }
                 Ok(Then::Continue)
@@ -259,8 +259,8 @@ impl Server {
             if taken > 0 {
                 self.port.send(command.stream, Event::Credit(StdinCredit { stdin: taken }));
             }
-            command.stdout.pump(command.stream, &mut self.port, &mut self.scratch);
-            command.stderr.pump(command.stream, &mut self.port, &mut self.scratch);
+            command.stdout.pump(command.stream, &mut self.port);
+            command.stderr.pump(command.stream, &mut self.port);
         }
         let scratch = &mut self.scratch;
         self.discarded.retain(|pipe| discard(pipe, scratch));

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use bytes::{Buf, Bytes};
 use pyro_protocol::frame::{Continuation, Kind, MAX_BODY, StreamId};
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::Errno;
@@ -14,26 +13,30 @@ use crate::port::Port;
 /// Bytes that a pipe holds once much goes through it: fewer turns between agent and command.
 const WIDE: usize = 256 << 10;
 
-/// Bytes on their way into a command, as they came from the host.
+/// Bytes on their way into a command.
+///
+/// What comes in is written at once, from where the host's frame lies. Only what the pipe does not
+/// take then is copied and waits.
 pub struct Input {
     pipe: Option<OwnedFd>,
-    queue: VecDeque<Bytes>,
-    /// Of the whole queue.
-    bytes: usize,
+    queue: VecDeque<u8>,
     ended: bool,
     is_wide: bool,
+    /// Bytes that were taken and not granted anew.
+    taken: usize,
 }
 
 impl Input {
     pub fn new(pipe: OwnedFd) -> Self {
-        Self { pipe: Some(pipe), queue: VecDeque::new(), bytes: 0, ended: false, is_wide: false }
+        Self { pipe: Some(pipe), queue: VecDeque::new(), ended: false, is_wide: false, taken: 0 }
     }
 
-    pub fn push(&mut self, data: Bytes, continuation: Continuation) {
-        self.bytes += data.len();
-        if !data.is_empty() {
-            self.queue.push_back(data);
+    pub fn push(&mut self, data: &[u8], continuation: Continuation) {
+        let mut rest = data;
+        if self.queue.is_empty() {
+            rest = &data[self.write(data)..];
         }
+        self.queue.extend(rest);
         self.ended |= continuation == Continuation::End;
     }
 
@@ -42,25 +45,31 @@ impl Input {
         self.pipe.as_ref().filter(|_| wanted).map(|pipe| PollFd::new(pipe, PollFlags::OUT))
     }
 
-    /// Writes what the command takes now, and returns how many bytes left the queue: so many more
-    /// the host may send. A command that closed its stdin takes everything.
+    /// Writes what the command takes now, and returns how many bytes it has taken: so many more the
+    /// host may send. A command that closed its stdin takes everything.
     pub fn pump(&mut self) -> u32 {
-        let before = self.bytes;
-        while let Some(pipe) = &self.pipe {
-            let Some(front) = self.queue.front_mut() else {
-                if self.ended {
-                    self.pipe = None;
-                }
+        if !self.queue.is_empty() {
+            let mut queue = std::mem::take(&mut self.queue);
+            let written = self.write(queue.make_contiguous());
+            queue.drain(..written);
+            self.queue = queue;
+        }
+        if self.queue.is_empty() && self.ended {
+            self.pipe = None;
+        }
+        std::mem::take(&mut self.taken) as u32
+    }
+
+    /// Writes as much as the command takes now, and returns how much that is.
+    fn write(&mut self, data: &[u8]) -> usize {
+        let mut done = 0;
+        while done < data.len() {
+            let Some(pipe) = &self.pipe else {
+                done = data.len();
                 break;
             };
-            match rustix::io::write(pipe, front) {
-                Ok(written) => {
-                    self.bytes -= written;
-                    front.advance(written);
-                    if front.is_empty() {
-                        self.queue.pop_front();
-                    }
-                }
+            match rustix::io::write(pipe, &data[done..]) {
+                Ok(written) => done += written,
                 Err(Errno::AGAIN) if !self.is_wide => {
                     self.is_wide = true;
                     widen(pipe);
@@ -70,11 +79,8 @@ impl Input {
                 Err(_) => self.pipe = None,
             }
         }
-        if self.pipe.is_none() {
-            self.queue.clear();
-            self.bytes = 0;
-        }
-        (before - self.bytes) as u32
+        self.taken += done;
+        done
     }
 }
 

@@ -131,7 +131,7 @@ impl Server {
             }
             Kind::Stdin => {
                 match self.commands.get_mut(&frame.stream) {
-                    Some(command) if self.talk != Talk::Silent => command.input.push(frame.body, frame.continuation),
+                    Some(command) if self.talk != Talk::Silent => command.input.push(&frame.body, frame.continuation),
                     _ => {} // the command is over; its host will hear so
                 }
                 Ok(Then::Continue)

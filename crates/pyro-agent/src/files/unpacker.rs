@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
@@ -51,16 +52,19 @@ pub struct Target {
     /// every file in it changes its time.
     directories: Vec<(Vec<u8>, Member)>,
     buffer: Vec<u8>,
+    /// The directory of the last name: the next one is mostly in it, too.
+    last: Option<(Vec<u8>, Rc<OwnedFd>)>,
 }
 
 impl Target {
     pub fn new(root: Root, keep_owners: bool) -> Self {
-        Self { root, keep_owners, directories: Vec::new(), buffer: vec![0; PIECE] }
+        Self { root, keep_owners, directories: Vec::new(), buffer: vec![0; PIECE], last: None }
     }
 
     /// A directory. One that exists stays, also if it is a link to one below the target.
     pub fn directory(&mut self, name: &[u8], member: Member) -> Made<()> {
         let parent = self.parent(name)?;
+        self.last = None; // the same path may lead elsewhere from now on
         let last = split(name).1;
         match mkdirat(&parent, last, Mode::RWXU) {
             Err(Errno::EXIST) if openat(&parent, last, DIRECTORY, Mode::empty()).is_ok() => {}
@@ -108,6 +112,7 @@ impl Target {
 
     pub fn symlink(&mut self, name: &[u8], member: &Member) -> Made<()> {
         let parent = self.parent(name)?;
+        self.last = None; // the same path may lead elsewhere from now on
         let (temporary, ()) = with_new_name(|temporary| symlinkat(member.link.as_slice(), &parent, temporary))?;
         if self.keep_owners {
             let (owner, group) = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
@@ -121,6 +126,7 @@ impl Target {
     /// One more name for something below the target.
     pub fn hard_link(&mut self, name: &[u8], first: &[u8]) -> Made<()> {
         let parent = self.parent(name)?;
+        self.last = None; // a link can be one to a link
         let (above, last) = split(first);
         let above = self.root.open_at(above, OFlags::PATH | OFlags::DIRECTORY)?;
         let link = |temporary: &str| linkat(&above, last, &parent, temporary, AtFlags::empty());
@@ -140,17 +146,25 @@ impl Target {
     }
 
     /// The directory of a name, made if it is missing.
-    fn parent(&self, name: &[u8]) -> Made<OwnedFd> {
+    fn parent(&mut self, name: &[u8]) -> Made<Rc<OwnedFd>> {
         let parent = split(name).0;
+        if let Some((last, directory)) = &self.last
+            && last == parent
+        {
+            return Ok(directory.clone());
+        }
         let flags = OFlags::PATH | OFlags::DIRECTORY;
-        match self.root.open_at(parent, flags) {
+        let opened = match self.root.open_at(parent, flags) {
             Err(Errno::NOENT) => {
                 // Says the same as the next look if it failed.
                 let _ = self.root.make_parents(name);
-                Ok(self.root.open_at(parent, flags)?)
+                self.root.open_at(parent, flags)?
             }
-            other => Ok(other?),
-        }
+            other => other?,
+        };
+        let opened = Rc::new(opened);
+        self.last = Some((parent.to_vec(), opened.clone()));
+        Ok(opened)
     }
 
     fn dress(&self, file: impl AsFd + Copy, member: &Member) -> rustix::io::Result<()> {

@@ -1,4 +1,5 @@
 use super::*;
+use bytes::Bytes;
 use pyro_protocol::frame::{Decoder, Frame};
 use std::fs::File;
 use std::io::{Read, Write};
@@ -101,9 +102,9 @@ fn input_is_taken_as_the_command_reads_it() {
     assert!(input.poll_fd().is_none());
     let data: Vec<u8> = (0..400_000_u32).map(|number| (number / 7) as u8).collect();
     for piece in data.chunks(60_000) {
-        input.push(Bytes::copy_from_slice(piece), Continuation::More);
+        input.push(piece, Continuation::More);
     }
-    input.push(Bytes::new(), Continuation::End);
+    input.push(b"", Continuation::End);
     let mut granted = input.pump() as usize;
     assert!(granted > 64 << 10 && granted <= WIDE, "{granted} bytes are more than a pipe holds by itself");
     let (mut read, mut buffer) = (Vec::new(), vec![0; 10_000]);
@@ -124,9 +125,9 @@ fn input_is_taken_as_the_command_reads_it() {
 fn a_command_that_closed_its_input_takes_everything() {
     let (mut input, theirs) = input();
     drop(theirs);
-    input.push(Bytes::from_static(b"abc"), Continuation::More);
+    input.push(b"abc", Continuation::More);
     assert_eq!(input.pump(), 3);
-    input.push(Bytes::from_static(b"de"), Continuation::More);
+    input.push(b"de", Continuation::More);
     assert_eq!(input.pump(), 2);
     assert!(input.poll_fd().is_none());
 }

@@ -181,6 +181,20 @@ fn a_link_is_replaced_by_a_directory_only_if_it_leads_out() {
 }
 
 #[test]
+fn a_name_is_looked_up_anew_when_a_link_on_its_way_has_changed() {
+    let world = World::new();
+    let directory = |archive: Archive, name: &str| archive.add(EntryType::Directory, name, "", b"");
+    let archive = directory(directory(Archive::default(), "b"), "c").link("a", "b").file("a/one", "1");
+    let archive = archive.link("a", "c").file("a/two", "2").link("a", "../outside").file("a/file", "3");
+    let archive = archive.link("other", "c").link("a", "b").file("a/three", "3");
+    let archive = archive.add(EntryType::Link, "a", "other", b"").file("a/four", "4");
+    world.refuses(archive, &["a/file"]);
+    for (name, content) in [("b/one", "1"), ("c/two", "2"), ("b/three", "3"), ("c/four", "4")] {
+        assert_eq!(fs::read_to_string(world.target().join(name)).unwrap(), content, "{name}");
+    }
+}
+
+#[test]
 fn hard_links_are_made_below_the_target_only() {
     let world = World::new();
     let outside = world.directory.path().join("outside/file");

@@ -4,6 +4,7 @@
 //! boot:  mounts → modules → the host's port → root disk (when the kernel was told one)
 //! serve: one thread, one poll(2): port, child signals, pipes of the running commands
 //! end:   Shutdown from the host (commands killed, disks written, power off)
+//! files: the same program as an ordinary process, one for each file operation
 //! ```
 //!
 //! One thread owns everything, so there is nothing to lock and nothing that a fork could copy half
@@ -14,9 +15,11 @@
 mod boot;
 mod cgroup;
 mod command;
+mod files;
 mod identity;
 mod modules;
 mod network;
+mod outgoing;
 mod pipes;
 mod port;
 mod report;
@@ -31,6 +34,9 @@ use report::log;
 
 fn main() -> ExitCode {
     if rustix::process::getpid() != rustix::process::Pid::INIT {
+        if std::env::args_os().nth(1).is_some_and(|argument| argument == files::ARGUMENT) {
+            return files::run();
+        }
         log("pyro-agent is the first process of a pyro guest and does nothing anywhere else");
         return ExitCode::from(2);
     }

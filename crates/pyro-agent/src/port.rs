@@ -1,18 +1,17 @@
 //! The byte stream to the host: a virtio-serial port, found by its name.
 
-use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use bytes::Bytes;
 use prost::Message;
 use pyro_protocol::PORT_NAME;
-use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId, encode_parts};
+use pyro_protocol::frame::{Continuation, Decoder, Frame, Kind, MAX_BODY, StreamId};
 use pyro_protocol::message::{Event, ToHost};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, netlink, recv, socket_with};
 
+use crate::outgoing::Outgoing;
 use crate::report::failed;
 
 /// Output waiting for the host beyond which commands are not read any further.
@@ -22,7 +21,7 @@ const ENOUGH_QUEUED: usize = 4 * MAX_BODY;
 pub struct Port {
     file: File,
     decoder: Decoder,
-    outgoing: VecDeque<u8>,
+    outgoing: Outgoing,
     scratch: Vec<u8>,
 }
 
@@ -43,7 +42,7 @@ pub fn open(news: &OwnedFd) -> io::Result<Port> {
             let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
             let file = fs::OpenOptions::new().read(true).write(true).custom_flags(flags).open(&device);
             let file = file.map_err(failed(&format!("open {device}")))?;
-            return Ok(Port { file, decoder: Decoder::default(), outgoing: VecDeque::new(), scratch });
+            return Ok(Port { file, decoder: Decoder::default(), outgoing: Outgoing::default(), scratch });
         }
         recv(news, scratch.as_mut_slice(), RecvFlags::empty()).map_err(failed("await the host's port"))?;
     }
@@ -63,10 +62,22 @@ fn find() -> io::Result<Option<String>> {
 }
 
 impl Port {
+    /// One over any file, for tests.
+    #[cfg(test)]
+    pub fn over(file: File) -> Self {
+        Self { file, decoder: Decoder::default(), outgoing: Outgoing::default(), scratch: vec![0; MAX_BODY] }
+    }
+
     /// For poll(2): always readable, writable only when something waits.
     pub fn poll_fd(&self) -> PollFd<'_> {
         let write = if self.outgoing.is_empty() { PollFlags::empty() } else { PollFlags::OUT };
         PollFd::new(&self.file, PollFlags::IN | write)
+    }
+
+    /// Bytes that wait for the host, for tests.
+    #[cfg(test)]
+    pub fn queued(&self) -> usize {
+        self.outgoing.len()
     }
 
     /// Whether more output may be queued for the host.
@@ -77,26 +88,30 @@ impl Port {
     /// Queues a message.
     pub fn send(&mut self, stream: StreamId, event: Event) {
         let body = ToHost { event: Some(event) }.encode_to_vec();
-        self.queue(stream, Kind::Message, Continuation::More, &body);
+        self.outgoing.push(stream, Kind::Message, Continuation::More, &body);
     }
 
-    /// Queues bytes of a command's output.
-    pub fn send_data(&mut self, stream: StreamId, kind: Kind, continuation: Continuation, data: &[u8]) {
-        self.queue(stream, kind, continuation, data);
+    /// Queues bytes of a command's output, at most so many, which are read straight into the queue.
+    pub fn send_from<E>(
+        &mut self,
+        stream: StreamId,
+        kind: Kind,
+        most: usize,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        self.outgoing.push_with(stream, kind, most, read)
     }
 
-    fn queue(&mut self, stream: StreamId, kind: Kind, continuation: Continuation, body: &[u8]) {
-        let mut bytes = Vec::new();
-        encode_parts(stream, kind, continuation, body, &mut bytes);
-        self.outgoing.extend(bytes);
+    /// Says that a command's output is over.
+    pub fn send_end(&mut self, stream: StreamId, kind: Kind) {
+        self.outgoing.push(stream, kind, Continuation::End, &[]);
     }
 
     /// Writes what the host takes now.
     pub fn flush(&mut self) -> io::Result<()> {
         while !self.outgoing.is_empty() {
-            let (front, _) = self.outgoing.as_slices();
-            match self.file.write(front) {
-                Ok(written) => drop(self.outgoing.drain(..written)),
+            match self.file.write(self.outgoing.waiting()) {
+                Ok(written) => self.outgoing.sent(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // The host's end is not open: it will say Hello when it is.
@@ -143,6 +158,3 @@ impl AsFd for Port {
         self.file.as_fd()
     }
 }
-
-/// Bodies travel as shared bytes; this is the empty one.
-pub const NOTHING: Bytes = Bytes::new();

@@ -259,8 +259,8 @@ impl Server {
             if taken > 0 {
                 self.port.send(command.stream, Event::Credit(StdinCredit { stdin: taken }));
             }
-            command.stdout.pump(command.stream, &mut self.port, &mut self.scratch);
-            command.stderr.pump(command.stream, &mut self.port, &mut self.scratch);
+            command.stdout.pump(command.stream, &mut self.port);
+            command.stderr.pump(command.stream, &mut self.port);
         }
         let scratch = &mut self.scratch;
         self.discarded.retain(|pipe| discard(pipe, scratch));
@@ -300,7 +300,7 @@ impl Server {
 fn our_hello() -> Hello {
     Hello {
         generation: pyro_protocol::GENERATION,
-        capabilities: vec!["unpack".into()],
+        capabilities: vec!["unpack".into(), pyro_protocol::files::CAPABILITY.into()],
         version: env!("CARGO_PKG_VERSION").into(),
     }
 }

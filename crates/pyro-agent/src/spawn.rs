@@ -17,6 +17,7 @@ use rustix::fs::{Access, access};
 use rustix::process::Pid;
 
 use crate::cgroup::{Cgroup, Cgroups};
+use crate::files;
 use crate::pipes::{non_blocking, pipe};
 
 /// What every command finds in its environment, before what the host adds.
@@ -29,6 +30,9 @@ const ENVIRONMENT: [(&str, &str); 6] = [
     ("LANG", "C.UTF-8"),
 ];
 
+/// The agent's own program, which is in no directory of the guest.
+const OWN_PROGRAM: &str = "/proc/self/exe";
+
 /// A process that was started, and the agent's ends of its pipes; of its outputs' both.
 pub struct Spawned {
     pub pid: Pid,
@@ -39,6 +43,11 @@ pub struct Spawned {
 
 /// Starts the first candidate that can be executed.
 pub fn spawn(exec: &Exec, cgroups: &Cgroups, cgroup: &Cgroup) -> Result<Spawned, Refused> {
+    if exec.file_worker {
+        let words = [b"pyro-agent".to_vec(), files::ARGUMENT.into()].to_vec();
+        let started = start(Path::new(OWN_PROGRAM), &Argv { words }, &[], Path::new("/"), cgroups, cgroup);
+        return started.map_err(|error| refused("failed", format!("the file worker: {error}")));
+    }
     let directory = Path::new(OsStr::from_bytes(&exec.working_directory));
     if !directory.is_dir() {
         return Err(refused("no_directory", format!("{} is not a directory", directory.display())));

@@ -30,6 +30,7 @@ impl<'a> Command<'a> {
             timeout_us: 0,
             stdout_credit: OUTPUT_WINDOW,
             stderr_credit: OUTPUT_WINDOW,
+            file_worker: false,
         };
         Self { link, exec }
     }

@@ -100,16 +100,27 @@ impl Frame {
 /// # Panics
 /// When the body is longer than [`MAX_BODY`].
 pub fn encode_parts(stream: StreamId, kind: Kind, continuation: Continuation, body: &[u8], out: &mut Vec<u8>) {
-    assert!(body.len() <= MAX_BODY, "senders cut bodies at MAX_BODY");
+    out.reserve(HEADER + body.len());
+    out.extend_from_slice(&header(stream, kind, continuation, body.len()));
+    out.extend_from_slice(body);
+}
+
+/// What goes in front of a body of so many bytes.
+///
+/// # Panics
+/// When that is more than [`MAX_BODY`].
+#[must_use]
+pub fn header(stream: StreamId, kind: Kind, continuation: Continuation, length: usize) -> [u8; HEADER] {
+    assert!(length <= MAX_BODY, "senders cut bodies at MAX_BODY");
     let end = match continuation {
         Continuation::More => 0,
         Continuation::End => END,
     };
-    out.reserve(HEADER + body.len());
-    out.extend_from_slice(&(body.len() as u32).to_le_bytes());
-    out.extend_from_slice(&stream.0.to_le_bytes());
-    out.push(kind.bits() | end);
-    out.extend_from_slice(body);
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    header[4..8].copy_from_slice(&stream.0.to_le_bytes());
+    header[8] = kind.bits() | end;
+    header
 }
 
 /// Why bytes are not a conversation. After one of these the byte stream has no meaning any more.

@@ -19,6 +19,7 @@
 //! This crate knows no sockets, no clock and no machines: the codec is a pure function of bytes.
 #![forbid(unsafe_code)]
 
+pub mod files;
 pub mod frame;
 pub mod message;
 

@@ -232,6 +232,10 @@ pub struct Exec {
     /// Bytes of stderr the guest may send before more is granted.
     #[prost(uint32, tag = "6")]
     pub stderr_credit: u32,
+    /// The program is the agent's own file worker ([`crate::files`]): candidates, environment and working directory
+    /// are not used. A guest that has none refuses, for it finds no candidates.
+    #[prost(bool, tag = "7")]
+    pub file_worker: bool,
 }
 
 /// One command line.

@@ -29,7 +29,9 @@ fn everything() -> Vec<(&'static str, Frame)> {
         timeout_us: 30_000_000,
         stdout_credit: 1 << 20,
         stderr_credit: 1 << 19,
+        file_worker: false,
     };
+    let file_worker = Exec { file_worker: true, stdout_credit: 1 << 20, stderr_credit: 1 << 19, ..Exec::default() };
     let identity = Identity {
         wall_clock_ns: 1_795_000_000_123_456_789,
         entropy: vec![7; 8],
@@ -59,6 +61,7 @@ fn everything() -> Vec<(&'static str, Frame)> {
         ),
         ("shutdown", to_guest(0, Request::Shutdown(Shutdown {}))),
         ("exec", to_guest(1, Request::Exec(exec))),
+        ("exec of the file worker", to_guest(1, Request::Exec(file_worker))),
         ("output credit", to_guest(1, Request::Credit(OutputCredit { stdout: 65536, stderr: 1 }))),
         ("signal", to_guest(1, Request::Signal(Signal { number: 9 }))),
         ("stdin", data(Kind::Stdin, Continuation::More, b"in\0\xff")),

@@ -1,0 +1,14 @@
+//! The file worker as an ordinary process on this host, in directories of its own.
+//!
+//! What goes through its pipes is what a host sends and gets.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+
+mod change;
+mod law;
+mod look;
+mod pack;
+mod unpack;
+mod walls;
+mod worker;
+mod write;

@@ -42,18 +42,11 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use failure::{Failure, Result};
 use input::Input;
-use report::Report;
+use report::{Outcome, Report};
 use root::Root;
 
 /// The argument that makes the agent a file worker.
 pub const ARGUMENT: &str = "--file-worker";
-
-/// What [`Done`] says besides the counters.
-#[derive(Default)]
-struct Outcome {
-    digest: String,
-    truncated: bool,
-}
 
 /// Carries out the operation that stdin names. All that is said goes to stdout and stderr.
 pub fn run() -> ExitCode {

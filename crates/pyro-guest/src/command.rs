@@ -35,6 +35,14 @@ impl<'a> Command<'a> {
         Self { link, exec }
     }
 
+    /// The agent's own file worker.
+    pub(crate) fn file_worker(link: &'a Link) -> Self {
+        let mut command = Self::new(link, Vec::new());
+        command.exec.candidates.clear();
+        command.exec.file_worker = true;
+        command
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<T: Into<Vec<u8>>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {

@@ -15,6 +15,7 @@ mod link;
 
 pub use command::{Command, Exit, OutputEvent, Running, StdinWriter};
 pub use error::{GuestError, Refusal};
+pub use pyro_protocol::files;
 pub use pyro_protocol::{
     GENERATION, ROOT_PARAMETER, TIMED_OUT_EXIT_CODE,
     message::{Identity, Network},
@@ -121,6 +122,12 @@ impl Guest {
             Event::GoingDown(_) => Ok(()),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// A file operation, which the agent carries out itself: a command whose pipes [`files`] describes.
+    #[must_use]
+    pub fn file_worker(&self) -> Command<'_> {
+        Command::file_worker(&self.link)
     }
 
     /// A command to be run in the guest; see [`Command`].

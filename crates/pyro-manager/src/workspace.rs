@@ -70,6 +70,19 @@ impl Workspace {
         }
     }
 
+    /// Starts a file operation; `None` where there is nothing to start it in. Its pipes are those of
+    /// [`pyro_guest::files`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] on the host: its files need no guest.
+    pub fn open_files(&self, timeout: Duration) -> Result<Option<CommandStream>, Error> {
+        match self {
+            Self::Guest(guest) => Ok(Some(CommandStream::Guest(guest.guest.file_worker().timeout(timeout).spawn()))),
+            Self::Host(host) => Err(host.has_no_file_worker()),
+            Self::None => Ok(None),
+        }
+    }
+
     /// Resolves when something has become of the machine by itself. Cancel safe.
     pub async fn news(&mut self) -> News {
         let Self::Guest(guest) = self else { return std::future::pending().await };

@@ -17,6 +17,7 @@ use super::command::Commands;
 use super::files::Files;
 use super::mailbox::{Joined, Message};
 use super::request::ExecRequest;
+use super::transfer::Transfer;
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
 use crate::threads::off_thread;
@@ -94,6 +95,7 @@ impl Actor {
     async fn answer(&mut self, message: Message) -> Option<End> {
         match message {
             Message::Exec { request, answer } => drop(answer.send(self.exec(&request))),
+            Message::Files { timeout, answer } => drop(answer.send(self.files(timeout))),
             Message::Extend { ttl_seconds, answer } => drop(answer.send(self.extend(ttl_seconds).await)),
             Message::Stop { answer } => drop(answer.send(self.stop().await)),
             Message::Start { answer } => match self.start().await {
@@ -145,6 +147,11 @@ impl Actor {
         let sent = self.workspace.open(&spec).and_then(|stream| stream.ok_or_else(|| self.why_not().into()));
         self.step("exec.send.after");
         self.commands.follow(job, began, sent, request)
+    }
+
+    fn files(&mut self, timeout: Duration) -> Result<Transfer, Error> {
+        let stream = self.workspace.open_files(timeout)?.ok_or_else(|| self.why_not())?;
+        Ok(self.commands.transfer(stream, timeout))
     }
 
     fn tell_time(&mut self) {

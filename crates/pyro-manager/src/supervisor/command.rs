@@ -15,11 +15,13 @@ use pyro_store::journal::{CommandRecord, EndRecord, Journal, StartRecord, Starte
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::driver::Driver;
 use super::mailbox::{Attached, Joined, Message};
 use super::request::{ExecRequest, digest};
 use super::table::{Cancel, Handle, Progress, Table};
+use super::transfer::{Transfer, transfer};
 use crate::clock::now;
 use crate::error::Unavailable;
 use crate::threads::lock;
@@ -37,6 +39,8 @@ pub struct Commands {
     attempts: HashMap<String, (u64, String)>,
     mailbox: mpsc::Sender<Message>,
     drivers: JoinSet<()>,
+    /// Ends all file operations.
+    transfers: CancellationToken,
     /// How many machines' ends the record says.
     machine_ends: watch::Sender<u64>,
 }
@@ -55,6 +59,7 @@ impl Commands {
             attempts: attempts.collect(),
             mailbox,
             drivers: JoinSet::new(),
+            transfers: CancellationToken::new(),
             machine_ends: watch::Sender::new(0),
         }
     }
@@ -136,8 +141,16 @@ impl Commands {
         Ok(Joined { sequence, attached, joined: false })
     }
 
-    pub fn cancel_all(&self, why: &str) {
+    /// Follows a file operation that was begun.
+    pub fn transfer(&mut self, stream: CommandStream, timeout: Duration) -> Transfer {
+        let (transfer, worker) = transfer(stream, timeout, self.transfers.child_token(), self.mailbox.clone());
+        self.drivers.spawn(worker.drive());
+        transfer
+    }
+
+    pub fn cancel_all(&mut self, why: &str) {
         self.table.cancel_all(why);
+        std::mem::take(&mut self.transfers).cancel();
     }
 
     /// Resolves when a command's driver has ended; never while there is none. Cancel safe.

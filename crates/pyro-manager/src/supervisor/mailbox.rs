@@ -1,5 +1,7 @@
 //! What is asked of the owner of a machine, or told to it, and what it answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pyro_store::journal::Stream as OutputStream;
 use pyro_store::{Ended, Record};
@@ -7,12 +9,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::request::ExecRequest;
 use super::table::Progress;
+use super::transfer::Transfer;
 use crate::error::Error;
 
 /// What the owner is asked or told.
 pub enum Message {
     /// Run a command.
     Exec { request: ExecRequest, answer: oneshot::Sender<Result<Joined, Error>> },
+    /// Begin a file operation.
+    Files { timeout: Duration, answer: oneshot::Sender<Result<Transfer, Error>> },
     /// Start the machine.
     Start { answer: oneshot::Sender<Result<Record, Error>> },
     /// Stop the machine.

@@ -33,6 +33,7 @@ pub mod rpc;
 mod serve;
 mod start;
 mod table;
+mod transfer;
 
 pub use files::SOCKET;
 

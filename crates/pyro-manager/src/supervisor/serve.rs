@@ -1,6 +1,9 @@
 //! What a client is answered: each connection asks one thing and hears the answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use pyro_guest::Exit;
 use pyro_protocol::frame::Kind as FrameKind;
 use pyro_store::journal::Stream;
 use pyro_store::{Ended, Record};
@@ -11,6 +14,7 @@ use super::mailbox::{Attached, Message};
 use super::request::ExecRequest;
 use super::rpc::{Arrived, Connection, Reader, Reply, Request, Writer};
 use super::table::{Progress, Table};
+use super::transfer::Transfer;
 use crate::error::Unavailable;
 use crate::{Error, limits};
 
@@ -34,6 +38,7 @@ pub async fn answer(
                 Err(error) => connection.send(&Reply::failed(&error)).await,
             }
         }
+        Request::Files { timeout_us } => files(connection, mailbox, Duration::from_micros(timeout_us)).await,
         Request::Watch { sequence } => match table.find(sequence) {
             Some(handle) => watch_command(connection, handle.progress).await,
             None => connection.send(&Reply::NotRunning).await,
@@ -96,6 +101,31 @@ async fn exec(mut connection: Connection, mailbox: &mpsc::Sender<Message>, reque
     match joined.attached {
         Some(attached) => stream(connection, attached).await,
         None => Ok(()),
+    }
+}
+
+/// A file operation: its input and output, until the worker has ended or the client is gone.
+async fn files(mut connection: Connection, mailbox: &mpsc::Sender<Message>, timeout: Duration) -> Result<(), Error> {
+    let Transfer { mut pieces, input, end, .. } = match ask(mailbox, |answer| Message::Files { timeout, answer }).await
+    {
+        Ok(transfer) => transfer,
+        Err(error) => return connection.send(&Reply::failed(&error)).await,
+    };
+    connection.send(&Reply::FilesBegun).await?;
+    let Connection { reader, mut writer } = connection;
+    let mut listening = JoinSet::new();
+    listening.spawn(take_input(reader, input));
+    while let Some((stream, bytes)) = pieces.recv().await {
+        writer.data(frame_kind(stream), &bytes).await?;
+    }
+    let ended = end.await.unwrap_or_else(|_| Err("its supervisor is ending".into()));
+    writer.send(&ended_reply(ended)).await
+}
+
+fn ended_reply(ended: Result<Exit, String>) -> Reply {
+    match ended {
+        Ok(exit) => Reply::FilesEnded { exit_code: Some(exit.code), timed_out: exit.timed_out, problem: None },
+        Err(problem) => Reply::FilesEnded { exit_code: None, timed_out: false, problem: Some(problem) },
     }
 }
 

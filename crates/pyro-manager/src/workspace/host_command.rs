@@ -69,6 +69,16 @@ impl HostWorkspace {
         Self { id, directory }
     }
 
+    /// What is said where a guest would be asked for files.
+    pub fn has_no_file_worker(&self) -> Error {
+        let workspace = self.directory.join("workspace");
+        let problem = format!(
+            "file operations need a guest; this task runs on the host, and its files are in {}",
+            workspace.display()
+        );
+        Error::InvalidArgument { problem }
+    }
+
     /// Ends every process that is left.
     pub async fn end(self) {
         end_marked(&self.id).await;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use super::command_form::CommandForm;
-use super::peer::FIRST;
+use super::peer::{FILES, FIRST};
 use super::record_form::RecordForm;
 use crate::Failure;
 use crate::supervisor::request::ExecRequest;
@@ -20,6 +20,8 @@ pub enum Request {
     Hello { generation: u32, release: String, needs: u32 },
     /// Run a command.
     Exec(ExecForm),
+    /// Carry out a file operation. What follows is the input of a file worker; its output comes back.
+    Files { timeout_us: u64 },
     /// Tell how a running command gets on, until it ends.
     Watch { sequence: u64 },
     /// Tell whenever a command begins.
@@ -44,6 +46,7 @@ impl Request {
     pub fn needs(&self) -> u32 {
         match self {
             Self::Hello { needs, .. } => *needs,
+            Self::Files { .. } => FILES,
             Self::Exec(_)
             | Self::Watch { .. }
             | Self::WatchTask
@@ -98,6 +101,10 @@ pub enum Reply {
     Latest { sequence: u64 },
     /// The command is over; nothing follows.
     Ended { entry: CommandForm },
+    /// The file worker runs; its output follows.
+    FilesBegun,
+    /// The file worker has ended, with this exit code; or why it is not known how it ended. Nothing follows.
+    FilesEnded { exit_code: Option<i32>, timed_out: bool, problem: Option<String> },
     /// It does not run; the journal has what there is to know. Nothing follows.
     NotRunning,
     /// The command goes on without this client, who reads too slowly.

@@ -10,6 +10,8 @@ use crate::error::Unavailable;
 pub const GENERATION: u32 = 2;
 /// The generation of releases that say no hello.
 pub const FIRST: u32 = 1;
+/// The generation that brought file operations.
+pub const FILES: u32 = 2;
 /// This release.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// What is known of the release of somebody who says no hello.

@@ -78,7 +78,7 @@ pub struct DeleteTask {
 }
 
 impl CreateTask {
-    /// Seconds a task may live, where nothing else is said.
+    /// Default time to live of a task, in seconds.
     pub const DEFAULT_TTL_SECONDS: i64 = DEFAULT_TTL_SECONDS;
 }
 
@@ -136,7 +136,7 @@ impl Operation for LogsTask {
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
         let Self { task_id, sequence, tail_bytes, last, max_bytes } = self;
-        context.pyro.logs_task(&task_id, LogsRequest { sequence, tail_bytes, last, max_bytes: max_bytes }).await
+        context.pyro.logs_task(&task_id, LogsRequest { sequence, tail_bytes, last, max_bytes }).await
     }
 }
 

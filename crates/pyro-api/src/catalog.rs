@@ -18,7 +18,7 @@ use crate::vms::{CreateVm, DeleteVm, NetworkInfoVm, StartVm, StatusVm, StopVm};
 /// A call under way.
 type Called<'a> = Pin<Box<dyn Future<Output = Result<Value, Error>> + Send + 'a>>;
 
-/// An operation, for those who go through all of them.
+/// An entry of the list of operations.
 pub struct Entry {
     /// Its name in the Python client.
     pub name: &'static str,
@@ -28,7 +28,7 @@ pub struct Entry {
     pub title: &'static str,
     /// What it is for and when to use it, in one line.
     pub description: &'static str,
-    /// What it does to the world.
+    /// Its side effects.
     pub effect: Effect,
     /// Whether it may reach the network.
     pub reach: Reach,

@@ -12,7 +12,7 @@ use crate::machine::MachineOptions;
 use crate::operation::{Context, Effect, Operation, Reach};
 use crate::waiting::{CommandOutcome, Wait, limit};
 
-/// Seconds that a command may take, where nothing else is said.
+/// Default time limit of a command, in seconds.
 fn default_timeout_seconds() -> f64 {
     30.0
 }
@@ -241,7 +241,7 @@ fn request(
     Ok(request)
 }
 
-/// Input that the front end brings comes first; a request's own is the whole of it.
+/// Input streamed by the front end takes precedence; a request's own `stdin` is the complete input.
 fn with_input(io: RunIo, text: Option<String>) -> RunIo {
     let stdin = io.stdin.or_else(|| {
         let (sender, receiver) = mpsc::channel(1);

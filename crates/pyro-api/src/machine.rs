@@ -1,4 +1,4 @@
-//! What a caller may choose about a machine. A new option of a machine is written here once, and in the machinery.
+//! The options of a machine. A new option is declared here once, and implemented in the manager.
 
 use pyro_manager::{Error, MachineSize, Settings, VmOptions};
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::operation::Context;
 
-/// Seconds that a VM or task may live, where nothing else is said.
+/// Default time to live of a VM or task, in seconds.
 pub(crate) const DEFAULT_TTL_SECONDS: i64 = 600;
 
 /// The same, for defaults of fields.
@@ -54,7 +54,7 @@ impl Default for MachineOptions {
 }
 
 impl MachineOptions {
-    /// The machine they ask for, where nobody else has to allow what they ask for.
+    /// The requested machine, when no one else has to allow the options.
     ///
     /// # Errors
     /// [`Error::OutOfRange`].

@@ -1,4 +1,4 @@
-//! What an operation is, and what it is carried out with.
+//! Operations, and the context in which one is carried out.
 
 use std::future::Future;
 
@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 ///
 /// The names, the documentation and the schema are read by people and by models.
 pub trait Operation: DeserializeOwned + JsonSchema + Send {
-    /// What comes of it.
+    /// Its result.
     type Result: Serialize + JsonSchema;
     /// Its name in the Python client.
     const NAME: &'static str;
@@ -21,7 +21,7 @@ pub trait Operation: DeserializeOwned + JsonSchema + Send {
     const TITLE: &'static str;
     /// What it is for and when to use it.
     const DESCRIPTION: &'static str;
-    /// What it does to the world.
+    /// Its side effects.
     const EFFECT: Effect;
     /// Whether it may reach the network.
     const REACH: Reach = Reach::Inside;
@@ -33,7 +33,7 @@ pub trait Operation: DeserializeOwned + JsonSchema + Send {
     fn carry_out(self, context: Context<'_>) -> impl Future<Output = Result<Self::Result, Error>> + Send;
 }
 
-/// What an operation does to the world.
+/// The side effects of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It only looks.
@@ -66,7 +66,7 @@ pub enum HostAccess {
     Allowed,
 }
 
-/// What an operation is carried out with.
+/// The context of an operation.
 pub struct Context<'a> {
     /// The manager.
     pub pyro: &'a Pyro,

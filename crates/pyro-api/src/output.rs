@@ -36,7 +36,7 @@ pub struct ReadOutput {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Encoding {
-    /// UTF-8; what is not gets the replacement character, and a character that is cut waits for the next piece.
+    /// UTF-8. Invalid bytes become the replacement character; an incomplete character goes into the next piece.
     #[default]
     Text,
     /// All bytes.
@@ -113,8 +113,8 @@ impl Operation for ReadOutput {
     }
 }
 
-/// How many of these bytes are whole characters: a character that is cut at the end is left for the
-/// next piece, one that is none stays.
+/// How many of these bytes are whole characters. An incomplete character at the end is left for the
+/// next piece; invalid bytes stay.
 fn whole_characters(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),

@@ -78,7 +78,7 @@ pub struct DeleteTask {
 }
 
 impl CreateTask {
-    /// Seconds a task may live, where nothing else is said.
+    /// Default time to live of a task, in seconds.
     pub const DEFAULT_TTL_SECONDS: i64 = DEFAULT_TTL_SECONDS;
 }
 

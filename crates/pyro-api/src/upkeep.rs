@@ -10,7 +10,7 @@ use crate::operation::{Context, Effect, Operation};
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReapExpired {}
 
-/// Looks for damage, and mends what can be mended.
+/// Finds damage, and repairs it where possible.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Repair {
     /// Make the proposed repairs; without it they are only shown

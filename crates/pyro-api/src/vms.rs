@@ -23,7 +23,7 @@ pub struct CreateVm {
     pub attempt_id: Option<String>,
 }
 
-/// What most operations on a VM are asked with.
+/// The request of most operations on a VM.
 macro_rules! about_a_vm {
     ($($(#[$documentation:meta])* $name:ident),* $(,)?) => {$(
         $(#[$documentation])*

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! no wait_seconds: to the command's end
-//! wait_seconds:    to its end, or what it has said so far when they are over; the command goes on
+//! wait_seconds:    to its end, or its output so far when they are over; the command keeps running
 //! ```
 
 use std::future::Future;
@@ -20,17 +20,17 @@ const IN_FLIGHT: usize = 64;
 const GOES_ON: &str =
     "the command keeps running: task_wait waits for it, task_output reads more output, task_cancel ends it";
 
-/// What came of waiting for a command.
+/// The result of waiting for a command.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum CommandOutcome {
     /// It is over.
     Ended(Box<TaskExecRecord>),
-    /// It goes on.
+    /// It is still running.
     Running(RunningCommand),
 }
 
-/// A command that goes on after `wait_seconds`.
+/// A command that is still running after `wait_seconds`.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct RunningCommand {
     /// The task.
@@ -84,8 +84,8 @@ pub struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// The command's end, or what it has said when the caller's time is up. That is only after the command is in the
-    /// journal: its number is what a caller goes on with.
+    /// The command's end, or its output so far when `wait_seconds` are over. It returns only after the command is in the
+    /// journal, because the caller needs its number to continue.
     pub async fn until_end<F>(self, io: RunIo, command: impl FnOnce(RunIo) -> F) -> Result<CommandOutcome, Error>
     where
         F: Future<Output = Result<TaskExecRecord, Error>>,
@@ -108,7 +108,7 @@ struct Passing {
     said: Said,
 }
 
-/// The end of what a command has said.
+/// The last output of a command.
 #[derive(Default)]
 struct Said {
     stdout: Vec<u8>,
@@ -141,7 +141,7 @@ impl Passing {
         Ok(CommandOutcome::Ended(Box::new(ended)))
     }
 
-    /// A caller who does not listen any more is gone; the manager finds that when its events end.
+    /// A caller that no longer listens is gone; the manager notices it when the events end.
     async fn pass(&mut self, event: Option<RunEvent>) {
         match &event {
             Some(RunEvent::Phase(Phase::Accepted { sequence, .. })) => self.sequence = Some(*sequence),

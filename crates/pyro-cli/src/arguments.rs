@@ -1,4 +1,4 @@
-//! The words of the command line. Frozen by the contract (section 3): adding is allowed.
+//! The arguments of the command line. The contract (section 3) freezes them: adding is allowed.
 
 mod flags;
 mod mcp;

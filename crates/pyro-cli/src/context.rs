@@ -29,7 +29,7 @@ pub fn pyro() -> Pyro {
 }
 
 /// Raises the limit of descriptors as far as it may and as far as it helps, and refuses to begin with fewer than
-/// any command needs: what runs out in the middle leaves others to guess what was done.
+/// any command needs. Running out of descriptors halfway would leave an unclear state.
 ///
 /// # Errors
 /// [`Error::Host`] with the code `out_of_descriptors`.
@@ -47,12 +47,12 @@ pub fn prepare_descriptors() -> Result<(), Error> {
     })
 }
 
-/// What an operation is carried out with. Whoever sits at the command line may use this host.
+/// The context of an operation. A user of the command line may run commands on this host.
 pub fn of(pyro: &Pyro, io: RunIo) -> Context<'_> {
     Context { pyro, host: HostAccess::Allowed, io }
 }
 
-/// The same for operations that nobody follows.
+/// The same for operations whose events are not shown.
 pub fn unheard(pyro: &Pyro) -> Context<'_> {
     let (events, _) = tokio::sync::mpsc::channel(1);
     of(pyro, RunIo { events, stdin: None, cancel: tokio_util::sync::CancellationToken::new() })
@@ -115,7 +115,7 @@ fn config() -> Config {
     config
 }
 
-/// The number a variable says. One that says something else ends the program: nothing is guessed.
+/// The number in a variable. Any other value ends the program with an error.
 fn whole_number(variable: &str, value: &OsStr) -> usize {
     let number = value.to_str().and_then(|text| text.trim().parse().ok()).filter(|number| *number > 0);
     number.unwrap_or_else(|| {
@@ -124,7 +124,7 @@ fn whole_number(variable: &str, value: &OsStr) -> usize {
     })
 }
 
-/// The path that a variable says. One that is not UTF-8 ends the program: it could not be written down in records.
+/// The path in a variable. A path that is not UTF-8 ends the program, because records cannot store it.
 fn path(variable: &str) -> Option<PathBuf> {
     let value = env::var_os(variable).filter(|value| !value.is_empty())?;
     if value.to_str().is_none() {

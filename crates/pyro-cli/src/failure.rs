@@ -72,7 +72,7 @@ pub fn wrong_usage(message: &str, hint: &str, format: Format) -> i32 {
     USAGE
 }
 
-/// What is damaged, for people: it is said, and the rest is shown.
+/// Prints warnings about damage; the rest of the output is still shown.
 pub fn warn(label: &str, problems: &[Problem]) {
     for Problem { id, error, hint, .. } in problems {
         let whose = id.as_ref().map(|id| format!("{id}: ")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Where a long text goes: to stdout, or on a terminal to the program in which the user reads.
+//! The destination of a long text: stdout, or the user's pager on a terminal.
 
 use std::io::{self, IsTerminal, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};

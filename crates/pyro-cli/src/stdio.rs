@@ -56,7 +56,7 @@ pub fn exit_code(code: i32, own_error: i32) -> i32 {
     }
 }
 
-/// The exit code of a command whose output was not taken to its end.
+/// The exit code of a command whose output could not be written completely.
 pub fn unwritten(own_error: i32) -> i32 {
     exit_code(BROKEN_PIPE, own_error)
 }

@@ -1,4 +1,4 @@
-//! Text that others made, in pyro's own words: nothing in it steers the terminal.
+//! Escaping of text from guests and callers, so that it cannot control the terminal.
 //!
 //! A guest chooses its console's lines, a caller his command's text. What a command writes to its own
 //! streams is not touched.
@@ -54,7 +54,7 @@ macro_rules! say {
 }
 pub(crate) use say;
 
-/// One or more lines; that nobody can hear them changes nothing.
+/// Writes one or more lines to stderr, and ignores errors.
 pub fn say_line(text: &str) {
     use std::io::Write;
     let _ = writeln!(std::io::stderr(), "{}", escaped(text));

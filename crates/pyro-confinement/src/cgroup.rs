@@ -6,8 +6,8 @@
 //!     └─ pyro-NAME                 made here, left by its only process, and removed
 //! ```
 //!
-//! A group outlives the process that made it when that is killed, so where it is stands in a file, by
-//! which whoever cleans up after the dead finds it ([`remove_noted`]).
+//! A group outlives its creator if that is killed. Therefore a file holds its path, and the recovery of dead
+//! machines removes it ([`remove_noted`]).
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The beginning of every group's name: nothing else is ever removed.
+/// The prefix of every group's name. Only groups with this prefix are removed.
 const PREFIX: &str = "pyro-";
 /// Controllers that a group needs.
 const CONTROLLERS: [&str; 2] = ["memory", "pids"];
@@ -29,7 +29,7 @@ pub struct Wish {
     pub memory: u64,
     /// Processes and threads in it.
     pub processes: u32,
-    /// The file that says where it is, for as long as it is there.
+    /// The file that holds its path while it exists.
     pub note: PathBuf,
 }
 
@@ -41,7 +41,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// Makes it beside the group of this process; says why where that cannot be done.
+    /// Makes it beside the group of this process. On failure, returns the reason as text.
     pub fn make(wish: &Wish) -> Result<Self, String> {
         let parent = parent()?;
         Self::make_below(&parent, wish)
@@ -50,7 +50,7 @@ impl Group {
 
     fn make_below(parent: &Path, wish: &Wish) -> io::Result<Self> {
         let path = parent.join(format!("{PREFIX}{}", wish.name));
-        // First where it will be: a note of nothing does no harm.
+        // Write the note first: a note without a group does no harm.
         let mut note = File::options().write(true).create(true).truncate(true).mode(0o600).open(&wish.note)?;
         note.write_all(path.as_os_str().as_encoded_bytes())?;
         fs::create_dir(&path)?;
@@ -68,14 +68,14 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // What is left is found by its note.
+        // If this fails, the note leads to the group later.
         if fs::remove_dir(&self.path).is_ok() {
             let _ = fs::remove_file(&self.note);
         }
     }
 }
 
-/// Removes the group that a note tells of, if it is there and empty.
+/// Removes the group that a note names, if it exists and is empty.
 pub fn remove_noted(note: &Path) {
     let Ok(path) = fs::read_to_string(note).map(PathBuf::from) else { return };
     let is_ours = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()));

@@ -1,7 +1,7 @@
 //! The Landlock domain: which files a confined program may open, and what it may do with them.
 //!
-//! The kernel's newest rules are asked for and an older kernel does what it can; without Landlock
-//! there is no domain, and that is said.
+//! Requests the kernel's newest rules; an older kernel applies those it knows. Without Landlock
+//! there is no domain, and the layer is reported as missing.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The one thing of an executable that its root needs to know: by which loader it is executed.
+//! Reads from an executable the path of its loader, which its root must contain.
 
 use std::fs::File;
 use std::io::{self, Read};

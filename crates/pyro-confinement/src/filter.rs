@@ -1,11 +1,11 @@
-//! The seccomp filter: what no machine's process needs, and who wants out of one does.
+//! The seccomp filter: refuses system calls that QEMU does not need but an escape would.
 //!
-//! It names what is refused, not what is allowed: which calls a QEMU makes depends on how it and its C
-//! library were built, and one that is missing would end it. QEMU's own filter (`-sandbox`) and the
+//! It lists the refused calls, not the allowed ones: the calls that a QEMU makes depend on how it and its C
+//! library were built, and a missing call would end it. QEMU's own filter (`-sandbox`) and the
 //! other layers stand beside it.
 //!
 //! Executing a program is not refused here, because the filter is there before QEMU is. What can be
-//! executed is Landlock's to say, and the root's.
+//! executed is decided by Landlock and the root.
 
 use pyro_sys::launch::Instruction;
 
@@ -35,10 +35,10 @@ const REFUSED: &[libc::c_long] = &[
     libc::SYS_chroot, libc::SYS_open_tree, libc::SYS_move_mount, libc::SYS_fsopen, libc::SYS_fsmount,
     libc::SYS_fspick, libc::SYS_fsconfig, libc::SYS_mount_setattr, libc::SYS_open_by_handle_at,
     libc::SYS_name_to_handle_at, libc::SYS_fanotify_init, libc::SYS_quotactl, libc::SYS_swapon, libc::SYS_swapoff,
-    // Somebody else.
+    // Other users and groups.
     libc::SYS_setuid, libc::SYS_setgid, libc::SYS_setreuid, libc::SYS_setregid, libc::SYS_setresuid,
     libc::SYS_setresgid, libc::SYS_setgroups, libc::SYS_setfsuid, libc::SYS_setfsgid, libc::SYS_capset,
-    // The kernel's own doors.
+    // Direct access to the kernel.
     libc::SYS_bpf, libc::SYS_perf_event_open, libc::SYS_userfaultfd, libc::SYS_io_uring_setup,
     libc::SYS_io_uring_register, libc::SYS_io_uring_enter, libc::SYS_keyctl, libc::SYS_add_key,
     libc::SYS_request_key, libc::SYS_init_module, libc::SYS_finit_module, libc::SYS_delete_module,

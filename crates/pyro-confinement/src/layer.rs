@@ -1,13 +1,13 @@
-//! The layers around a program by name, and why one is not in force.
+//! The names of the confinement layers, and the reason why one is not in force.
 
-/// A wall around a program.
+/// A confinement layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// A filter of system calls, and no new privileges.
     Seccomp,
     /// A Landlock domain with its own files.
     Landlock,
-    /// A root with its own files alone.
+    /// A root with only its own files.
     Root,
     /// User, process, IPC, host name and network namespaces.
     Namespaces,

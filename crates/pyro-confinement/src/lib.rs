@@ -1,4 +1,4 @@
-//! A program that is started with nothing but its own files.
+//! Starts a program that can access only its own files.
 //!
 //! ```text
 //! Confined (program, words, descriptors, allowed, bounds)
@@ -7,11 +7,11 @@
 //!                                                                              missing(): what is not, and why
 //! ```
 //!
-//! It is as if the program belonged to an attacker already: own user, mount, process, IPC, host name
-//! and network namespaces, a root with its own files in it and nothing else, a Landlock domain, a
-//! seccomp filter, bounds on what it may use, and no way to more rights. A layer that the host does not
-//! allow is left out and said; the program runs all the same. What a program's files are is for who
-//! starts it to say.
+//! The program is treated as if an attacker controlled it: its own user, mount, process, IPC, host name
+//! and network namespaces, a root that contains only its own files, a Landlock domain, a
+//! seccomp filter, resource limits, and no way to gain privileges. A layer that the host does not
+//! allow is left out and reported; the program still runs. The caller names the program's
+//! files.
 #![forbid(unsafe_code)]
 
 mod allowed_paths;
@@ -38,18 +38,18 @@ pub use allowed_paths::AllowedPaths;
 pub use layer::{Layer, Missing};
 pub use process::Process;
 
-/// A program, and all it gets.
+/// A program, and everything that it gets.
 #[derive(Debug)]
 pub struct Confined {
     /// Its absolute path, without symbolic links.
     pub program: PathBuf,
-    /// Its words, without its own name.
+    /// Its arguments, without its own name.
     pub words: Vec<String>,
     /// What it gets as descriptors 0, 1, 2 and so on.
     pub descriptors: Vec<OwnedFd>,
     /// The files it may use.
     pub allowed: AllowedPaths,
-    /// What it may use up.
+    /// Its resource limits.
     pub bounds: Bounds,
     /// The control group it gets; none where it needs none.
     pub cgroup: Option<cgroup::Wish>,
@@ -57,7 +57,7 @@ pub struct Confined {
     pub layers: Layers,
 }
 
-/// What a program may use up. Lower bounds that the host has set already stay.
+/// Resource limits of a program. Lower limits that the host has already set stay.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
     /// Bytes of address space.
@@ -73,8 +73,8 @@ pub struct Bounds {
 pub enum Layers {
     /// All that the host allows.
     All,
-    /// Without those that show a program some files only: for one that lies in an unusual place, and
-    /// whose libraries nobody knows.
+    /// Without the layers that restrict files: for a program in an unusual place whose
+    /// libraries are unknown.
     WithoutFiles,
 }
 
@@ -122,7 +122,7 @@ impl Confined {
         let mut steps: Vec<(Option<Layer>, Step)> = Vec::new();
         let wanted = |missing: &[Missing], layer| missing.iter().all(|one| one.layer != layer);
         if let Some(group) = group.filter(|_| wanted(missing, Layer::Cgroup)) {
-            // First, while the way there is still to be seen. 0 is who writes it.
+            // First, while the path is still visible. 0 means the writing process itself.
             steps.push((Some(Layer::Cgroup), Step::Write { path: text(group.door())?, bytes: b"0".to_vec() }));
         }
         let namespaces = if wanted(missing, Layer::Namespaces) { Namespaces::Own } else { Namespaces::Shared };
@@ -184,7 +184,7 @@ impl Bounds {
     }
 }
 
-/// What a program can be given that confines itself and needs the host's network for it: bounds, no new
+/// The layers for a program that confines itself and needs the host's network: resource limits, no new
 /// privileges, and no signals and no abstract sockets of others. The second is what is missing.
 #[must_use]
 pub fn beside_its_own(bounds: Bounds) -> (Vec<Step>, Vec<Missing>) {

@@ -55,7 +55,7 @@ impl Process {
         self.child.get_ref().0.id()
     }
 
-    /// Waits for its end, and says how it ended, in words.
+    /// Waits for its end, and returns how it ended, as text.
     ///
     /// # Errors
     /// When the host does not let it be waited for.
@@ -76,7 +76,7 @@ impl Process {
     pub async fn kill(&mut self) {
         if self.ended.is_none() {
             self.child.get_ref().0.kill();
-            // What cannot be waited for is gone.
+            // A failed wait means that it is gone.
             let _ = self.wait().await;
         }
     }

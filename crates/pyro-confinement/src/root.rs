@@ -1,4 +1,4 @@
-//! A root directory with a program's own files in it, and a user who is nobody.
+//! A root directory that contains only a program's own files, and an unprivileged user.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
@@ -11,7 +11,7 @@ use pyro_sys::launch::{NO_DEVICES, NO_EXECUTION, NO_SET_UID, READ_ONLY, Step};
 
 use crate::allowed_paths::AllowedPaths;
 
-/// Where the new root is put together: a directory that every host has, and nothing is taken from.
+/// Where the new root is built: a directory that every host has and that no file comes from.
 const WORKSHOP: &str = "/proc";
 /// Devices that every program may want.
 pub const DEVICES: [&str; 2] = ["/dev/null", "/dev/urandom"];

@@ -1,4 +1,4 @@
-//! What makes a machine fast, and the device it needs.
+//! Accelerators (KVM and TCG), and the KVM device.
 
 use std::fs::File;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl std::fmt::Display for Accelerator {
     }
 }
 
-/// What can be seen of the KVM device from outside. Whether it can run a guest only a guest shows.
+/// The state of the KVM device file. Only a guest shows whether KVM really works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvmDevice {
     /// It is there.
@@ -51,7 +51,7 @@ impl KvmDevice {
         }
     }
 
-    /// Whether it is worth trying.
+    /// Whether KVM may work with this device.
     #[must_use]
     pub fn may_work(self) -> bool {
         self.exists && self.readable && self.writable

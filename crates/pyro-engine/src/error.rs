@@ -1,4 +1,4 @@
-//! What can go wrong with machines.
+//! Errors of machines.
 
 use std::io;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub enum StartError {
     /// The engine's program cannot be used.
     #[error(transparent)]
     Program(#[from] ProgramError),
-    /// A path that QEMU cannot be told of.
+    /// A path that cannot be passed to QEMU.
     #[error("the path {path:?} is not UTF-8")]
     Path {
         /// The path.
@@ -51,10 +51,10 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// The machine ended before it ran.
+    /// The machine ended while it was starting.
     #[error("the machine ended while it was starting: {}", death.summary())]
     Died {
-        /// Its last words.
+        /// How it ended, with its last output.
         death: Death,
     },
     /// The machine refused a request.
@@ -62,7 +62,7 @@ pub enum StartError {
     Refused {
         /// The QMP command.
         command: &'static str,
-        /// QEMU's words.
+        /// QEMU's error message.
         message: String,
     },
 }
@@ -73,16 +73,16 @@ pub enum SaveError {
     /// The machine ended meanwhile.
     #[error("the machine ended while it was saved: {}", death.summary())]
     Died {
-        /// Its last words.
+        /// How it ended, with its last output.
         death: Death,
     },
     /// The machine refused a request, or the state could not be written.
     #[error("the machine could not be saved: {message}")]
     Refused {
-        /// QEMU's words.
+        /// QEMU's error message.
         message: String,
     },
-    /// A path that QEMU cannot be told of.
+    /// A path that cannot be passed to QEMU.
     #[error("the path {path:?} is not UTF-8")]
     Path {
         /// The path.
@@ -93,16 +93,16 @@ pub enum SaveError {
 /// How a machine ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Death {
-    /// Exit status of the machine's process, in words.
+    /// Exit status of the machine's process, as text.
     pub status: String,
-    /// What the machine's process complained about, oldest first.
+    /// The error output of the machine's process, oldest line first.
     pub complaints: Vec<String>,
     /// The last lines of the guest's console, oldest first.
     pub console: Vec<String>,
 }
 
 impl Death {
-    /// One line: how the process ended, and the last thing it complained about.
+    /// One line: how the process ended, and its last error line.
     #[must_use]
     pub fn summary(&self) -> String {
         let parts = [Some(&self.status), self.complaints.last()].into_iter().flatten();

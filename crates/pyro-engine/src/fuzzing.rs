@@ -5,7 +5,7 @@ use tokio::net::UnixStream;
 
 use crate::qemu::qmp::Qmp;
 
-/// Everything that is ever asked of QEMU, answered with `bytes`.
+/// Sends every QMP request, answered with `bytes`.
 pub fn qmp(bytes: &[u8]) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

@@ -3,12 +3,12 @@
 //! ```text
 //! Engine::boot ───▶ Machine (running) ──save──▶ state file, memory file; the machine stands still
 //! Engine::restore ▶ Machine (running), copy-on-write from a saved one
-//! Machine ──halt──▶ gone        Machine ──by itself──▶ Death (why, with its last words)
+//! Machine ──halt──▶ gone        Machine ──by itself──▶ Death (why, with its last output)
 //! ```
 //!
-//! The seam is narrow on purpose. An engine knows nothing of agents, images or tasks: it is given
-//! files and a shape, and hands back one byte stream to whoever is inside. QEMU is the engine of
-//! this crate; KVM and TCG are values of it, not two engines.
+//! The interface is narrow on purpose. An engine knows nothing of agents, images or tasks: it gets
+//! files and a machine shape, and returns one byte stream to the guest. QEMU is the engine of
+//! this crate; KVM and TCG are its accelerators, not two engines.
 #![forbid(unsafe_code)]
 
 mod accelerator;
@@ -43,7 +43,7 @@ pub trait Engine: Send + Sync {
     /// Starts a machine from a saved state. Returns when the machine runs again.
     fn restore(&self, spec: RestoreSpec) -> BoxFuture<'_, Result<Box<dyn Machine>, StartError>>;
 
-    /// What of this engine a saved state depends on, as a stable text: a state saved under one
+    /// The properties of this engine that a saved state depends on, as a stable text. A state saved under one
     /// fingerprint is not offered under another.
     ///
     /// # Errors

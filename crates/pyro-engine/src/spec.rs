@@ -8,7 +8,7 @@ use crate::Accelerator;
 /// restored in the same one (back ends and paths may differ, devices may not).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineSpec {
-    /// Stands in the machine's command line, so that a person can find what belongs to what.
+    /// A name in the machine's command line, so that a person can find the process of a machine.
     pub name: String,
     /// How its instructions are run.
     pub accelerator: Accelerator,

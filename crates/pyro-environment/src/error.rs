@@ -1,13 +1,13 @@
-//! Why an environment cannot be had.
+//! Errors of environments.
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-/// Filling a disk failed, in the words of whoever brought the [`crate::Unpacker`].
+/// The error of the caller's [`crate::Unpacker`].
 pub type UnpackFailure = Box<dyn Error + Send + Sync>;
 
-/// An operation on environments failed. Nothing half-done is ever taken for installed.
+/// An operation on environments failed. A partial installation never counts as installed.
 #[derive(Debug, thiserror::Error)]
 pub enum EnvironmentError {
     /// No such name in the catalog.
@@ -47,9 +47,9 @@ pub enum EnvironmentError {
     Tool {
         /// Its name.
         program: String,
-        /// Its exit status, in words.
+        /// Its exit status, as text.
         status: String,
-        /// The last lines it said, oldest first.
+        /// The last lines it printed, oldest first.
         last_words: Vec<String>,
     },
     /// The kernel package is not what it should be.
@@ -67,7 +67,7 @@ pub enum EnvironmentError {
         #[source]
         source: UnpackFailure,
     },
-    /// The installed files are not what was installed.
+    /// The installed files have changed or are missing.
     #[error("environment {name} is damaged: {problem}")]
     Damaged {
         /// Its name.

@@ -1,4 +1,4 @@
-//! Running the programs that fetch and build: their progress while they run, their last words when
+//! Running the programs that fetch and build: their progress while they run, and their last output when
 //! they fail.
 
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ use crate::tools::Tools;
 const LAST_WORDS: usize = 20;
 const LONGEST_LINE: u64 = 4096;
 
-/// What mmdebstrap is asked for.
+/// A request to mmdebstrap.
 pub struct Fetch<'a> {
     /// `minbase`: a system; `extract`: packages unpacked and not set up.
     pub variant: &'a str,
@@ -55,13 +55,13 @@ pub async fn fetch(tools: &Tools, fetch: Fetch<'_>, mut said: impl FnMut(&str)) 
     .await
 }
 
-/// mmdebstrap; as root, with a mount namespace of its own. Root's mmdebstrap mounts things below its
-/// scratch directory, and what a killed one left mounted would stand in the way of removing it.
+/// The mmdebstrap command; as root, in its own mount namespace. As root, mmdebstrap mounts things below its
+/// scratch directory. Mounts that a killed one leaves would prevent the removal of that directory.
 async fn package_tool(tools: &Tools) -> Result<Command, EnvironmentError> {
     if rustix::process::geteuid().is_root() {
         let mut trial = tools.command("unshare")?;
         trial.args(["--mount", "true"]).stdin(Stdio::null()).stdout(Stdio::null());
-        // A container's root may not, and may not mount either.
+        // Root in a container may not unshare, and may not mount either.
         if run_to_end("unshare", trial, |_| {}).await.is_ok() {
             let mut command = tools.command("unshare")?;
             tools.command("mmdebstrap")?;
@@ -72,14 +72,14 @@ async fn package_tool(tools: &Tools) -> Result<Command, EnvironmentError> {
     tools.command("mmdebstrap")
 }
 
-/// Of what mmdebstrap says, the work; not its choices and its housekeeping.
+/// Keeps mmdebstrap's progress lines; drops its choices and its cleanup.
 fn tells_progress(line: &str) -> bool {
     ["running apt-get", "downloading", "extracting", "installing", "creating"]
         .iter()
         .any(|start| line.starts_with(start))
 }
 
-/// Runs a program to its end; each line it says on standard error goes to `said`.
+/// Runs a program to its end. Each line of its standard error goes to `said`.
 pub async fn run_to_end(
     program: &str,
     mut command: Command,
@@ -119,8 +119,8 @@ pub async fn run_to_end(
     })
 }
 
-/// A program that is asked to end, and waited for, when nobody waits for its result any more: it
-/// cleans up after itself then, with somebody still there to hear what it says. One that takes too
+/// A program that gets SIGTERM when its caller stops waiting for the result, so that it can clean up.
+/// pyro reads its output until it ends. A program that takes too
 /// long is killed.
 struct AskedToEnd {
     child: Child,

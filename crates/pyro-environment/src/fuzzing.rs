@@ -1,4 +1,4 @@
-//! Ways in for the fuzz targets; not part of what is built otherwise.
+//! Entry points for the fuzz targets; built only for them.
 
 /// An `environment.json` of any content: read, and when it is understood, read again as it is written.
 pub fn manifest(bytes: &[u8]) {

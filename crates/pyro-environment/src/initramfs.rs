@@ -47,7 +47,7 @@ fn build(modules: &Path, agent: Agent) -> Result<Vec<u8>, EnvironmentError> {
     Ok(leave_room_at_the_end(archive.finish()))
 }
 
-/// Lengthens the archive with zeros, which the kernel skips, to a few bytes more than whole pages.
+/// Pads the archive with zeros, which the kernel skips, to a few bytes more than whole pages.
 ///
 /// QEMU puts the initramfs at the top of a small guest's memory, page by page, and its firmware
 /// then puts the ACPI tables into the last bytes of that memory, whatever lies there. This way

@@ -1,7 +1,7 @@
 //! One installation, from nothing to a directory that can be published.
 //!
 //! Every step writes into the partial directory it is given, and nothing else; when a step fails,
-//! or the process dies, that directory is rubbish and is removed.
+//! or the process dies, that directory is useless and is removed.
 
 use std::fs::{self, File};
 use std::future::Future;
@@ -65,7 +65,7 @@ pub struct Installation<'a> {
 }
 
 impl Installation<'_> {
-    /// All of it, up to the written manifest.
+    /// Runs all steps, up to the written manifest.
     pub async fn run(
         &self,
         unpacker: &dyn Unpacker,

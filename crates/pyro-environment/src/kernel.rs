@@ -9,7 +9,7 @@ use std::io::Read;
 use crate::EnvironmentError;
 
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// No kernel of Debian's is near as large; a lying archive does not fill the memory.
+/// Debian's kernels are far smaller. The bound keeps a malicious archive from filling the memory.
 const LARGEST: u64 = 512 << 20;
 
 /// The ELF kernel inside a bzImage.

@@ -1,13 +1,13 @@
-//! A named environment made into kernel, initramfs and disk.
+//! Turns a named environment into a kernel, an initramfs and a disk.
 //!
 //! ```text
 //! catalog entry ─▶ signed packages (mmdebstrap) ─▶ archives ─▶ disk (unpacked in a guest) ─▶ installed
 //!                                        .partial-…/ under the pull's lock ────rename────▶ NAME-VERSION/
 //! ```
 //!
-//! An environment is installed when its directory stands under its final name; everything before
-//! that happens beside it, under a lock, and what an interrupted pull left there is removed by the
-//! next one. It knows no machines: whoever pulls brings an [`Unpacker`] that can fill a disk.
+//! An environment is installed when its directory has its final name. Everything before
+//! that happens in a partial directory, under a lock. The next pull removes what an interrupted one
+//! left. This crate knows no machines: the caller passes an [`Unpacker`] that fills a disk.
 #![forbid(unsafe_code)]
 
 mod catalog;

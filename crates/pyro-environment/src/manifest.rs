@@ -12,7 +12,7 @@ use crate::error::host;
 
 /// Name of the file in an installed environment's directory.
 pub const FILE_NAME: &str = "environment.json";
-/// The form of the file. A newer form is refused, not guessed at.
+/// The format of the file. A newer format is refused.
 pub const FORMAT: u32 = 1;
 
 /// What `environment.json` says (the form on disk).
@@ -116,8 +116,8 @@ fn parse_status(status: &str) -> Vec<Package> {
 /// Reads the manifest of an installed environment.
 ///
 /// # Errors
-/// `Damaged` for a manifest that is not there or makes no sense, `Newer` for one of a later form, `Host` where
-/// it could not be read: only the first says anything about what is installed.
+/// `Damaged` for a missing or invalid manifest, `Newer` for one of a later format, `Host` where
+/// it could not be read. Only `Damaged` says that the installed files are bad.
 pub fn read(directory: &Path, name: &str) -> Result<Manifest, EnvironmentError> {
     let damaged = |problem: String| EnvironmentError::Damaged { name: name.into(), problem };
     let path = directory.join(FILE_NAME);

@@ -1,4 +1,4 @@
-//! What a pull that is under way has of its own: a partial directory in the cache, and a scratch directory that
+//! Directories of a running pull: a partial directory in the cache, and a scratch directory that
 //! others may enter. A note in the first says where the second is, so that the next pull finds it.
 
 use std::ffi::OsString;
@@ -71,8 +71,8 @@ pub async fn remove_scratch(tools: &Tools, partial: &Path) -> Result<(), Environ
     fs::remove_file(&note).map_err(host("remove a note"))
 }
 
-/// A partial directory, removed as far as that goes when the pull is given up half way. What it
-/// cannot remove the next pull does.
+/// A partial directory. Dropping it removes as much as possible when a pull is abandoned. The next pull
+/// removes the rest.
 pub struct Abandoned<'a>(pub PathBuf, pub &'a Tools);
 
 impl Drop for Abandoned<'_> {
@@ -86,7 +86,7 @@ impl Drop for Abandoned<'_> {
     }
 }
 
-/// Whether it is there. What cannot be looked at is not taken for absent.
+/// Whether the path exists. An error is not treated as absence.
 pub fn exists(path: &Path) -> Result<bool, EnvironmentError> {
     path.try_exists().map_err(host(format!("look at {}", path.display())))
 }

@@ -1,4 +1,4 @@
-//! What a pull is doing, for whoever shows it.
+//! Progress of a pull, for display.
 
 /// A step of a pull, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub enum Step {
     Packages,
     /// The disk is filled inside a guest.
     Disk,
-    /// Digests are taken and the whole is put in its place.
+    /// Digests are computed and the directory gets its final name.
     Publishing,
 }
 
@@ -34,9 +34,9 @@ impl Step {
 pub struct Progress {
     /// The step.
     pub step: Step,
-    /// What of it, in the words of the program that does it; may be empty.
+    /// The running program's own progress line; may be empty.
     pub detail: String,
-    /// Bytes done and bytes in all, where they are known.
+    /// Bytes done and total bytes, where they are known.
     pub bytes: Option<(u64, u64)>,
 }
 

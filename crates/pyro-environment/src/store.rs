@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! CACHE/.lock-NAME            one pull of an environment at a time, across processes
-//! CACHE/.partial-NAME         what a pull is making; rubbish whenever nobody holds the lock
+//! CACHE/.partial-NAME         what a pull is making; useless while no process holds the lock
 //! CACHE/NAME-VERSION/         installed: environment.json, vmlinux, rootfs.ext4, modules/, …
 //! ```
 
@@ -30,7 +30,7 @@ pub struct Store {
     cache: PathBuf,
     tools: Tools,
     agent: Agent,
-    /// How much room there is; tests say otherwise.
+    /// Returns the free space; tests replace it.
     available_bytes: fn(&Path) -> io::Result<u64>,
 }
 
@@ -49,7 +49,7 @@ pub struct Installed {
     pub initramfs: PathBuf,
     /// The disk, an ext4 file system. Never written to.
     pub rootfs: PathBuf,
-    /// Digest of all that a machine of this environment starts from, agent included.
+    /// Digest of everything that a machine of this environment starts from, including the agent.
     pub digest: String,
 }
 
@@ -91,17 +91,17 @@ impl Store {
     }
 
     /// The installed environment of that name, ready to be used. Files whose fingerprint has changed
-    /// since they were installed are looked at again, byte by byte.
+    /// since they were installed are digested again.
     ///
     /// # Errors
-    /// `Unknown`, `NotInstalled`, or `Damaged` when what is there is not what was installed.
+    /// `Unknown`, `NotInstalled`, or `Damaged` when the files are not those that were installed.
     pub fn installed(&self, name: &str) -> Result<Installed, EnvironmentError> {
         let entry = self.entry(name)?;
         let directory = self.install_directory(entry);
         if !exists(&directory)? {
             return Err(EnvironmentError::NotInstalled { name: name.into() });
         }
-        // A cache that others look after, or that cannot be written, is used as it is: all of it is verified.
+        // A cache that another user owns, or that is read-only, is used as it is, because every file is verified.
         let _ = pyro_hostfs::directory::close(&self.cache);
         let mut manifest = manifest::read(&directory, name)?;
         self.verify(&directory, &mut manifest)?;
@@ -127,7 +127,7 @@ impl Store {
         let files = [&mut manifest.kernel.image, &mut manifest.rootfs];
         for record in files.into_iter().chain(&mut manifest.modules) {
             let path = directory.join(&record.name);
-            // Only what was read, or is not there, says anything; what could not be read does not.
+            // Only a file that was read or is missing proves damage. An unreadable file does not.
             let unread = |error: io::Error| match error.kind() {
                 io::ErrorKind::NotFound => damaged(format!("{}: {error}", record.name)),
                 _ => host(format!("read {}", path.display()))(error),
@@ -147,14 +147,14 @@ impl Store {
             moved = true;
         }
         if moved {
-            // A fingerprint that cannot be written down costs the next one the same look again.
+            // If the fingerprint cannot be saved, the next caller computes the digest again.
             let _ = manifest::write(directory, manifest);
         }
         Ok(())
     }
 
-    /// Installs the environment, or finds it installed. A damaged one is made again, and removed then; one that could
-    /// not be read, or that a newer release installed, is left alone.
+    /// Installs the environment, unless it is installed. A damaged one is removed after its replacement is made. One
+    /// that could not be read, or that a newer release installed, is left unchanged.
     ///
     /// # Errors
     /// As [`EnvironmentError`]; afterwards the environment is as it was before.
@@ -170,14 +170,14 @@ impl Store {
         partial::remove(&self.tools, &self.partial(entry)).await?;
         match self.installed(name) {
             Ok(installed) => return Ok(installed),
-            // A damaged one goes when there is another: where that cannot be made, it is kept.
+            // A damaged environment is removed only after its replacement is made.
             Err(EnvironmentError::NotInstalled { .. } | EnvironmentError::Damaged { .. }) => {}
             Err(error) => return Err(error),
         }
         self.check_space(entry)?;
         let partial = Abandoned(self.partial(entry), &self.tools);
         let result = self.install(entry, &partial.0, unpacker, progress).await;
-        // Most programs and guests do not say plainly that the disk is full.
+        // Most programs and guests do not report a full disk clearly.
         let result = result.map_err(|error| self.full_disk(entry).unwrap_or(error));
         let removed = partial::remove(&self.tools, &partial.0).await;
         result?;
@@ -207,7 +207,7 @@ impl Store {
     /// Removes an installed environment, whatever state it is in.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The error of the file system.
     pub fn discard(&self, name: &str) -> Result<(), EnvironmentError> {
         let directory = self.install_directory(self.entry(name)?);
         directory::remove(&directory).map_err(host(format!("remove {}", directory.display())))
@@ -217,7 +217,7 @@ impl Store {
     /// pulls left behind. Installed environments of this release and of newer ones stay.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The error of the file system.
     pub async fn prune(&self) -> Result<Pruned, EnvironmentError> {
         let mut pruned = Pruned::default();
         let entries = match fs::read_dir(&self.cache) {
@@ -229,7 +229,7 @@ impl Store {
             let entry = entry.map_err(host("read the cache"))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if let Some(slug) = name.strip_prefix(PARTIAL) {
-                // A pull that is under way holds the lock and keeps what it is making.
+                // A running pull holds the lock and keeps its partial directory.
                 if let Ok(_lock) = lock::try_exclusive(&self.lock_path(slug)) {
                     partial::remove(&self.tools, &entry.path()).await?;
                     pruned.deleted.push(name);
@@ -237,7 +237,7 @@ impl Store {
             } else if !name.starts_with('.') && entry.path().is_dir() && !known.contains(&name) {
                 match manifest::read(&entry.path(), &name) {
                     Ok(_) | Err(EnvironmentError::Damaged { .. }) => {}
-                    // A newer release's, or nobody can say whose.
+                    // It belongs to a newer release, or its owner is unknown.
                     Err(_) => continue,
                 }
                 directory::remove(&entry.path()).map_err(host(format!("remove {name}")))?;

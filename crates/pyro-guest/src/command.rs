@@ -114,9 +114,9 @@ pub struct Exit {
     /// Its exit code, 128 plus the signal's number when a signal ended it, or 124 when its time
     /// was up.
     pub code: i32,
-    /// Its time was up.
+    /// It reached its time limit.
     pub timed_out: bool,
-    /// The kernel killed a process of it for want of memory.
+    /// The kernel killed one of its processes because memory ran out.
     pub out_of_memory: bool,
     /// From start to end, by the guest's clock.
     pub duration: Duration,
@@ -201,7 +201,7 @@ pub struct StdinWriter {
 }
 
 impl StdinWriter {
-    /// Sends all of `data`, waiting for the command to read. Says whether somebody is still there
+    /// Sends all of `data`, waiting for the command to read. Returns whether the command still exists
     /// to read more.
     pub async fn write(&self, data: &[u8]) -> bool {
         for piece in data.chunks(MAX_BODY) {

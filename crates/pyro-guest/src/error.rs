@@ -1,4 +1,4 @@
-//! What can go wrong between host and guest.
+//! Errors between host and guest.
 
 use pyro_protocol::frame::FrameError;
 use pyro_protocol::message::Refused;
@@ -9,7 +9,7 @@ pub enum GuestError {
     /// The stream ended: the machine or its agent is gone.
     #[error("the guest closed the connection")]
     Gone,
-    /// The stream carries what cannot be a frame.
+    /// The stream contains bytes that are not a valid frame.
     #[error("the guest sent an invalid frame")]
     Frame(#[from] FrameError),
     /// The guest broke the protocol.
@@ -18,7 +18,7 @@ pub enum GuestError {
         /// What it sent.
         what: &'static str,
     },
-    /// A message that the guest would not take; it was not sent, and nothing goes on.
+    /// A message that is too long for the guest. It was not sent, and the connection is closed.
     #[error("a message of {bytes} bytes is too long for a guest")]
     TooLong {
         /// Its length.
@@ -32,24 +32,24 @@ pub enum GuestError {
         /// Its release.
         guest_version: String,
     },
-    /// The guest could not become a machine of its own (clock, entropy, names, network), so nothing runs in it.
+    /// The guest could not set its identity (clock, entropy, names, network), so no command runs in it.
     #[error("the guest could not set its identity: {why}")]
     NotIdentified {
-        /// The guest's own words.
+        /// The guest's error message.
         why: String,
     },
-    /// The guest understood and did not do it.
+    /// The guest refused the request.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }
 
-/// Why the guest did not do what it was asked; nothing was run.
+/// Why the guest refused a request. No command was run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
     /// Stable word, see [`Refused::reason`].
     pub reason: String,
-    /// The guest's own words.
+    /// The guest's error message.
     pub message: String,
 }
 

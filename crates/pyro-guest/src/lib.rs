@@ -4,7 +4,7 @@
 //! writes; both end with the stream. Everything else sends to them. Hello and identity are sent in
 //! one piece; commands are sent when both were answered.
 //!
-//! The guest is not trusted: a stream that makes no sense, or a guest that sends more than it was
+//! The guest is not trusted: an invalid stream, or a guest that sends more than it was
 //! allowed to, ends the conversation with [`GuestError`]; it never panics and never buffers
 //! without bound.
 #![forbid(unsafe_code)]
@@ -51,7 +51,7 @@ impl Guest {
         self.link.send(StreamId::CONTROL, Request::Identity(identity));
     }
 
-    /// Awaits the guest's answers to [`Self::start_handshake`]. Afterwards the machine is one of its own.
+    /// Awaits the guest's answers to [`Self::start_handshake`]. Afterwards the machine has its own identity.
     ///
     /// # Errors
     /// [`GuestError::Generation`] when it is another one, [`GuestError::NotIdentified`] when it could not take its
@@ -77,7 +77,7 @@ impl Guest {
         self.link.send(StreamId::CONTROL, Request::Clock(Clock { wall_clock_ns }));
     }
 
-    /// Makes the machine fit to be frozen. Afterwards it waits for a new introduction. Returns the name of the clock
+    /// Prepares the machine for saving. Afterwards it waits for a new handshake. Returns the name of the clock
     /// source that the guest's kernel keeps time with; empty where it does not say.
     ///
     /// # Errors

@@ -90,7 +90,7 @@ impl Link {
         Self { outgoing, room_for_messages, room_for_input, table, control, next: Arc::new(AtomicU32::new(1)) }
     }
 
-    /// Queues a message. When the guest is gone nobody takes it, and the reader's end says so. A message that is
+    /// Queues a message. If the guest is gone, the message is lost and the reader reports the end. A message that is
     /// longer than a frame is not sent: its command is refused, and without a command the conversation ends.
     pub fn send(&self, stream: StreamId, request: Request) {
         let body = ToGuest { request: Some(request) }.encode_to_vec();
@@ -174,7 +174,7 @@ impl Link {
 }
 
 impl Table {
-    /// The conversation is over, and everybody is told. The first reason stays.
+    /// Ends the conversation and notifies all waiters. The first reason is kept.
     fn end(&mut self, why: GuestError) {
         self.ended.get_or_insert(why);
         self.room_for_input.close();

@@ -19,7 +19,7 @@ pub fn of_bytes(bytes: &[u8]) -> String {
 /// SHA-256 of a file's bytes, as `sha256:` and hex.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn of_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let mut hasher = Sha256::new();
@@ -37,7 +37,7 @@ pub fn of_file(path: &Path) -> io::Result<String> {
 /// the holes are, and holes are not read.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn of_sparse_file(path: &Path) -> io::Result<String> {
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -9,14 +9,14 @@ use std::path::Path;
 /// keeps its content and loses the rights of others.
 ///
 /// # Errors
-/// What the file system says; and where others have rights in a directory that is another user's, which
-/// is then left as it is.
+/// The file system's error. Also fails if other users have access to a directory of another user, which
+/// is then left unchanged.
 pub fn private(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     close(path)
 }
 
-/// Takes the rights of others away, where they have any.
+/// Removes the permissions of other users, if there are any.
 ///
 /// # Errors
 /// As [`private`].
@@ -36,7 +36,7 @@ pub fn close(path: &Path) -> io::Result<()> {
 /// Bytes that an ordinary user may still write on the file system that holds `path`.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn available_bytes(path: &Path) -> io::Result<u64> {
     let statistics = rustix::fs::statvfs(path)?;
     Ok(statistics.f_bavail * statistics.f_frsize)
@@ -46,7 +46,7 @@ pub fn available_bytes(path: &Path) -> io::Result<u64> {
 /// work reliably there.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
     // Numbers of statfs(2).
     Ok(match rustix::fs::statfs(path)?.f_type as u32 {
@@ -63,12 +63,12 @@ pub fn network_file_system(path: &Path) -> io::Result<Option<&'static str>> {
 /// process that removes it at the same time.
 ///
 /// # Errors
-/// What the file system says, for example where another user's files are inside.
+/// The error of the file system, for example where another user's files are inside.
 pub fn remove(path: &Path) -> io::Result<()> {
     loop {
         match fs::remove_dir_all(path) {
             Ok(()) => return Ok(()),
-            // Something inside was gone already; what is still there is next.
+            // Another process removed an entry; continue with the rest.
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),

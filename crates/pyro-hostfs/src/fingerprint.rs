@@ -20,7 +20,7 @@ pub struct Fingerprint {
 /// The fingerprint of a file as it is now.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn of(path: &Path) -> io::Result<Fingerprint> {
     let metadata = fs::metadata(path)?;
     let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());

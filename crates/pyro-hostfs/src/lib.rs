@@ -1,7 +1,7 @@
-//! Files done right: private directories, writes that are whole or not at all, locks that tell who
-//! is alive, append-only logs, texts that carry their checksum, digests that do not read holes, programs found, turns taken.
+//! File system primitives: private directories, atomic writes, locks that show whether their owner
+//! is alive, append-only logs, checksummed JSON, digests that skip holes, program lookup, and fair permits.
 //!
-//! It does not know what is stored.
+//! It does not know the stored contents.
 #![forbid(unsafe_code)]
 
 pub mod digest;

@@ -1,7 +1,7 @@
 //! Locks that the kernel releases when their holder dies, however it dies.
 //!
-//! They are advisory `flock` locks on a file. Liveness is such a lock: whoever can take it knows
-//! that the owner is gone.
+//! They are advisory `flock` locks on a file. An owner holds its lock while it lives. A free lock means
+//! that the owner is dead.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -11,18 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A held lock. Dropping it, or dying, releases it.
 ///
-/// It is let go explicitly, and not only with its descriptor: a child that was forked meanwhile has a copy of
-/// that, and would hold the lock until it ends.
+/// Dropping unlocks explicitly instead of only closing the descriptor: a child that was forked meanwhile has a
+/// copy of the descriptor, which would hold the lock until the child ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    /// The process that took it for itself alone. A forked child drops a copy, and not the lock.
+    /// The process that took the lock. A forked child drops only its copy, and does not unlock.
     owner: u32,
-    /// Another process was given a descriptor of it, or gave it.
+    /// Another process also has a descriptor of this lock.
     shared: AtomicBool,
 }
 
-/// Somebody else holds the lock, or it could not be tried.
+/// Another process holds the lock, or locking failed.
 #[derive(Debug, thiserror::Error)]
 pub enum TryError {
     /// Another holder is alive.
@@ -33,19 +33,19 @@ pub enum TryError {
     Io(#[source] io::Error),
 }
 
-/// With whom a lock is held.
+/// The mode of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// With nobody.
+    /// Exclusive.
     Exclusive,
-    /// With others who share it.
+    /// Shared with other holders.
     Shared,
 }
 
 /// Takes the lock, waiting for others.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
     let file = open(path)?;
     match mode {
@@ -55,10 +55,10 @@ pub fn acquire(path: &Path, mode: Mode) -> io::Result<Lock> {
     Ok(Lock::of(file))
 }
 
-/// Takes the lock if nobody is in the way.
+/// Takes the lock if it is free.
 ///
 /// # Errors
-/// [`TryError::Held`] when somebody is.
+/// [`TryError::Held`] when it is not.
 pub fn try_acquire(path: &Path, mode: Mode) -> Result<Lock, TryError> {
     let file = open(path).map_err(TryError::Io)?;
     let tried = match mode {
@@ -72,15 +72,15 @@ pub fn try_acquire(path: &Path, mode: Mode) -> Result<Lock, TryError> {
     }
 }
 
-/// [`acquire`] for oneself.
+/// [`acquire`] in exclusive mode.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn exclusive(path: &Path) -> io::Result<Lock> {
     acquire(path, Mode::Exclusive)
 }
 
-/// [`try_acquire`] for oneself.
+/// [`try_acquire`] in exclusive mode.
 ///
 /// # Errors
 /// [`TryError::Held`] when somebody holds it.
@@ -88,11 +88,11 @@ pub fn try_exclusive(path: &Path) -> Result<Lock, TryError> {
     try_acquire(path, Mode::Exclusive)
 }
 
-/// Whether somebody holds the lock for himself, without taking it from anybody and without making
-/// the file. Any number may ask at once.
+/// Whether a process holds the lock exclusively. Does not take the lock and does not create
+/// the file. Any number of processes may call it at once.
 ///
 /// # Errors
-/// What the file system says. A file that is not there is held by nobody.
+/// The file system's error. A missing file counts as free.
 pub fn is_held(path: &Path) -> io::Result<bool> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -105,10 +105,10 @@ pub fn is_held(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Waits until nobody holds the lock for himself, without making the file. Blocks.
+/// Waits until no process holds the lock exclusively. Does not create the file. Blocks.
 ///
 /// # Errors
-/// What the file system says. A file that is not there is free.
+/// The file system's error. A missing file counts as free.
 pub fn wait_until_free(path: &Path) -> io::Result<()> {
     match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -124,8 +124,8 @@ impl Lock {
         Self { file, owner: std::process::id(), shared: AtomicBool::new(false) }
     }
 
-    /// Takes over a lock whose descriptor this process was given. It is held by both until both
-    /// have let go.
+    /// Adopts a lock whose descriptor another process passed on. The lock is held until both processes
+    /// have released it.
     #[must_use]
     pub fn inherited(descriptor: OwnedFd) -> Self {
         let lock = Self::of(File::from(descriptor));
@@ -146,7 +146,7 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         if self.owner == std::process::id() && !self.shared.load(Ordering::Relaxed) {
-            // A failure leaves it to the end of the descriptor.
+            // If this fails, closing the descriptor unlocks.
             let _ = self.file.unlock();
         }
     }

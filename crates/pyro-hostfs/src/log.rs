@@ -29,13 +29,13 @@ const MAGIC: &[u8; 8] = b"pyrolog1";
 /// The format's number in it.
 const FORMAT: u8 = MAGIC[7] - b'0';
 const HEADER: usize = 8;
-/// The longest record in bytes; a longer length is a torn one.
+/// The maximum record size in bytes. A larger length field counts as torn.
 pub const MAX_RECORD: usize = 8 << 20;
 
 /// Why a log cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// It is of another format, a later one perhaps.
+    /// It has another format, perhaps a later one.
     #[error("this release does not support its format")]
     Format,
     /// A newer release wrote it.
@@ -83,7 +83,7 @@ impl AppendLog {
     /// Makes a new log (0600).
     ///
     /// # Errors
-    /// What the file system says, for example that there is one already.
+    /// The error of the file system, for example that there is one already.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut file = File::options().read(true).write(true).create_new(true).mode(0o600).open(path)?;
         file.write_all(MAGIC)?;
@@ -103,13 +103,13 @@ impl AppendLog {
         Ok((Self { file, length }, contents))
     }
 
-    /// Sets room aside, so that records of `bytes` bytes in all can be appended on a full disk.
+    /// Reserves space, so that records of `bytes` bytes in total can be appended on a full disk.
     ///
     /// # Errors
     /// What the file system says: that there is no such room.
     pub fn reserve(&self, bytes: u64) -> io::Result<()> {
         match fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.length, bytes) {
-            // A file system that cannot set room aside will say so when it matters.
+            // A file system that cannot reserve space reports a full disk at the write instead.
             Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
             result => Ok(result?),
         }
@@ -130,7 +130,7 @@ impl AppendLog {
         bytes.extend_from_slice(&checksum(length, record).to_le_bytes());
         bytes.extend_from_slice(record);
         if let Err(error) = self.file.write_all(&bytes) {
-            // What was written of it would be a torn tail; the error to tell is the first one.
+            // The written part would be a torn tail, so it is cut off. The first error is returned.
             let _ = self.file.set_len(self.length).and_then(|()| self.file.seek(SeekFrom::Start(self.length)));
             return Err(error);
         }
@@ -147,7 +147,7 @@ impl AppendLog {
     }
 }
 
-/// What a log holds that somebody may be writing to.
+/// The contents of a log that another process may be writing to.
 ///
 /// # Errors
 /// [`LogError`].

@@ -1,4 +1,4 @@
-//! Taking turns with other processes, in the order of arrival, so many at a time.
+//! A fair semaphore across processes: `width` holders at a time, in the order of arrival.
 //!
 //! ```text
 //! FILE    eight bytes that count the arrivals; arrival n locks the byte n of the locks' own space
@@ -6,8 +6,8 @@
 //! arrive ─▶ number n, locked ─▶ waits for the lock of n - width ─▶ up ─▶ dropped, or dead: let go
 //! ```
 //!
-//! Whoever dies lets go, and nothing is left to be removed. The order is kept, so a permit may wait for one
-//! that takes long while another one is over already; for turns of about the same length that is rare.
+//! A dead process releases its permit, and leaves nothing to clean up. The order is strict, so a permit may wait
+//! for a slow holder although another place is free. This is rare if all turns take about the same time.
 
 use std::fs::File;
 use std::io;
@@ -19,9 +19,9 @@ use pyro_sys::byte_lock::{Mode, lock, try_lock, unlock};
 
 /// The byte that is locked while the count is changed.
 const COUNT: u64 = 0;
-/// How often that is tried. It takes others a few microseconds.
+/// How often to try that. Other processes hold it for a few microseconds.
 const TRIES: usize = 1000;
-/// Numbers begin anew after so many.
+/// Numbers wrap around after this many.
 const NUMBERS: u64 = 1 << 40;
 
 /// A place in the order. Dropping it, or dying, ends its turn.
@@ -32,11 +32,11 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Takes the next number. `None` when somebody holds the count and does nothing with it: he was
-    /// stopped just then. Never waits for long.
+    /// Takes the next number. `None` when another process holds the counter too long: it was probably
+    /// stopped at that moment. Never waits for long.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The error of the file system.
     pub fn request(path: &Path) -> io::Result<Option<Self>> {
         let file = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         for _ in 0..TRIES {
@@ -50,16 +50,16 @@ impl Permit {
         Ok(None)
     }
 
-    /// Whether the one `width` before it is over.
+    /// Whether the permit `width` numbers earlier has ended.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The error of the file system.
     pub fn is_granted(&self, width: u64) -> io::Result<bool> {
         let before = byte(self.before(width));
         Ok(try_lock(&self.file, before, Mode::Shared)? && unlock(&self.file, before).is_ok())
     }
 
-    /// What waits until it is, for a thread that may block.
+    /// A closure that waits until that permit has ended, for a thread that may block.
     pub fn waiting(&self, width: u64) -> impl FnOnce() -> io::Result<()> + Send + 'static {
         let (file, before) = (self.file.clone(), byte(self.before(width)));
         move || {
@@ -75,15 +75,15 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        // Explicitly, because a thread that waits, or a child that was forked, has the file as well.
+        // Unlocked explicitly, because a waiting thread or a forked child also has the file open.
         let _ = unlock(&self.file, byte(self.number));
     }
 }
 
-/// A number that nobody holds, and its lock.
+/// A free number, and its lock.
 fn next_number(file: &File) -> io::Result<u64> {
     let mut count = [0; 8];
-    // An empty file, or a torn one, is as good as a zero: what matters is that numbers rise.
+    // An empty or torn file counts as zero: the numbers only need to rise.
     let _ = file.read_exact_at(&mut count, 0);
     let mut number = u64::from_le_bytes(count) % NUMBERS;
     while !try_lock(file, byte(number), Mode::Exclusive)? {

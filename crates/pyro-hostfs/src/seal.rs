@@ -1,20 +1,20 @@
-//! A JSON text that carries its own checksum, so that a flipped bit in it is seen and not believed.
+//! A JSON text that contains its own checksum, so that a flipped bit is detected.
 //!
-//! The checksum is the text's last field, `"crc32"`, over every byte before it. A reader that does not know it
-//! takes it for a field of no meaning, and a text without it is one that an earlier release wrote.
+//! The checksum is the text's last field, `"crc32"`, over every byte before it. A reader that does not know the field
+//! ignores it. A text without the field was written by an earlier release.
 
 const OPENING: &str = ",\n  \"crc32\": \"";
 const CLOSING: &str = "\"\n}";
 const DIGITS: usize = 8;
 
-/// What the checksum of a text says.
+/// The result of checking a text's checksum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seal {
-    /// It holds.
+    /// The checksum matches.
     Whole,
     /// There is none.
     None,
-    /// The text was changed since.
+    /// The text has changed since it was written.
     Broken,
 }
 
@@ -28,7 +28,7 @@ pub fn seal(object: &str) -> String {
     format!("{body}{OPENING}{:08x}{CLOSING}", crc32fast::hash(body.as_bytes()))
 }
 
-/// Looks at the checksum of a text.
+/// Checks the checksum of a text.
 #[must_use]
 pub fn check(text: &[u8]) -> Seal {
     let sealed = || {

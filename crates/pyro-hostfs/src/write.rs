@@ -1,4 +1,4 @@
-//! Writes that are whole or not at all.
+//! Atomic writes.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ pub fn atomically(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = sibling(path);
     let result = write_new(&temporary, content).and_then(|()| fs::rename(&temporary, path));
     if result.is_err() {
-        // Nothing can be done about a failure to clean up; the first error is the one to tell.
+        // A failed cleanup is ignored; the first error is returned.
         let _ = fs::remove_file(&temporary);
         return result;
     }
@@ -23,7 +23,7 @@ pub fn atomically(path: &Path, content: &[u8]) -> io::Result<()> {
 /// An empty file for its owner only (0600), whatever the process's mask, and whatever was there before.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn private_file(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
     let file = File::options().write(true).create(true).truncate(true).mode(0o600).open(path)?;
@@ -33,10 +33,10 @@ pub fn private_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// The same file under another name, or a copy where names cannot be shared. One that is there stays.
+/// A hard link to the file, or a copy where hard links are not possible. An existing target is kept.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -48,7 +48,7 @@ pub fn link_or_copy(from: &Path, to: &Path) -> io::Result<()> {
 /// Makes the names in a directory durable.
 ///
 /// # Errors
-/// What the file system says.
+/// The error of the file system.
 pub fn flush_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
@@ -60,8 +60,8 @@ fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A name beside `path` that nobody else uses: process and thread make it unique among the living,
-/// and a dead one's leftover is removed first.
+/// A temporary name beside `path`. Process and thread id make it unique among live processes,
+/// and the leftover of a dead process is removed first.
 fn sibling(path: &Path) -> PathBuf {
     let thread = format!("{:?}", std::thread::current().id());
     let digits: String = thread.chars().filter(char::is_ascii_digit).collect();

@@ -1,4 +1,4 @@
-//! A call of a tool: the operation of its name, told as it goes, its output cut to what a model can use.
+//! A tool call: runs the operation of that name, reports progress, and shortens the output for a model.
 
 use pyro_api::{Context, Error, Failure, HostAccess, Pyro, RunEvent, RunIo};
 use serde_json::Value;

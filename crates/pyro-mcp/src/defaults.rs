@@ -1,4 +1,4 @@
-//! What a tool's caller gets where he says nothing: a model cannot wait for ever, and not read everything.
+//! Default arguments of tools: a model cannot wait for ever and cannot read unlimited output.
 
 use serde_json::Value;
 

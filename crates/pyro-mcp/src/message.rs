@@ -1,4 +1,4 @@
-//! What one line of a client's is: a message for the server, or something that is answered at once.
+//! Parsing one line from a client: a message for the server, or an immediate answer.
 //!
 //! JSON-RPC 2.0 (section 5.1) gives each fault its code. An answer has the id of the message, wherever
 //! the message shows one; a line that is no JSON may show it, too.
@@ -19,7 +19,7 @@ pub enum Line {
     Message(Box<ClientJsonRpcMessage>),
     /// No message; this is its answer.
     Wrong(Value),
-    /// Nothing, or a notification that nobody knows: these are never answered.
+    /// An empty line, or an unknown notification: these are never answered.
     Nothing,
 }
 
@@ -40,7 +40,7 @@ pub fn too_long(beginning: &[u8], max: usize) -> Value {
     answer(INVALID_REQUEST, id_in_text(beginning), &format!("a message may have at most {max} bytes"))
 }
 
-/// The answer to a request whose id another one has that is not answered yet.
+/// The answer to a request whose id belongs to another running request.
 pub fn id_in_use(id: Value) -> Value {
     answer(INVALID_REQUEST, id, "another request with this id is still running")
 }

@@ -12,7 +12,7 @@ const PACE: Duration = Duration::from_millis(500);
 /// Bytes of the newest line that are shown.
 const LINE: usize = 200;
 
-/// Tells one call's client, where it asked to be told.
+/// Sends progress of one call, if its client asked for it.
 pub struct Progress {
     client: Option<(Peer<RoleServer>, ProgressToken)>,
     told: f64,

@@ -1,4 +1,4 @@
-//! The server: what it says of itself, and how a call becomes an answer.
+//! The MCP server: its description of itself, and the handling of calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Ends what is under way, and waits until it has cleaned up.
+    /// Cancels the running calls, and waits until they have cleaned up.
     pub async fn end(&self) {
         self.end.cancel();
         let mut count = self.count.subscribe();
@@ -58,7 +58,7 @@ impl Running {
 struct UnderWay(Arc<watch::Sender<usize>>);
 
 impl UnderWay {
-    /// `None` where too many are.
+    /// `None` when too many calls are running.
     fn new(count: &Arc<watch::Sender<usize>>) -> Option<Self> {
         let counted = count.send_if_modified(|count| {
             let room = *count < MOST_CALLS;

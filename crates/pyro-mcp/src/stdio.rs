@@ -34,7 +34,7 @@ const MOST_ANSWERS: usize = 64;
 /// How long a client that has said all may take to read the last answers.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-/// What is under way in both directions.
+/// The pending messages in both directions.
 #[derive(Debug, Default)]
 struct UnderWay {
     requests: HashSet<RequestId>,

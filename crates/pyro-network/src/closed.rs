@@ -1,4 +1,4 @@
-//! Which addresses are closed to guests whatever the host's own addresses are: what only has a
+//! Addresses that are always closed to guests, whatever the host's own addresses are: those that only have a
 //! meaning on one machine or one link (loopback, link-local, multicast, broadcast), which includes
 //! the metadata services of clouds, and those of them that have other addresses. The host's own
 //! addresses are the kernel's to tell ([`crate::routes`]).

@@ -1,4 +1,4 @@
-//! What can go wrong on the way out.
+//! Errors of a guest's network.
 
 use std::io;
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub enum NetworkError {
     /// passt ended before it answered, or did not answer.
     #[error("passt did not start: {why}")]
     NotUp {
-        /// Its last words, or how it ended.
+        /// Its last message, or how it ended.
         why: String,
     },
     /// passt does not answer.

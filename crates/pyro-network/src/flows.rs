@@ -1,4 +1,4 @@
-//! How much of the host's network one guest may use at a time: a table of its flows, and bounds.
+//! Bounds on one guest's use of the host's network: a table of its flows.
 //!
 //! ```text
 //! packet of the guest ─▶ flow known? ─▶ it goes on
@@ -10,7 +10,7 @@
 //! as long as passt may hold its socket (its own limits of idleness, with a margin). A guest that
 //! pretends to have closed a connection meets the limit of passt's descriptors.
 //!
-//! It decides by what it is given, time included, and has no clock of its own.
+//! The caller passes the time; this module has no clock.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ const FIN: u8 = 1;
 const SYN: u8 = 2;
 const RST: u8 = 4;
 
-/// Who speaks to whom; the guest has one address of each family.
+/// The endpoints of a flow. The guest has one address of each family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     protocol: u8,
@@ -74,7 +74,7 @@ impl Flows {
         Self { tcp: HashMap::new(), udp: HashMap::new(), echo: HashMap::new(), due: now }
     }
 
-    /// Judges a packet of the guest that may go where it wants to.
+    /// Decides about a packet of the guest to an open address.
     pub fn admit(&mut self, ip: &Ip<'_>, now: Instant) -> Verdict {
         let (Some(key), flags) = (outward(ip), ip.tcp_flags()) else { return Verdict::Drop };
         let (table, max) = self.table(key.protocol);

@@ -1,4 +1,4 @@
-//! What this host has of a network, read from the kernel's and the resolver's own files.
+//! The host's network, read from files of the kernel and the resolver.
 
 use std::fs;
 use std::net::IpAddr;
@@ -44,7 +44,7 @@ const UP: u32 = 0x1;
 const REJECT: u32 = 0x200;
 
 impl HostNetwork {
-    /// Looks. What cannot be read is not there.
+    /// Reads the files. An unreadable file counts as empty.
     #[must_use]
     pub fn look(files: &HostFiles) -> Self {
         let read = |path| fs::read_to_string(path).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A guest's uplink: outgoing connections by the host's own rights, and a packet filter before them.
+//! A guest's uplink: outgoing connections as this user, behind a packet filter.
 //!
 //! ```text
 //! guest ─▶ virtio-net ─▶ QEMU ──frames──▶ packet filter ──frames──▶ passt ──sockets──▶ the world
@@ -7,12 +7,12 @@
 //!
 //! [`Uplink::open`] starts `passt`, which turns the guest's frames into ordinary sockets of this user:
 //! no root, no device, no bridge. passt connects to whatever address a frame names, and a guest's
-//! root can write any frame it likes, so the process that owns the machine stands in between and
-//! looks at every one ([`packet_filter`]): nothing goes to the host itself, whatever its address, nor to
-//! another guest, nor to a cloud's metadata service.
+//! root can write any frame. Therefore the process that owns the machine sits in between and
+//! filters every frame ([`packet_filter`]): none reaches the host itself, at any of its addresses,
+//! another guest, or a cloud's metadata service.
 //!
 //! A [`Uplink`] is opened with its machine and closed with it. passt ends when its socket is closed,
-//! so it is not left behind whoever is killed.
+//! so it never outlives a killed process.
 #![forbid(unsafe_code)]
 
 mod closed;

@@ -1,4 +1,4 @@
-//! Reading Ethernet frames: only what the packet filter must know, and nothing that is not there.
+//! Parsing Ethernet frames: only the fields that the packet filter needs, and never beyond the frame's end.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -34,7 +34,7 @@ pub struct Ip<'a> {
     pub destination: IpAddr,
     /// The protocol right after the header.
     pub protocol: u8,
-    /// A piece of a larger packet. It may have no ports, and passt puts no pieces together.
+    /// A fragment. It may have no ports, and passt does not reassemble fragments.
     pub fragment: bool,
     /// Header and payload.
     pub whole: &'a [u8],

@@ -1,4 +1,4 @@
-//! What becomes of a frame that a guest sends: a decision, and nothing else.
+//! The packet filter: decides about each frame that a guest sends. It has no side effects.
 
 use std::net::IpAddr;
 
@@ -11,14 +11,14 @@ const DNS: u16 = 53;
 /// Neighbour discovery (RFC 4861): passt answers it itself.
 const NEIGHBOUR_DISCOVERY: std::ops::RangeInclusive<u8> = 133..=136;
 
-/// A frame's fate.
+/// The decision about a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It goes on to passt.
+    /// Forward it to passt.
     Pass,
-    /// It is gone.
+    /// Drop it.
     Drop,
-    /// It is gone, and its sender is told.
+    /// Drop it, and send the guest an ICMP error.
     Refuse,
 }
 
@@ -30,11 +30,11 @@ pub fn judge(frame: &[u8], plan: &Plan, leads_away: &mut dyn FnMut(IpAddr) -> bo
         Packet::Other => Verdict::Drop,
         Packet::Ip(ip) if is_discovery(&ip) => Verdict::Pass,
         Packet::Ip(ip) if is_for_everybody(ip.destination) || !is_of_the_guest(&ip, plan) => Verdict::Drop,
-        // What passt does not carry: it might read it otherwise than this filter.
+        // passt does not carry these. It might parse them differently from this filter.
         Packet::Ip(ip) if !is_carried(&ip) => Verdict::Refuse,
         Packet::Ip(ip) if is_question(&ip, plan) => Verdict::Pass,
         Packet::Ip(ip) => {
-            // A gateway's address is nobody's out there, or somebody else's.
+            // Outside, a gateway's address belongs to no host or to another one.
             let closed = plan.gateways.contains(&ip.destination) || closed::by_rule(ip.destination);
             if !closed && leads_away(ip.destination) { Verdict::Pass } else { Verdict::Refuse }
         }
@@ -46,7 +46,7 @@ pub fn is_discovery(ip: &Ip<'_>) -> bool {
     ip.destination.is_ipv6() && ip.icmp_type().is_some_and(|kind| NEIGHBOUR_DISCOVERY.contains(&kind))
 }
 
-/// A guest has the addresses that it was given, and no others.
+/// A guest may send only from the addresses that it was given.
 fn is_of_the_guest(ip: &Ip<'_>, plan: &Plan) -> bool {
     plan.addresses.iter().any(|(address, _)| *address == ip.source)
 }
@@ -64,7 +64,7 @@ fn is_question(ip: &Ip<'_>, plan: &Plan) -> bool {
     to_forward && ip.protocol == UDP && ip.ports().is_some_and(|(_, to)| to == DNS)
 }
 
-/// Nobody is told of what was sent to many: a kernel sends such things by itself.
+/// Multicast and broadcast get no answer: kernels send them on their own.
 fn is_for_everybody(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_multicast() || address.is_broadcast(),
@@ -72,7 +72,7 @@ fn is_for_everybody(address: IpAddr) -> bool {
     }
 }
 
-/// Whether a refusal of the packet would reach somebody who asked (RFC 1122, 3.2.2: no error is
+/// Whether the packet may be answered with an ICMP error (RFC 1122, 3.2.2: no error is
 /// sent about an error).
 pub fn wants_an_answer(ip: &Ip<'_>) -> bool {
     const ECHO: u8 = 8;
@@ -165,7 +165,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever stands in the rest of a frame, it does not get to where it may not.
+        /// No content of a frame reaches a closed address.
         #[test]
         fn nothing_passes_to_the_hosts_loopback(noise in prop::collection::vec(any::<u8>(), 54..120), last in any::<[u8; 3]>()) {
             let mut frame = noise;

@@ -1,4 +1,4 @@
-//! The program passt: found, asked for its version, started.
+//! The program passt: finding it, reading its version, starting it.
 
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
@@ -92,12 +92,12 @@ impl Passt {
 }
 
 impl Complaint {
-    /// What it said last.
+    /// Its last message.
     pub fn last(&self) -> Option<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads until it has nothing more to say.
+    /// Reads its messages until it closes the stream.
     async fn listen(self, stderr: ChildStderr) {
         let mut reading = BufReader::new(stderr);
         while let Ok(Some(line)) = line(&mut reading).await {

@@ -1,4 +1,4 @@
-//! Who is who between a guest and passt: a pure decision from what the host has.
+//! The address plan of a guest and passt: a pure function of the host's network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -7,7 +7,7 @@ use crate::error::host as failed;
 use crate::routes::Routes;
 use crate::{HostNetwork, NetworkError};
 
-/// Every guest has its network to itself, so all of them have the same addresses.
+/// Every guest has its own network, so all guests have the same addresses.
 const GUEST_V4: Ipv4Addr = Ipv4Addr::new(172, 29, 100, 2);
 const GATEWAY_V4: Ipv4Addr = Ipv4Addr::new(172, 29, 100, 1);
 const PREFIX_V4: u8 = 30;
@@ -15,7 +15,7 @@ const PREFIX_V4: u8 = 30;
 const GUEST_V6: Ipv6Addr = Ipv6Addr::new(0xfd70, 0x7972, 0x6f00, 0, 0, 0, 0, 2);
 const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd70, 0x7972, 0x6f00, 0, 0, 0, 0, 1);
 const PREFIX_V6: u8 = 64;
-/// passt's side of the wire. Locally administered; the host's own would tell who made its card.
+/// passt's MAC address. Locally administered, because the host's own would reveal its card's maker.
 pub const GATEWAY_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x70, 0x79, 0x67];
 /// Large frames are fewer; a window must hold some of them, or each waits for a delayed answer.
 const MTU: u32 = 16_384;
@@ -23,7 +23,7 @@ const MTU: u32 = 16_384;
 /// room for, some 200 KiB for all connections together, and sends it many times over again; the way
 /// from passt is short, and on the long way behind it the host's own windows count.
 const WINDOW: u32 = 65_535;
-/// The resolver heeds no more (`MAXNS` in resolv.conf(5)).
+/// The resolver uses at most this many (`MAXNS` in resolv.conf(5)).
 const MOST_RESOLVERS: usize = 3;
 
 /// Addresses of a guest and its gateway.

@@ -14,7 +14,7 @@ const ICMP_HEADER: usize = 8;
 /// How much of the packet goes back: its header with all options, and the first of its payload.
 const QUOTED: usize = 128;
 
-/// The frame that tells a frame's sender; `None` where nobody is to be told. It comes from the
+/// The ICMP error for a frame; `None` if the frame must get no answer. It comes from the
 /// gateway of the packet's family.
 pub fn of(frame: &[u8], gateways: &[IpAddr]) -> Option<Vec<u8>> {
     let Packet::Ip(ip) = packet::read(frame) else { return None };

@@ -52,7 +52,7 @@ struct PacketFilter {
 }
 
 impl PacketFilter {
-    /// Whether the frame may go on; its sender is told when not.
+    /// Whether the frame may pass. If not, the guest gets an ICMP error.
     fn opens_for(&mut self, frame: &[u8]) -> bool {
         match self.verdict(frame) {
             Verdict::Pass => return true,
@@ -130,8 +130,8 @@ async fn inward(
             read = from.read_buf(&mut arriving), if passt_is_there && waiting.len() < MOST_WAITING => {
                 passt_is_there = read.is_ok_and(|read| read > 0);
             }
-            // A guest that asks and never listens fills this too; then the end of its wire is seen by
-            // writing to it.
+            // A guest that sends and never reads fills this too. Then a failed write shows that its
+            // connection has ended.
             refusal = refusals.recv(), if waiting.len() < MOST_WAITING => match refusal {
                 Some(frame) => frames::append(&mut waiting, &frame),
                 None => return Ok(()), // the machine has ended

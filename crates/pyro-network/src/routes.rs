@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The kernel's answer names the kind of the route that it would take, so that secondary addresses,
-//! `local` routes and anycast addresses are found, which no list of addresses has. Only `unicast`
-//! is an answer that opens anything: what the kernel does not say, for whatever reason, is closed.
+//! `local` routes and anycast addresses are also found, which no address list contains. Only `unicast`
+//! opens an address. An address without an answer from the kernel is closed.
 //!
 //! Both sockets are opened before the guest runs, so that a process short of descriptors cannot
 //! lose them. They belong to the network namespace in which they were opened, as passt does.
@@ -64,7 +64,7 @@ const fn group(number: u32) -> u32 {
     1 << (number - 1)
 }
 
-/// What the kernel says of addresses.
+/// The kernel's answers about addresses.
 #[derive(Debug)]
 pub struct Routes {
     questions: OwnedFd,
@@ -93,7 +93,7 @@ impl Routes {
     /// Forgets every answer when something has changed since. Before each batch of questions.
     pub fn hear_news(&mut self) {
         for _ in 0..NEWS_AT_ONCE {
-            // News that were lost (ENOBUFS) are news, and so is whatever else goes wrong.
+            // Lost notifications (ENOBUFS) and other errors also count as a change.
             match recv(&self.news, &mut [0; READ], RecvFlags::empty()) {
                 Err(Errno::AGAIN) => return,
                 _ => self.kept.clear(),
@@ -101,7 +101,7 @@ impl Routes {
         }
     }
 
-    /// Whether a packet to the address leaves this host. `false` where the kernel does not say so.
+    /// Whether a packet to the address leaves this host. `false` without a clear answer from the kernel.
     pub fn lead_away(&mut self, address: IpAddr) -> bool {
         let now = Instant::now();
         if let Some((away, since)) = self.kept.get(&address)
@@ -109,7 +109,7 @@ impl Routes {
         {
             return *away;
         }
-        // An error may be over at the next question: it is not kept.
+        // An error may be temporary, so it is not cached.
         let Ok(kind) = self.ask(address) else { return false };
         let away = kind == Some(UNICAST);
         if self.kept.len() >= KEPT {
@@ -213,7 +213,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever an answer holds, it opens only as a whole route of the right kind and number.
+        /// An answer opens an address only if it is a complete route of the right kind and sequence number.
         #[test]
         fn only_a_unicast_route_opens(answer in prop::collection::vec(any::<u8>(), 0..64), number: u32) {
             if read_answer(&answer, number) == Some(Some(UNICAST)) {

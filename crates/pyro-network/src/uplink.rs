@@ -1,4 +1,4 @@
-//! One guest's uplink, from its opening to its end.
+//! One guest's uplink, from its start to its end.
 //!
 //! ```text
 //! open: socket pairs ─▶ passt started ─▶ it answers a question ─▶ frames are passed on
@@ -72,7 +72,7 @@ impl Uplink {
     /// Awaits passt's first answer.
     ///
     /// # Errors
-    /// [`NetworkError::NotUp`] with its last words, [`NetworkError::Silent`].
+    /// [`NetworkError::NotUp`] with its last message, [`NetworkError::Silent`].
     pub async fn ready(&mut self) -> Result<(), NetworkError> {
         let Some(answered) = self.answered.take() else { return Ok(()) };
         match tokio::time::timeout(TIMEOUT, answered).await {

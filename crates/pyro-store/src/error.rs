@@ -1,4 +1,4 @@
-//! What is wrong with what is stored, and why something could not be.
+//! Errors of the store: a damaged registry, record or journal, or a refusal of the host.
 
 use std::io;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub enum Error {
     /// A journal cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalProblem),
-    /// There are as many machines as there may be.
+    /// The number of live machines has reached the limit.
     #[error("{live} VMs and tasks are live; the limit is {limit}")]
     Full {
         /// The limit.
@@ -72,7 +72,7 @@ pub enum RegistryProblem {
     Sql {
         /// Its file.
         path: PathBuf,
-        /// SQLite's words.
+        /// SQLite's error.
         #[source]
         source: rusqlite::Error,
     },
@@ -87,7 +87,7 @@ pub enum RegistryProblem {
         #[source]
         source: Box<RecordProblem>,
     },
-    /// It was made for machines that are not there any more, or that it does not know.
+    /// The row is missing, or does not match the machine's record.
     #[error("the row of {id} in {} is missing or out of date", path.display())]
     Stale {
         /// Its file.
@@ -97,7 +97,7 @@ pub enum RegistryProblem {
     },
 }
 
-/// The record of a VM or task cannot be read. What it is of is kept as it is.
+/// The record of a VM or task cannot be read. The VM or task is kept as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordProblem {
     /// A newer release wrote it.
@@ -110,7 +110,7 @@ pub enum RecordProblem {
         /// The newest format this release knows.
         ours: u32,
     },
-    /// It is not what was written.
+    /// The file is not what pyro wrote.
     #[error("{} is damaged: {why}", path.display())]
     Damaged {
         /// Its file.
@@ -127,7 +127,7 @@ pub enum RecordProblem {
         #[source]
         source: std::io::Error,
     },
-    /// There is none, and nothing says that it was a one-shot run's.
+    /// The directory has no record and is not marked as a one-shot run's.
     #[error("{} has no record, so pyro cannot tell what it was", directory.display())]
     Missing {
         /// The directory.
@@ -138,7 +138,7 @@ pub enum RecordProblem {
 /// A journal cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalProblem {
-    /// The file is no log that this release reads.
+    /// This release cannot read the log file.
     #[error("the journal {} cannot be read", path.display())]
     Log {
         /// Its file.
@@ -147,12 +147,12 @@ pub enum JournalProblem {
         #[source]
         source: pyro_hostfs::log::LogError,
     },
-    /// A whole record makes no sense.
+    /// A complete record has invalid content.
     #[error("a record in {} is invalid", path.display())]
     Record {
         /// Its file.
         path: PathBuf,
-        /// The parser's words.
+        /// The parser's error.
         #[source]
         source: serde_json::Error,
     },

@@ -1,4 +1,4 @@
-//! What a machine is known by.
+//! Machine ids.
 
 use std::fmt;
 
@@ -20,7 +20,7 @@ impl TryFrom<String> for VmId {
 }
 
 impl VmId {
-    /// One that nobody has had.
+    /// A new random id.
     ///
     /// # Errors
     /// When the host has no random bytes.

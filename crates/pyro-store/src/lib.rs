@@ -1,5 +1,5 @@
-//! What is on disk of machines: their directories and who lives in them, their records and the registry of
-//! all, the journals of their commands.
+//! Persistent data of machines: their directories and owner locks, their records, the registry of all
+//! records, and the journals of their commands.
 //!
 //! ```text
 //! DATA/registry.sqlite    an index of all records             registry
@@ -8,7 +8,7 @@
 //! vms/ID/journal.log      its commands, and output/           journal
 //! ```
 //!
-//! It knows no engine, no guest and no network, and says what is wrong in errors of its own.
+//! This crate does not depend on an engine, a guest or a network, and has its own errors.
 #![forbid(unsafe_code)]
 
 pub mod clock;

@@ -1,4 +1,4 @@
-//! What a machine is kept for, where it is in its life, and how that ended.
+//! The kind of a machine, its state, and the reason of its end.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,7 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// Its creator has not got it yet; gone when the creator is.
+    /// Its creator has not taken it yet. It is removed when the creator dies.
     Creating,
     /// Its machine was not started yet.
     Created,
@@ -26,7 +26,7 @@ pub enum State {
     Stopped,
 }
 
-/// How something ended that is gone.
+/// Why a VM or task was removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// Somebody deleted it.
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// What a word says; `None` where it is none of these.
+    /// Parses the word; `None` for an unknown one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Vm, Self::Task].into_iter().find(|kind| kind.as_str() == word)
@@ -74,7 +74,7 @@ impl Ended {
         }
     }
 
-    /// What a word says; `None` where it is none of these.
+    /// Parses the word; `None` for an unknown one.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Deleted, Self::Expired].into_iter().find(|ended| ended.as_str() == word)

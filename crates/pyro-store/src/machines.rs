@@ -1,4 +1,4 @@
-//! The directories of all machines, who is alive among them, and what becomes of the dead.
+//! The directories of all machines, which owners are alive, and recovery of the dead ones.
 //!
 //! ```text
 //! DATA/vms.lock           held for a moment while a machine is admitted or the dead are recovered
@@ -11,10 +11,10 @@
 //! DATA/vms/.gone-WHY-ID   on its way out; WHY says what to remember of it
 //! ```
 //!
-//! A machine cannot outlive its owner (the kernel kills it), so a directory whose lock is free is
-//! all that can be left of the dead. `fate` says what becomes of it. Removed is only what is marked for that
-//! (by the file `one-shot`, or by its name), or what has a record that was read and says so; what cannot be
-//! read is kept (decision 0013).
+//! The kernel kills a machine when its owner dies. A free lock therefore means that the owner is dead and
+//! only its directory is left. `decision` chooses what to do with it. A directory is removed only if it is
+//! marked for removal (by the file `one-shot`, or by its name), or if its readable record says so. An
+//! unreadable one is kept (decision 0013).
 
 mod admission;
 mod decision;
@@ -44,7 +44,7 @@ use files::{CREATING, GONE, Held, IDLE, LOCK, NEW, ONE_SHOT, lock_of_the_dead, r
 pub use files::{Outside, exists};
 pub use recovery::stopped;
 
-/// What a task is told whose supervisor is gone.
+/// The `last_error` of a task whose supervisor died.
 const SUPERVISOR_GONE: &str = "its supervisor ended unexpectedly, and the machine with it";
 
 /// The machines of a data directory.
@@ -74,7 +74,7 @@ impl Machines {
         Registry::open(&self.data)
     }
 
-    /// The registry for those who only read.
+    /// The registry, opened for reading.
     pub fn registry_to_read(&self) -> Result<Registry, Error> {
         Registry::read(&self.data)
     }
@@ -82,7 +82,7 @@ impl Machines {
     /// The ids of all directories.
     ///
     /// # Errors
-    /// What the file system says.
+    /// The error of the file system.
     pub fn ids(&self) -> Result<Vec<VmId>, Error> {
         let read = || host("read the machines' directory");
         let entries = match fs::read_dir(self.vms()) {
@@ -101,7 +101,7 @@ impl Machines {
         lock::is_held(&self.directory(id).join(LOCK)).map_err(host("look at a machine's lock"))
     }
 
-    /// The record of a machine whose owner lives; `None` where a closer look is needed.
+    /// The record of a machine whose owner is alive; `None` if the directory must be examined.
     pub fn of_the_living(&self, id: &VmId) -> Option<Record> {
         if self.is_alive(id).unwrap_or(false) { Record::read(&self.directory(id)).ok().flatten() } else { None }
     }
@@ -186,8 +186,8 @@ impl Machines {
         self.discard(id)
     }
 
-    /// Gives it another name first, so that nobody takes half of a directory for a whole one. The tree under
-    /// the name that is returned is still to be removed.
+    /// Renames the directory first, so that no process takes a half-removed directory for a whole one. The caller
+    /// must remove the tree under the returned name.
     fn put_out(&self, id: &VmId, why: &str) -> Result<PathBuf, Error> {
         let gone = self.vms().join(format!("{GONE}{why}-{id}"));
         match fs::rename(self.directory(id), &gone) {
@@ -201,7 +201,7 @@ impl Machines {
     /// Looks at one machine whose owner seems to be dead, and says whether it is.
     ///
     /// # Errors
-    /// When what must be written down about it cannot be.
+    /// When its end cannot be recorded.
     pub fn look_after(&self, id: &VmId) -> Result<bool, Error> {
         let held = self.hold()?;
         self.recover_one(&held, id)
@@ -209,7 +209,7 @@ impl Machines {
 
     /// Waits until the machine's owner has ended. Blocks.
     pub fn wait_for_end(&self, id: &VmId) {
-        // Only the end matters; whether it could be waited for shows right after.
+        // An error of the wait is ignored; the next check shows whether the owner ended.
         let _ = lock::wait_until_free(&self.directory(id).join(LOCK));
         for gone in self.on_their_way_out(id) {
             let _ = lock::wait_until_free(&gone.join(LOCK));
@@ -220,7 +220,7 @@ impl Machines {
     fn on_their_way_out(&self, id: &VmId) -> Vec<PathBuf> {
         let whys = ["undone", Ended::Deleted.as_str(), Ended::Expired.as_str()];
         let names = whys.map(|why| self.vms().join(format!("{GONE}{why}-{id}")));
-        // One that cannot be looked at may be there.
+        // A directory that cannot be examined may exist.
         names.into_iter().filter(|path| path.try_exists().unwrap_or(true)).collect()
     }
 
@@ -234,10 +234,10 @@ impl Machines {
         lock::exclusive(&new.join(CREATING)).map_err(host("lock a new machine"))
     }
 
-    /// Does something to the directory of a machine whose owner is dead, while nobody else may.
+    /// Runs `work` on the directory of a machine whose owner is dead, and holds the lock meanwhile.
     ///
     /// # Errors
-    /// What `work` says; or that it lives.
+    /// The error of `work`, or [`Error::Lives`].
     pub fn while_dead(&self, id: &VmId, work: impl FnOnce(&Path) -> Result<(), Error>) -> Result<(), Error> {
         let _held = self.hold()?;
         Registry::refuse_newer(&self.data).or_else(|error| match error {
@@ -286,8 +286,8 @@ impl Machines {
         Ok(lock_of_the_dead(&path.join(LOCK))?.map(|lock| (record, lock)))
     }
 
-    /// The same for one that is to be removed because somebody said so: whether its record can be read makes
-    /// no difference, unless a newer release wrote it.
+    /// The same for a machine that a user asked to remove. An unreadable record does not prevent this,
+    /// unless a newer release wrote it.
     pub fn take_over_to_remove(&self, id: &VmId) -> Result<Option<Lock>, Error> {
         let held = self.hold()?;
         self.recover_one(&held, id)?;
@@ -310,7 +310,7 @@ impl Machines {
     }
 
     fn check_room(&self, held: &Held, admission: Admission) -> Result<(), Error> {
-        // What could not be settled is reported by those who list.
+        // Listing reports the machines that could not be recovered.
         let (live, _) = self.recover_and_count(held)?;
         let limit = match admission {
             Admission::Always => return Ok(()),

@@ -23,7 +23,7 @@ const FORMAT: u32 = 1;
 pub struct Addresses {
     /// The guest's.
     pub guest_ip: IpAddr,
-    /// What it sends everything to.
+    /// The gateway.
     pub gateway_ip: IpAddr,
     /// Of both.
     pub subnet_cidr: String,
@@ -33,7 +33,7 @@ pub struct Addresses {
     pub dns_servers: Vec<IpAddr>,
 }
 
-/// What somebody wants of a machine.
+/// The requested properties of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wanted {
     /// Virtual processors.
@@ -52,7 +52,7 @@ pub struct Wanted {
 pub struct Settings {
     /// Whether it may reach anything.
     pub network: bool,
-    /// Whether the host may stand in for it.
+    /// Whether commands may run on the host instead.
     pub allow_host_compat: bool,
 }
 
@@ -79,7 +79,7 @@ pub struct Record {
     pub ttl_seconds: u64,
     /// Unix seconds, as are all times.
     pub created_at: f64,
-    /// When its time is up.
+    /// When it expires.
     pub expires_at: f64,
     /// What its creator has chosen; the fields stand beside the others.
     #[serde(flatten)]
@@ -142,7 +142,7 @@ impl Record {
         }
     }
 
-    /// Whether its time is up.
+    /// Whether it has expired.
     #[must_use]
     pub fn is_expired(&self, now: f64) -> bool {
         now >= self.expires_at
@@ -162,7 +162,7 @@ impl Record {
     /// The record of a directory; `None` where there is none.
     ///
     /// # Errors
-    /// [`RecordProblem`]: there is one, and it cannot be read or believed.
+    /// [`RecordProblem`] if a record exists but is unreadable or damaged.
     pub fn read(directory: &Path) -> Result<Option<Self>, RecordProblem> {
         let path = directory.join(RECORD);
         let text = match fs::read(&path) {
@@ -179,7 +179,7 @@ impl Record {
     /// The record of a text that stands in `path`.
     ///
     /// # Errors
-    /// [`RecordProblem`]. A text that names a later format is never taken for damage.
+    /// [`RecordProblem`]. A later format is never reported as damage.
     pub fn parse(text: &[u8], path: &Path) -> Result<Self, RecordProblem> {
         let damaged = |why: String| RecordProblem::Damaged { path: path.to_owned(), why };
         let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
@@ -202,7 +202,7 @@ fn is_of_another(name: &str, record: &Record) -> bool {
 /// Keeps a damaged record under another name.
 ///
 /// # Errors
-/// What the host says.
+/// The error of the host.
 pub fn set_aside(directory: &Path) -> Result<(), Error> {
     let set_aside = || {
         let mut number = 1;
@@ -217,7 +217,7 @@ pub fn set_aside(directory: &Path) -> Result<(), Error> {
     set_aside().map_err(host("keep a damaged record aside"))
 }
 
-/// What most machines are wanted as.
+/// The usual request.
 #[cfg(test)]
 pub fn wanted() -> Wanted {
     Wanted { vcpu_count: 1, mem_mib: 1024, ttl: Duration::from_secs(600), settings: Settings::default() }

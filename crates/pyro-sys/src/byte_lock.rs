@@ -1,20 +1,20 @@
-//! Locks on single bytes of a file that belong to the open file, and so to nobody once everybody who
-//! has it open is dead (`F_OFD_SETLK`, Linux 3.15, fcntl(2)). The bytes need not be there.
+//! Locks on single bytes of a file. They belong to the open file, and are released when every process that
+//! has it open is dead (`F_OFD_SETLK`, Linux 3.15, fcntl(2)). The bytes need not exist.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 
-/// With whom a byte is locked.
+/// The mode of a byte lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// With nobody. The file must be open for writing.
+    /// Exclusive. The file must be open for writing.
     Exclusive,
-    /// With others who share it. The file must be open for reading.
+    /// Shared. The file must be open for reading.
     Shared,
 }
 
-/// Locks the byte at this offset if nobody is in the way; says whether it is locked.
+/// Locks the byte at this offset if it is free. Returns whether it is locked now.
 ///
 /// # Errors
 /// What the kernel says; an offset above `i64::MAX` is `EINVAL`.
@@ -39,7 +39,7 @@ pub fn lock(file: &File, byte: u64, mode: Mode) -> io::Result<()> {
     }
 }
 
-/// Lets go of the byte at this offset, for everybody who has the same open file.
+/// Unlocks the byte at this offset, for every process that shares the open file.
 ///
 /// # Errors
 /// As [`try_lock`].

@@ -8,7 +8,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 /// Gives this thread a namespace of its own, whose root is the control group that it is in.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error of the kernel.
 pub fn make() -> io::Result<()> {
     // SAFETY: this flag changes what paths of control groups mean and touches neither memory nor
     // descriptors.
@@ -18,7 +18,7 @@ pub fn make() -> io::Result<()> {
 /// Moves this thread into a namespace, of which `/proc/thread-self/ns/cgroup` was opened.
 ///
 /// # Errors
-/// What the kernel says.
+/// The error of the kernel.
 pub fn enter(namespace: impl AsFd) -> io::Result<()> {
     Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::ControlGroup))?)
 }

@@ -1,4 +1,4 @@
-//! Giving the kernel's random pool something that no other machine has.
+//! Adding machine-specific entropy to the kernel's random pool.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

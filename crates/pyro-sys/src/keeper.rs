@@ -1,4 +1,4 @@
-//! A process between this one and a program, which keeps all that the program starts below itself.
+//! A process between this one and a program. It stays the ancestor of everything that the program starts.
 //!
 //! ```text
 //! caller ── keeper (subreaper) ── program ── whatever it starts, in any session, with any environment
@@ -7,7 +7,7 @@
 //!
 //! The keeper is a fork of the caller that executes nothing: it makes system calls on memory of its own, and
 //! ends with the program's exit code (128 and the signal where there was one). What the program leaves
-//! behind becomes the keeper's child, so it can be found without a name. One thing escapes: what kills
+//! behind becomes the keeper's child, so the keeper finds it. There is one way to escape: killing
 //! the keeper itself.
 
 use std::io;
@@ -105,7 +105,7 @@ unsafe fn watch(program: libc::pid_t, wanted: &libc::sigset_t, ended: libc::c_in
     }
 }
 
-/// Reaps all that have ended; says whether nobody is left. Notes how the program ended.
+/// Reaps all ended children. Returns whether none is left, and records how the program ended.
 ///
 /// # Safety
 /// Only in the keeper.

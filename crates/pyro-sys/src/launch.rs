@@ -1,4 +1,4 @@
-//! Starting a program in namespaces of its own, with less and less that it may do.
+//! Starting a program in its own namespaces, with fewer privileges after each step.
 //!
 //! ```text
 //! Launch (everything prepared: words, descriptors, steps)
@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The child shares its parent's memory until it executes its program (as vfork does), so a large
-//! parent is not copied, and what goes wrong is told exactly. It only makes system calls: it neither
+//! parent is not copied, and errors are reported exactly. It only makes system calls: it neither
 //! allocates nor locks. Which steps are worth taking is not decided here.
 
 mod step;
@@ -133,7 +133,7 @@ impl Child {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
     }
 
-    /// Waits for its end, and says how it ended, in words.
+    /// Waits for its end, and returns how it ended, as text.
     ///
     /// # Errors
     /// When it was waited for already.

@@ -1,6 +1,6 @@
 //! Safe wrappers for the few system calls pyro needs.
 //!
-//! The only crate of the house with unsafe code. It knows nothing of tasks, machines or JSON; what
+//! The only pyro crate with unsafe code. It knows nothing of tasks, machines or JSON. What
 //! `rustix` already offers safely is used from there directly and is not wrapped again.
 
 pub mod byte_lock;

@@ -1,4 +1,4 @@
-//! Hearing of dead children through a descriptor.
+//! Notification of dead children through a file descriptor.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -14,7 +14,7 @@ impl ChildSignals {
     /// the standard library's `Command` start with nothing blocked all the same.
     ///
     /// # Errors
-    /// What the kernel says.
+    /// The error of the kernel.
     pub fn block() -> io::Result<Self> {
         // SAFETY: the set is initialised by sigemptyset before it is used, all pointers are to it,
         // and the descriptor returned by signalfd is owned by nobody else.

@@ -1,4 +1,4 @@
-//! The words of `pyro mcp`.
+//! The arguments of `pyro mcp`.
 
 use clap::{Args, Subcommand, ValueEnum};
 

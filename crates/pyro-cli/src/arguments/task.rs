@@ -1,4 +1,4 @@
-//! The words of `pyro task`.
+//! The arguments of `pyro task`.
 
 use clap::{Args, Subcommand};
 

@@ -14,7 +14,7 @@ pub fn run(command: &McpCommand) -> i32 {
     }
 }
 
-/// Stdout is the protocol's; what goes wrong is said on stderr, where clients keep it in a log.
+/// Stdout carries only the protocol. Errors go to stderr, which clients write to a log.
 fn serve(arguments: &McpServeArguments) -> i32 {
     let host = if arguments.allow_host_compat { HostAccess::Allowed } else { HostAccess::Refused };
     let pyro = context::pyro();

@@ -1,6 +1,6 @@
-//! `pyro mcp install CLIENT`: what makes a client start pyro, shown or written.
+//! `pyro mcp install CLIENT`: shows or writes the client configuration that starts pyro.
 //!
-//! A configuration is somebody's own file: comments, order and everything that is not ours stay.
+//! The configuration belongs to the user: comments, order and all other entries are kept.
 
 use std::path::{Path, PathBuf};
 
@@ -57,7 +57,7 @@ fn install(arguments: &McpInstallArguments, path: &Path) -> Result<i32, String> 
     Ok(0)
 }
 
-/// A whole file or the old one; the rights of the old one stay.
+/// Replaces the file atomically and keeps its permissions.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     // A link stays a link: what it leads to is replaced.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());

@@ -12,7 +12,7 @@ use crate::failure::{Format, OWN_ERROR, print_json, show, wrong_usage};
 use crate::stdio::{self, Written, print};
 use crate::terminal::say;
 
-/// What is said to one who leaves.
+/// Messages when the user leaves a running command.
 const GOES_ON: &str = "the command keeps running; `pyro task logs` shows its output";
 const NOT_ACCEPTED: &str = "the task had not accepted the command yet; `pyro task logs` shows whether it runs";
 /// The signal of Ctrl-C.

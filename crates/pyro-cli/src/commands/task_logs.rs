@@ -34,7 +34,7 @@ pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result
         let mut pager = if arguments.no_pager { Pager::none() } else { Pager::on_a_terminal() };
         for entry in &journal.entries {
             if !show(&journal, entry, tail_bytes, &mut pager)? {
-                break; // who has seen enough wants no more
+                break; // the user has closed the pager
             }
         }
         Ok(())
@@ -43,7 +43,7 @@ pub fn run(pyro: &Pyro, arguments: &TaskLogsArguments, format: Format) -> Result
     result.map(|()| 0)
 }
 
-/// One entry, with all of its output or the end of it. Says whether somebody still reads.
+/// One entry, with all of its output or the end of it. Returns whether the reader still reads.
 fn show(journal: &TaskJournal, entry: &LogEntry, tail_bytes: Option<usize>, pager: &mut Pager) -> Result<bool, Error> {
     let mut read = pager.print(&heading(entry));
     for stream in [Stream::Stdout, Stream::Stderr] {

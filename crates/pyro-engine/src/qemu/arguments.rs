@@ -1,4 +1,4 @@
-//! The command line of QEMU: a pure function of what is wanted.
+//! The command line of QEMU: a pure function of the machine's shape.
 //!
 //! Everything that comes from outside is passed as JSON where QEMU takes JSON, so that a comma in
 //! a path means nothing.
@@ -27,7 +27,7 @@ const PORT_NAME: &str = "org.pyro.agent.0";
 /// The back end of the network device, by whose name its link is set.
 pub const NETWORK: &str = "net0";
 
-/// What QEMU is told about the processor.
+/// QEMU's processor options.
 pub fn processor(accelerator: Accelerator) -> &'static str {
     match accelerator {
         Accelerator::Kvm => "host",
@@ -35,7 +35,7 @@ pub fn processor(accelerator: Accelerator) -> &'static str {
     }
 }
 
-/// All words after the program's name.
+/// All arguments after the program's name.
 pub fn arguments(spec: &MachineSpec, start: &Start<'_>) -> Result<Vec<String>, StartError> {
     let mut words = Words::default();
     words.flag("-nodefaults").flag("-no-user-config").flag("-no-reboot");

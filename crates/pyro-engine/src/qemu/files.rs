@@ -1,8 +1,8 @@
-//! What of the host belongs to one machine: the only files its QEMU gets to see, and how much it may use.
+//! The host resources of one machine: the only files that its QEMU sees, and its resource limits.
 //!
-//! A machine that is to be saved (its memory is a shared file) writes to its directory; nobody's commands
+//! A machine that will be saved (its memory is a shared file) writes to its directory; no commands
 //! run in it. Every other machine writes to its own disk and its console's log and nothing else, so what
-//! else is in its directory, its journal for one, is out of its reach.
+//! else is in its directory, for example its journal, is out of its reach.
 
 use std::fs;
 use std::io;

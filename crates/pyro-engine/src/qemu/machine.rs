@@ -3,11 +3,11 @@
 //! ```text
 //! spawned ──QMP answers──▶ running ──save──▶ standing still
 //!  │  └──────any────────────┴─────────────────┴──▶ gone (by itself, by halt, or by drop)
-//!  └─ends before it says a word──▶ spawned again, with all of the host's files to be seen
+//!  └─ends before it answers──────▶ spawned again, with all of the host's files visible
 //! ```
 //!
-//! The last path is for a QEMU in an unusual place, whose own files nobody knows: no guest has run
-//! until then, and the layers that are missing are said.
+//! The last path is for a QEMU in an unusual place, whose own files are unknown: no guest has run
+//! until then, and the missing layers are reported.
 
 use std::fs::{self, File};
 use std::io;
@@ -32,7 +32,7 @@ const COMPLAINTS_LOG: &str = "qemu.log";
 const TAIL_LINES: usize = 30;
 const TAIL_BYTES: u64 = 16 * 1024;
 
-/// What stands around a machine's process on this host.
+/// The confinement of a machine's process on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Confinement {
     /// The layers in force, by name.
@@ -55,7 +55,7 @@ impl QemuMachine {
         let mut machine = Self::spawn(program, spec, &start, Layers::All)?;
         let mut came_up = machine.bring_up(&start).await;
         if came_up == Err(QmpError::Gone) && !machine.qmp.was_heard() {
-            // Its control group goes with it, and the next one has the same name.
+            // Its control group is removed with it, because the next one has the same name.
             drop(machine);
             machine = Self::spawn(program, spec, &start, Layers::WithoutFiles)?;
             came_up = machine.bring_up(&start).await;
@@ -158,7 +158,7 @@ impl Machine for QemuMachine {
             if state.to_str().is_none() {
                 return Err(SaveError::Path { path: state.to_owned() });
             }
-            // QEMU may write to what is there, and make nothing new.
+            // QEMU may write to existing files, but not create files.
             if let Err(error) = pyro_hostfs::write::private_file(state) {
                 return Err(SaveError::Refused { message: format!("its file could not be created: {error}") });
             }
@@ -213,7 +213,7 @@ fn null() -> io::Result<OwnedFd> {
     File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from)
 }
 
-/// Lets QEMU say its version from behind all layers, or from behind those where it can.
+/// Asks QEMU for its version inside all layers, or inside those where that works.
 pub async fn try_confinement(program: &Program) -> io::Result<Confinement> {
     let mut layers = Layers::All;
     loop {

@@ -1,9 +1,9 @@
 //! QEMU's `microvm` machine as an engine.
 //!
 //! One QEMU process a machine. Its parent is the thread that started it, and it dies with that
-//! thread; QMP and the guest's byte stream are socket pairs it inherits, so there is no path to
-//! guess and nothing to listen on. It is confined (`pyro-confinement`) as if the guest owned it
-//! already, and has QEMU's own seccomp filter besides.
+//! thread. QMP and the guest's byte stream are socket pairs that it inherits, so there is no path to
+//! guess and no listening socket. It is confined (`pyro-confinement`) as if the guest controlled it
+//! already, and also has QEMU's own seccomp filter.
 
 mod arguments;
 mod files;

@@ -1,7 +1,7 @@
-//! QMP, the part of it that is needed: JSON lines over one socket, one owner, answers in order.
+//! The needed part of QMP: JSON lines over one socket, one owner, answers in order.
 //!
-//! QEMU is asked for little, by one asker, so there are no tasks here: whoever asks reads, and
-//! events that come meanwhile are kept until somebody waits for them. Lines are bounded.
+//! There is only one caller and there are few requests, so there are no tasks here: the caller reads, and
+//! events that arrive meanwhile are kept until it waits for them. Lines are bounded.
 
 use std::collections::VecDeque;
 
@@ -10,20 +10,20 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-/// No answer or event of QEMU that we ask for is near as long, in bytes.
+/// Maximum line length in bytes; QEMU's real answers and events are much shorter.
 const LONGEST_LINE: u64 = 1 << 20;
-/// Events kept for somebody to wait for; the oldest go first.
+/// Maximum number of kept events; the oldest are dropped first.
 const EVENTS_KEPT: usize = 64;
 
 /// A request: its name and arguments.
 pub type Request = (&'static str, Value);
 
-/// What came of asking.
+/// Errors of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum QmpError {
     /// The socket was closed: QEMU is gone.
     Gone,
-    /// QEMU does not talk QMP any more.
+    /// QEMU sent something that is not QMP.
     Nonsense,
     /// QEMU refused.
     Refused { command: &'static str, message: String },
@@ -76,7 +76,7 @@ impl Qmp {
         }
     }
 
-    /// Whether QEMU has said anything: it greets when it has found all it needs.
+    /// Whether QEMU has sent its greeting. It does so after it has found all its files.
     pub fn was_heard(&self) -> bool {
         self.heard
     }

@@ -17,9 +17,9 @@ pub enum Status {
     Finished,
     /// Its time limit ended it.
     TimedOut,
-    /// Somebody ended it, or the task did at its own end.
+    /// A client ended it, or it ended with its task.
     Cancelled,
-    /// The machine ended under it: what came of it is unknown.
+    /// The machine ended while the command ran. Its outcome is unknown.
     Lost,
     /// The guest did not run it at all.
     Refused,
@@ -44,33 +44,33 @@ pub struct StartRecord {
     pub execution_mode: String,
 }
 
-/// What came of one stream.
+/// The end state of one stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamEnd {
     /// Bytes the command wrote.
     pub bytes: u64,
     /// Bytes that are in the journal: the first ones.
     pub kept: u64,
-    /// CRC-32 of those; none where the writer died.
+    /// CRC-32 of those bytes. None if the writer died.
     pub crc32: Option<u32>,
-    /// Why the rest is not.
+    /// Why the rest is not in the journal.
     pub cut: Option<String>,
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EndRecord {
     /// Anything but `Running`.
     pub status: Status,
     /// Known for `Finished` and `TimedOut` only.
     pub exit_code: Option<i32>,
-    /// By the guest's clock; none where the guest did not say.
+    /// Measured by the guest's clock. None if the guest did not report it.
     pub duration_ms: Option<u64>,
     /// Unix seconds.
     pub finished_at: f64,
-    /// The kernel killed a process of it for want of memory.
+    /// The guest's kernel killed one of its processes because memory ran out.
     pub out_of_memory: bool,
-    /// Why, where it is not plain.
+    /// The reason, if the status does not explain it.
     pub reason: Option<String>,
     /// Standard output.
     pub stdout: StreamEnd,
@@ -116,7 +116,7 @@ impl Status {
 }
 
 impl EndRecord {
-    /// What came of a command whose supervisor died.
+    /// The outcome of a command whose supervisor died.
     pub fn lost(finished_at: f64, stdout: u64, stderr: u64) -> Self {
         let stream = |kept| StreamEnd { bytes: kept, kept, crc32: None, cut: None };
         Self {
@@ -146,7 +146,7 @@ impl Event {
     }
 }
 
-/// Where a damaged journal had a command, and what is shown in its place.
+/// The command text shown in place of a damaged one.
 const UNKNOWN: &str = "(unknown: the journal is damaged here)";
 const BEGINNING_DAMAGED: &str = "the journal is damaged at the start of this command: the command is unknown";
 const ALL_DAMAGED: &str = "the journal is damaged here: the command and its outcome are unknown";
@@ -159,9 +159,9 @@ const MIN_RECORD: u64 = 8;
 pub struct Contents {
     /// Every command, in order of start.
     pub entries: Vec<CommandRecord>,
-    /// What of the file is damaged.
+    /// The damaged parts of the file.
     pub gaps: Vec<Gap>,
-    /// Commands whose end may stand in the damaged part.
+    /// Commands whose end record may be in a damaged part.
     doubtful: BTreeSet<u64>,
     /// The highest number that is in use.
     pub highest: u64,
@@ -171,8 +171,8 @@ impl Contents {
     /// Puts the records of a log together, in order of start. `outputs` are the numbers for which there are
     /// files of output; they are made before a command is written down.
     ///
-    /// A writer numbers its commands from 1 and leaves none out but those whose beginning it could not write.
-    /// Other numbers are not a journal, unless damage explains them.
+    /// A writer numbers its commands from 1. It skips only a number whose start record it could not write.
+    /// Any other gap in the numbers means an invalid journal, unless damage explains it.
     pub fn assemble(log: &LogContents, outputs: &BTreeSet<u64>) -> Result<Self, serde_json::Error> {
         let LogContents { records, gaps } = log;
         let damaged: u64 = gaps.iter().map(|gap| gap.bytes).sum();
@@ -194,7 +194,7 @@ impl Contents {
                 // Only the first end counts.
                 Event::Ended { sequence, end } => match entries.get_mut(&sequence) {
                     Some(entry) => drop(entry.end.get_or_insert(end)),
-                    // One of a command that never began is nobody's, but where its beginning is damaged.
+                    // An end without a start is ignored, unless damage may have hidden the start.
                     None if sequence == 0 || damaged == 0 || sequence > last.saturating_add(may_be_missing) => {}
                     None => drop(entries.insert(sequence, CommandRecord::without_beginning(sequence, end))),
                 },
@@ -217,8 +217,8 @@ impl Contents {
         Ok(Self { entries: entries.into_values().collect(), gaps: gaps.clone(), doubtful, highest })
     }
 
-    /// Commands that have no end here and do not run any more are lost; returns which. `runs` says which still
-    /// do, `kept` how many bytes of each stream there are.
+    /// Marks as lost every command that has no end record and no longer runs. Returns their numbers. `runs` says
+    /// whether a command still runs; `kept` gives the number of bytes of each stream.
     pub fn end_lost(
         &mut self,
         now: f64,
@@ -242,12 +242,12 @@ impl Contents {
         Ok(lost)
     }
 
-    /// Commands without an end whose end may stand in the damaged part.
+    /// Commands without an end record whose end may be in a damaged part.
     pub fn doubtful(&self) -> impl Iterator<Item = u64> {
         self.doubtful.clone().into_iter()
     }
 
-    /// What is to be said about damage.
+    /// A sentence about the damage, if there is any.
     pub fn problem(&self) -> Option<String> {
         let bytes: u64 = self.gaps.iter().map(|gap| gap.bytes).sum();
         (bytes > 0).then(|| {
@@ -285,7 +285,7 @@ impl StartRecord {
         }
     }
 
-    /// Whether it could be read; every one that was written has a digest.
+    /// Whether the start record could be read. Every written start record has a digest.
     fn is_known(&self) -> bool {
         !self.request_digest.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The files of a journal: where they are, and what they hold as they are.
+//! The files of a journal: their paths and their raw contents.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use pyro_hostfs::log::{self, Contents as LogContents, LogError};
 
 use crate::error::{Error, JournalProblem, host};
 
-/// The log of what began and ended.
+/// The log of started and ended commands.
 pub const LOG: &str = "journal.log";
 pub const OUTPUT: &str = "output";
 

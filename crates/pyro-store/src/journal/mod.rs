@@ -1,4 +1,4 @@
-//! The journal of a VM's or task's commands: what was sent, what came of it, and every byte of
+//! The journal of a VM's or task's commands: each command, its outcome, and every byte of
 //! output up to a cap.
 //!
 //! ```text
@@ -10,13 +10,13 @@
 //!             └──────── writer dies ────▶ recover ─▶ Lost
 //! ```
 //!
-//! The supervisor is the only writer; anybody may read at any time. `begin` is written before the
-//! command is sent, output before anybody is shown it, and `end` after the output is on disk. Room
-//! for the records of all running commands is set aside, so that a full disk cuts output and
+//! The supervisor is the only writer. Any process may read at any time. `begin` is written before the
+//! command is sent. Output is written before a client sees it. `end` is written after the output is on disk. Space
+//! for the records of all running commands is reserved, so that a full disk cuts output and
 //! nothing else.
 //!
-//! A damaged part is read over: every command before and behind it is there, and what stood in it is said
-//! to be unknown. Nothing of it is cut; the damaged file is kept as it was before a writer goes on.
+//! A reader skips a damaged part: it returns every command before and after it, and reports the damaged ones
+//! as unknown. Nothing is cut off: the damaged file is copied before a writer continues.
 
 mod command_record;
 mod files;
@@ -41,7 +41,7 @@ use crate::error::{Error, JournalProblem, host};
 use command_record::Event;
 use files::{OUTPUT, unreadable};
 
-/// Bytes of an `ended` record at most: its few numbers and words.
+/// Maximum size of an `ended` record in bytes.
 const ENDED_BYTES: u64 = 2048;
 
 /// The writing end.
@@ -73,13 +73,13 @@ impl Journal {
         Ok(Self { log, directory: directory.to_owned(), next: 1, running: 0, cap })
     }
 
-    /// Goes on with the journal of a directory whose writer died; what was running is lost. Returns every
+    /// Continues the journal of a directory whose writer died. Running commands become lost. Also returns every
     /// command in it, too.
     pub fn adopt(directory: &Path, cap: u64) -> Result<(Self, Vec<CommandRecord>), Error> {
         let path = directory.join(LOG);
         let outputs = files::output_numbers(directory)?;
         let before = log::read(&path).map_err(|source| unreadable(&path, source))?;
-        // What makes no sense as a whole is left alone.
+        // A journal that cannot be parsed is left unchanged.
         let broken = |source| JournalProblem::Record { path: path.clone(), source };
         let mut contents = Contents::assemble(&before, &outputs).map_err(broken)?;
         keep_aside(directory, &contents.gaps).map_err(host("keep the damaged journal aside"))?;
@@ -97,7 +97,7 @@ impl Journal {
     /// Writes down that a command is about to be sent.
     ///
     /// # Errors
-    /// When that cannot be written: then it must not be sent.
+    /// When the record cannot be written. The command must not be sent then.
     pub fn begin(&mut self, mut began: StartRecord) -> Result<Started, Error> {
         let sequence = self.next;
         began.sequence = sequence;
@@ -137,7 +137,7 @@ impl Journal {
         }
     }
 
-    /// Writes down what came of a command. Its output is on disk already.
+    /// Records the outcome of a command. Its output is already on disk.
     pub fn end(&mut self, sequence: u64, end: &EndRecord) -> Result<(), Error> {
         let record = Event::Ended { sequence, end: end.clone() }.bytes();
         self.log.append(&record).map_err(host("write the journal"))?;
@@ -160,7 +160,7 @@ pub fn recover(directory: &Path) -> Result<(), Error> {
     journal.handle()?.sync_data().map_err(host("flush the journal"))
 }
 
-/// Copies a damaged journal before anybody writes to it, once for each damage.
+/// Copies a damaged journal before the next write to it, once for each kind of damage.
 fn keep_aside(directory: &Path, gaps: &[Gap]) -> std::io::Result<()> {
     let aside = aside(directory, gaps);
     if gaps.is_empty() || aside.try_exists()? {

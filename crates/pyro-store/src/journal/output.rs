@@ -17,7 +17,7 @@ pub struct OutputLog {
 }
 
 impl OutputLog {
-    /// Makes the file. One that is there must be empty: the bytes of another command are never written over.
+    /// Creates the file. An existing file must be empty, so that no other command's bytes are overwritten.
     pub fn create(path: &Path, cap: u64) -> io::Result<Self> {
         let file = File::options().write(true).create(true).truncate(false).mode(0o600).open(path)?;
         if file.metadata()?.len() > 0 {

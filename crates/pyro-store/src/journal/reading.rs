@@ -1,4 +1,4 @@
-//! Reading a journal that somebody may be writing to.
+//! Reading a journal that another process may be writing to.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What becomes of the dead, and how many may live: decisions without files or clocks.
+//! Decisions about dead machines and about capacity, without files or clocks.
 
 use crate::lifecycle::{Ended, State};
 use crate::record::Record;
@@ -6,36 +6,36 @@ use crate::record::Record;
 /// The least capacity, however little memory there is.
 const MIN_CAPACITY: usize = 4;
 
-/// What is to be done with a directory whose owner is dead.
+/// What to do with a directory whose owner is dead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Nobody ever got it, or it was of one run: it goes without a trace.
+    /// Its creator never took it, or it belonged to one run: remove it without a tombstone.
     Remove,
-    /// It goes, and its id is remembered.
+    /// Remove it, and remember its id.
     Tombstone(Ended),
-    /// Its machine died with its owner: it is kept, stopped.
+    /// Its machine died with its owner: keep it, in the state `stopped`.
     Stop,
-    /// It is kept as it is.
+    /// Keep it unchanged.
     Keep,
 }
 
 /// What a directory was marked as when it was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// It is of one run, and nothing of it is to stay.
+    /// It belongs to one run and must be removed completely.
     OneShot,
-    /// It was made for a creator who has not taken it.
+    /// Its creator has not taken it yet.
     Uncommitted,
     /// Nothing of the kind.
     Unmarked,
 }
 
-/// What becomes of a directory with this record at the time `now`, its owner being dead. A record that could
-/// not be read decides nothing: who has none to show may not ask.
+/// Decides about a directory with this record at the time `now`, whose owner is dead. The caller must have
+/// read the record; an unreadable record decides nothing.
 pub fn decide(record: Option<&Record>, mark: Mark, now: f64) -> Decision {
     match (record, mark) {
         (None, Mark::OneShot) => Decision::Remove,
-        // Nothing says what it was.
+        // Without a record, its kind is unknown.
         (None, Mark::Uncommitted | Mark::Unmarked) => Decision::Keep,
         (Some(_), Mark::Uncommitted) => Decision::Remove,
         (Some(record), _) if record.state == State::Creating => Decision::Remove,
@@ -45,8 +45,8 @@ pub fn decide(record: Option<&Record>, mark: Mark, now: f64) -> Decision {
     }
 }
 
-/// How many machines may live: those that do, and as many more of this size as the available
-/// memory holds when every one of them uses all of its own.
+/// How many machines may be live: the present ones, plus as many of this size as fit into the available
+/// memory when each uses all of its memory.
 pub fn capacity(live: usize, available_mib: u64, mem_mib: u64) -> usize {
     let more = usize::try_from(available_mib / mem_mib.max(1)).unwrap_or(usize::MAX);
     live.saturating_add(more).max(MIN_CAPACITY)

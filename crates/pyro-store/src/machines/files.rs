@@ -16,17 +16,17 @@ pub const ONE_SHOT: &str = "one-shot";
 pub const NEW: &str = ".new-";
 pub const GONE: &str = ".gone-";
 
-/// What a machine has outside of its directory, which goes with it. Whoever makes machines knows.
+/// Resources of a machine outside of its directory. The crate that makes machines implements this.
 #[derive(Clone, Copy, Debug)]
 pub struct Outside {
-    /// Ends what may still run of a machine whose owner is dead.
+    /// Ends remaining processes of a machine whose owner is dead.
     pub end_processes: fn(&Record),
     /// Removes the rest. It is called before the tree of a machine goes, with its path.
     pub remove: fn(&Path),
 }
 
-/// Proof that `DATA/vms.lock` is held. What was renamed meanwhile is removed when it is not held any more:
-/// others need not wait for that.
+/// Proof that `DATA/vms.lock` is held. Renamed trees are removed after the lock is released, so that
+/// other processes do not wait for it.
 pub struct Held {
     lock: Option<Lock>,
     outside: Outside,
@@ -54,7 +54,7 @@ impl Drop for Held {
     }
 }
 
-/// Whether it is there. What cannot be looked at is not taken for absent.
+/// Whether the path exists. An error is not treated as absence.
 pub fn exists(path: &Path) -> Result<bool, Error> {
     path.try_exists().map_err(host(format!("look at {}", path.display())))
 }

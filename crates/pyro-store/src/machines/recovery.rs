@@ -1,5 +1,5 @@
-//! What becomes of the dead: found by their free locks, and settled by whoever holds `vms.lock`. What cannot be
-//! read is left as it is (decision 0013).
+//! Recovery of dead machines. A free lock marks a dead machine; the holder of `vms.lock` recovers it. An unreadable
+//! machine is kept unchanged (decision 0013).
 
 use std::fs;
 use std::io;
@@ -19,8 +19,8 @@ use crate::record::Record;
 use crate::registry::{Known, Registry};
 
 impl Machines {
-    /// Removes what the dead left behind, if there is anything at all. Costs next to nothing
-    /// otherwise.
+    /// Removes what dead machines left behind. Costs almost nothing if there is nothing
+    /// to do.
     ///
     /// # Errors
     /// What kept it from settling one of them. A registry of a newer release is refused before anything is
@@ -35,14 +35,14 @@ impl Machines {
         }
         match lock::try_exclusive(&self.data.join("vms.lock")) {
             Ok(lock) => self.recover_and_count(&Held::new(lock, self.outside))?.1,
-            // Whoever holds the lock just now recovers, too.
+            // The present holder of the lock also recovers.
             Err(TryError::Held) => Ok(()),
             Err(TryError::Io(error)) => Err(host("lock the machines' directory")(error)),
         }
     }
 
-    /// Settles the dead, and counts the living that have a machine. Says, too, what kept it from settling one;
-    /// one that could not be looked at counts as living.
+    /// Recovers dead machines, and counts the live ones. Also returns the errors of machines that could not be
+    /// recovered. A machine that could not be examined counts as live.
     pub(super) fn recover_and_count(&self, held: &Held) -> Result<(usize, Result<(), Error>), Error> {
         let read = host("read the machines' directory");
         let names: Result<Vec<_>, _> = fs::read_dir(self.vms()).and_then(Iterator::collect).map_err(read);
@@ -57,7 +57,7 @@ impl Machines {
             live += usize::from(match (VmId::parse(&name), &result) {
                 (None, _) => false,
                 (Some(_), Ok(idle)) => !idle,
-                // A dead one that could not be settled takes no place.
+                // A dead machine that could not be recovered does not count.
                 (Some(id), Err(_)) => self.is_alive(&id).unwrap_or(true),
             });
             settled = settled.and(result.map(drop));
@@ -84,8 +84,8 @@ impl Machines {
         Ok(())
     }
 
-    /// Does to a dead machine what is to be done; says whether it is dead. The caller holds
-    /// `vms.lock`, so nobody is making it just now. What cannot be read is left as it is.
+    /// Recovers one machine if it is dead, and returns whether it is dead. The caller holds
+    /// `vms.lock`, so no process is creating it now. An unreadable machine is left unchanged.
     pub(super) fn recover_one(&self, held: &Held, id: &VmId) -> Result<bool, Error> {
         let path = self.directory(id);
         if !exists(&path)? {
@@ -118,7 +118,7 @@ impl Machines {
             }
             (Decision::Tombstone(reason), _) => {
                 let gone = self.put_out(id, reason.as_str())?;
-                // What cannot be remembered now is, by its name, when the tree is removed.
+                // If the tombstone cannot be written now, the new name keeps the reason until the tree is removed.
                 self.finish_removal(held, &gone)?;
             }
             (Decision::Stop, Some(record)) => {
@@ -153,7 +153,7 @@ impl Machines {
     }
 }
 
-/// What its dead owner would have written down.
+/// The record that the dead owner would have written.
 pub fn stopped(record: Record) -> Record {
     let last_error = Some(SUPERVISOR_GONE.into());
     Record { state: State::Stopped, addresses: None, last_error, ..record }

@@ -6,10 +6,10 @@
 //! DATA/vms/ID/record.json     the same record; the registry can be made again from these
 //! ```
 //!
-//! Every change is written to the record's own directory first and to the registry after that, by
-//! whoever holds the directory's lock. Readers open the registry for a moment, keep nothing and write nothing.
-//! A registry that is missing or damaged is made anew from the directories, and the damaged one is kept
-//! aside; a newer one is refused. A row that cannot be read is reported, and the others are read.
+//! The holder of the directory's lock writes every change, first to the record in the directory and then
+//! to the registry. Readers open the registry briefly and write nothing.
+//! A missing or damaged registry is rebuilt from the directories, and the damaged file is kept
+//! under another name. A newer registry is refused. An unreadable row is reported; the others are read.
 
 mod schema;
 #[cfg(test)]
@@ -43,9 +43,9 @@ pub struct Registry {
 /// What is known of an id or an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Known {
-    /// It is there.
+    /// It exists.
     Here(Box<Record>),
-    /// It was there.
+    /// It existed and was removed.
     Gone {
         /// Its id.
         id: VmId,
@@ -54,7 +54,7 @@ pub enum Known {
         /// How it ended.
         reason: Ended,
     },
-    /// It never was, or more than a day ago.
+    /// It never existed, or was removed more than a day ago.
     Nothing,
 }
 
@@ -63,7 +63,7 @@ pub enum Known {
 pub struct Rows {
     /// Those that can be read.
     pub records: Vec<Record>,
-    /// Those that cannot, by their ids as far as these can be read.
+    /// The unreadable rows, with their ids if readable.
     pub broken: Vec<(String, Error)>,
 }
 
@@ -102,8 +102,8 @@ impl Registry {
         }
     }
 
-    /// Refuses to go on where a newer release has made the registry, or where that cannot be told. Costs no
-    /// right to write.
+    /// Fails if a newer release made the registry, or if that cannot be determined. Needs no
+    /// write permission.
     ///
     /// # Errors
     /// As said.
@@ -123,7 +123,7 @@ impl Registry {
         let path = path(data);
         let lock = pyro_hostfs::lock::exclusive(&data.join("registry.lock"));
         let _lock = lock.map_err(host("lock the registry"))?;
-        // Whoever held the lock before may have made it.
+        // The previous holder of the lock may have made it.
         match schema::open(&path, BUSY) {
             Ok(connection) => return Ok(Self { connection, path }),
             Err(OpenError::Damaged) => schema::put_aside(&path).map_err(host("put the damaged registry aside"))?,
@@ -137,7 +137,7 @@ impl Registry {
     /// remembered of those that are gone goes with it.
     ///
     /// # Errors
-    /// What the host says.
+    /// The error of the host.
     pub fn make_anew(data: &Path) -> Result<Self, Error> {
         let lock = pyro_hostfs::lock::exclusive(&data.join("registry.lock"));
         let _lock = lock.map_err(host("lock the registry"))?;
@@ -168,7 +168,7 @@ impl Registry {
         Ok(self)
     }
 
-    /// What is wrong with the file as a database; `None` where nothing is.
+    /// The damage of the database file; `None` if it is whole.
     pub fn damage(&self) -> Result<Option<String>, Error> {
         let said = self.connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get::<_, String>(0));
         match said {
@@ -211,12 +211,12 @@ impl Registry {
         self.known("id", id.as_str())
     }
 
-    /// What came of an attempt to create something.
+    /// The result of an earlier attempt to create a VM or task.
     pub fn find_attempt(&self, attempt_id: &str) -> Result<Known, Error> {
         self.known("attempt_id", attempt_id)
     }
 
-    /// Every record, oldest first, and every row that is none.
+    /// Every record, oldest first, and every unreadable row.
     pub fn rows(&self) -> Result<Rows, Error> {
         let all = || {
             let mut statement = self.connection.prepare("SELECT id, record FROM machines ORDER BY created_at, id")?;

@@ -70,8 +70,8 @@ pub fn open(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
     }
 }
 
-/// Opens a registry to read it, which writes nothing: not even a file system that is full or read-only keeps
-/// anybody from it. One that a killed writer left half-written is refused by SQLite.
+/// Opens a registry for reading. This writes nothing, so it also works on a full or read-only file system.
+/// SQLite refuses a registry that a killed writer left half-written.
 pub fn open_to_read(path: &Path, busy: Duration) -> Result<Connection, OpenError> {
     let connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(busy)?;
@@ -102,7 +102,7 @@ pub fn create(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Takes the remaining steps to the present schema, whoever has taken the first ones.
+/// Applies the remaining migration steps.
 pub fn install(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     for step in STEPS.iter().skip(usize::try_from(version(transaction)?).unwrap_or(0)) {
         transaction.execute_batch(step)?;
@@ -110,8 +110,8 @@ pub fn install(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "user_version", VERSION)
 }
 
-/// Moves a damaged registry, with what belongs to it, out of the way. It is kept for a person, and so is one
-/// that was moved before.
+/// Renames a damaged registry and its companion files. All damaged registries are kept, so that a person can
+/// examine them.
 pub fn put_aside(path: &Path) -> io::Result<()> {
     let aside = |suffix: &str, number: u32| {
         let number = if number == 0 { String::new() } else { format!("-{number}") };

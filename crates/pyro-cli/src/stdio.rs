@@ -153,6 +153,7 @@ fn write_event(label: &str, event: RunEvent, format: Format, display: &mut Displ
             display.clear();
             say!("[{label}] notice: {text}");
         }
+        RunEvent::Transferred { entries, bytes } => display.show_transfer(label, entries, bytes),
         RunEvent::Phase(phase) => {
             display.clear();
             if format == Format::Human && label == "run" {

@@ -129,6 +129,25 @@ pub enum Error {
     /// The caller gave up.
     #[error("cancelled: the command was ended and its machine removed")]
     Cancelled,
+    /// A file operation in a task failed. What was to be replaced as a whole is what it was.
+    #[error("{}{message}", if path.is_empty() { String::new() } else { format!("{path}: ") })]
+    File {
+        /// The reason: a word of [`pyro_guest::files::reason`].
+        reason: String,
+        /// The path, below the root of the operation; may be empty.
+        path: String,
+        /// For people.
+        message: String,
+    },
+    /// A file operation ended without an answer.
+    #[error("the file operation ended without an answer, and whether it changed anything is unknown: {problem}")]
+    FileUnknown {
+        /// What is known of it.
+        problem: String,
+    },
+    /// The caller gave up on a file operation.
+    #[error("cancelled: the file operation was ended")]
+    FileCancelled,
     /// The host refused something.
     #[error("could not {attempt}")]
     Host {

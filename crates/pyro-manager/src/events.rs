@@ -27,6 +27,13 @@ pub enum RunEvent {
     Environment(EnvironmentProgress),
     /// Something the user should know.
     Notice(String),
+    /// How far a file operation is.
+    Transferred {
+        /// Entries so far.
+        entries: u64,
+        /// Bytes of file content so far.
+        bytes: u64,
+    },
     /// Bytes of standard output.
     Stdout(Bytes),
     /// Bytes of standard error.

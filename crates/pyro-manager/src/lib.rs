@@ -23,6 +23,7 @@ mod error;
 mod events;
 mod exec;
 mod failpoints;
+mod files;
 mod follow;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -56,6 +57,7 @@ pub use error::{Error, Failure};
 pub use events::{EnvironmentProgress, Phase, RunEvent, RunIo};
 pub use exec::ExecRequest;
 pub use failpoints::Failpoints;
+pub use files::{FileCall, FileInput, FileIo, FilePiece, FileReplies, FileSink, NoOutput, protocol as file_protocol};
 pub use limits::{Bounds, MachineSize, VmOptions, run_ttl, timeout, ttl};
 pub use output::PAYLOAD_CAP;
 pub use payload::{

@@ -41,6 +41,7 @@ impl Progress {
                 self.tell(format!("{stage}/{stages} {}", progress.describe())).await;
             }
             RunEvent::Notice(text) => self.tell(text.clone()).await,
+            RunEvent::Transferred { entries, bytes } => self.tell(format!("{entries} entries, {bytes} bytes")).await,
             RunEvent::Stdout(bytes) | RunEvent::Stderr(bytes) => self.output(bytes).await,
         }
     }

@@ -86,6 +86,9 @@ impl Call {
             RunEvent::Stdout(bytes) => ("stdout", PyBytes::new(py, &bytes)),
             RunEvent::Stderr(bytes) => ("stderr", PyBytes::new(py, &bytes)),
             RunEvent::Notice(text) => ("notice", PyBytes::new(py, text.as_bytes())),
+            RunEvent::Transferred { entries, bytes } => {
+                ("progress", PyBytes::new(py, format!("{entries} entries, {bytes} bytes").as_bytes()))
+            }
             RunEvent::Phase(phase) => ("phase", PyBytes::new(py, operations::describe(&phase).as_bytes())),
             RunEvent::Environment(progress) => ("progress", PyBytes::new(py, progress.describe().as_bytes())),
         }))

@@ -4,6 +4,7 @@ use std::io;
 
 use pyro_engine::{ProgramError, StartError};
 use pyro_environment::EnvironmentError;
+use pyro_guest::files::reason;
 use pyro_network::NetworkError;
 
 use super::{Error, JournalProblem, RecordProblem, RegistryProblem};
@@ -39,11 +40,31 @@ impl Error {
             Self::Unavailable(reason) => reason.code(),
             Self::CallerGone { .. } => "caller_gone",
             Self::Remote { failure } => &failure.code,
-            Self::Cancelled => "cancelled",
+            Self::File { reason, .. } => file_code(reason),
+            Self::FileUnknown { .. } => "file_unknown",
+            Self::Cancelled | Self::FileCancelled => "cancelled",
             Self::Host { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no_space",
             Self::Host { source, .. } if is_out_of_descriptors(source) => "out_of_descriptors",
             Self::Host { .. } => "host_refused",
         }
+    }
+}
+
+/// Words that an agent of this release does not say are failures like others.
+fn file_code(word: &str) -> &'static str {
+    match word {
+        reason::NOT_FOUND => "file_not_found",
+        reason::NOT_A_DIRECTORY => "file_not_a_directory",
+        reason::IS_A_DIRECTORY => "file_is_a_directory",
+        reason::EXISTS => "file_exists",
+        reason::NOT_EMPTY => "directory_not_empty",
+        reason::OUTSIDE_ROOT => "outside_root",
+        reason::CHANGED => "file_changed",
+        reason::NO_SPACE => "guest_no_space",
+        reason::PERMISSION => "file_permission",
+        reason::INCOMPLETE => "file_incomplete",
+        reason::BAD_REQUEST => "invalid_argument",
+        _ => "file_failed",
     }
 }
 

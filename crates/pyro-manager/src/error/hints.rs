@@ -49,6 +49,13 @@ pub fn of(code: &str) -> Option<&'static str> {
         "registry_unusable" => {
             "pyro removed nothing; run `pyro repair` to see the damage, and `pyro repair --apply` to rebuild the registry from the records"
         }
+        "file_not_found" => "`pyro task file list` shows what is there",
+        "file_exists" => "choose another name, or allow that it is replaced",
+        "directory_not_empty" => "remove it recursively, or empty it first",
+        "outside_root" => "a path may not leave its root (/workspace unless another is named); name a root above it",
+        "file_changed" => "read the file again, and repeat the change with its new digest",
+        "guest_no_space" => "remove files in the task; its disk is full",
+        "file_unknown" => "look at the file before you try again",
         "too_many_clients" => "try again when some clients have finished",
         "journal_unusable" => "pyro removed nothing; check the file that the message names, or delete the task",
         "supervisor_failed" => "run `pyro doctor` to see what is missing; the next pyro command removes the leftovers",

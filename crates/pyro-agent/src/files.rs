@@ -37,23 +37,16 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 
-use pyro_protocol::files::{Done, Operation};
+use pyro_protocol::files::Operation;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use failure::{Failure, Result};
 use input::Input;
-use report::Report;
+use report::{Outcome, Report};
 use root::Root;
 
 /// The argument that makes the agent a file worker.
 pub const ARGUMENT: &str = "--file-worker";
-
-/// What [`Done`] says besides the counters.
-#[derive(Default)]
-struct Outcome {
-    digest: String,
-    truncated: bool,
-}
 
 /// Carries out the operation that stdin names. All that is said goes to stdout and stderr.
 pub fn run() -> ExitCode {
@@ -70,8 +63,8 @@ pub fn run() -> ExitCode {
         carry_out(&root, request.operation, input, &mut report)
     });
     match result.and_then(|outcome| report.flush().map(|()| outcome)) {
-        Ok(Outcome { digest, truncated }) => {
-            report.done(|entries, bytes| Done { entries, bytes, digest, truncated });
+        Ok(outcome) => {
+            report.done(outcome);
             ExitCode::SUCCESS
         }
         Err(failure) => {

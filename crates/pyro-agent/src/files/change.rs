@@ -4,9 +4,8 @@ use pyro_protocol::files::{MakeDirectory, Move, Remove, reason};
 use rustix::fs::{AtFlags, FileType, Mode, RenameFlags, mkdirat, renameat, renameat_with, statat, unlinkat};
 use rustix::io::Errno;
 
-use super::Outcome;
 use super::failure::{At, Failure, Result, text};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::Root;
 use super::walk::{Item, Moment, Walk};
 

@@ -8,11 +8,10 @@ use pyro_protocol::files::Digest;
 use rustix::fs::{FileType, OFlags, fstat};
 use sha2::{Digest as _, Sha256};
 
-use super::Outcome;
 use super::failure::{At, Result};
 use super::list::entry_of;
 use super::read::{check_regular, regular};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::Root;
 use super::walk::{Item, Walk};
 

@@ -2,10 +2,9 @@
 
 use pyro_protocol::files::{Find, Kind};
 
-use super::Outcome;
 use super::failure::Result;
 use super::list::{entry_of, kind};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::Root;
 use super::walk::{Moment, Walk};
 

@@ -8,11 +8,10 @@ use pyro_protocol::files::{Grep, MAX_LINE, Match};
 use regex_lite::{Regex, RegexBuilder};
 use rustix::fs::{FileType, OFlags, fstat};
 
-use super::Outcome;
 use super::failure::{At, Failure, Result};
 use super::find::Glob;
 use super::read::{check_regular, regular};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::{Root, split};
 use super::walk::{Item, Walk};
 

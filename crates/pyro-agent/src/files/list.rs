@@ -4,10 +4,10 @@ use pyro_protocol::files::{Entry, Kind, List, Stat};
 use rustix::fs::{FileType, OFlags, fstat, readlinkat};
 
 use super::failure::{At, Result};
-use super::report::Report;
+use super::report::{Outcome, Report};
+use super::root;
 use super::root::Root;
 use super::walk::{Item, Moment, Walk};
-use super::{Outcome, root};
 
 pub fn list(root: &Root, request: &List, report: &mut Report) -> Result<Outcome> {
     let mut walk = Walk::inside(root, &request.path)?;

@@ -11,11 +11,10 @@ use pyro_protocol::files::{Pack, reason};
 use rustix::fs::{FileType, Stat, fstat, readlinkat};
 use tar::EntryType;
 
-use super::Outcome;
 use super::archive::{Attribute, BLOCK, Content, END, Member, headers};
 use super::failure::{At, Failure, Result, text};
 use super::read::check_regular;
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::Root;
 use super::sparse::{Extent, extents};
 use super::unpacker::attributes;

@@ -7,9 +7,8 @@ use std::os::fd::OwnedFd;
 use pyro_protocol::files::{Read, reason};
 use rustix::fs::{FileType, OFlags, fstat};
 
-use super::Outcome;
 use super::failure::{At, Failure, Result};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::Root;
 
 pub fn read(root: &Root, request: &Read, report: &mut Report) -> Result<Outcome> {

@@ -10,11 +10,10 @@ use pyro_protocol::files::Unpack;
 use rustix::io::Errno;
 use tar::EntryType;
 
-use super::Outcome;
 use super::failure::{At, Result, text};
 use super::input::Input;
 use super::reader::{Member, Reader, is_device};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::Root;
 use super::unpacker::{Target, Trouble};
 

@@ -12,13 +12,13 @@ use rustix::fs::{AtFlags, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, openat, 
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use super::digest;
 use super::failure::{At, Failure, Result};
 use super::input::Input;
 use super::read::check_regular;
 use super::replacement::{Before, Replacement};
-use super::report::Report;
+use super::report::{Outcome, Report};
 use super::root::{Place, Root};
-use super::{Outcome, digest};
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;

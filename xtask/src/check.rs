@@ -46,6 +46,7 @@ pub fn run(root: &Path) -> Result<(), String> {
             "pyro-agent",
         ],
         &["test", "-p", "pyro-manager", "--locked", "--lib"],
+        &["test", "-p", "pyro-agent", "--locked", "--no-fail-fast"],
         &["test", "-p", "pyro-cli", "--locked", "--bins", "--test", "words"],
     ];
     house.tier("unit", unit, &mut total)?;

@@ -37,7 +37,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::process::ExitCode;
 
-use pyro_protocol::files::{Done, Operation};
+use pyro_protocol::files::Operation;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit, umask};
 
 use failure::{Failure, Result};
@@ -63,8 +63,8 @@ pub fn run() -> ExitCode {
         carry_out(&root, request.operation, input, &mut report)
     });
     match result.and_then(|outcome| report.flush().map(|()| outcome)) {
-        Ok(Outcome { digest, truncated }) => {
-            report.done(|entries, bytes| Done { entries, bytes, digest, truncated });
+        Ok(outcome) => {
+            report.done(outcome);
             ExitCode::SUCCESS
         }
         Err(failure) => {

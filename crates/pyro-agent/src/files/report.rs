@@ -30,6 +30,13 @@ const BYTES: u64 = 8 << 20;
 /// The most of a path in an event, in bytes.
 const MAX_PATH: usize = 8 << 10;
 
+/// What [`Done`] says besides the counters.
+#[derive(Default)]
+pub struct Outcome {
+    pub digest: String,
+    pub truncated: bool,
+}
+
 pub struct Report {
     output: File,
     waiting: Vec<u8>,
@@ -130,8 +137,8 @@ impl Report {
     }
 
     /// The last word. Nothing can be done if it is not heard.
-    pub fn done(&mut self, done: impl FnOnce(u64, u64) -> Done) {
-        let done = done(self.entries, self.bytes);
+    pub fn done(&mut self, Outcome { digest, truncated }: Outcome) {
+        let done = Done { entries: self.entries, bytes: self.bytes, digest, truncated };
         let _ = self.event(Event::Done(done));
     }
 

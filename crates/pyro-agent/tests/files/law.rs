@@ -99,7 +99,7 @@ fn make(directory: &Path, entries: &BTreeMap<Vec<u8>, Node>, files: &mut Vec<std
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn unpack_of_pack_is_the_same_tree(entries in prop::collection::btree_map(name(), node(), 0..6)) {
         let (from, to) = (TempDir::new().unwrap(), TempDir::new().unwrap());

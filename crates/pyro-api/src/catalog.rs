@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use crate::commands::{ExecTask, ExecVm, RunInVm, StartTaskCommand, WaitTask};
 use crate::environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, PullEnvironment};
+use crate::files::{
+    EditFile, FindFiles, GrepFiles, ListFiles, MakeDirectory, MoveFile, ReadFile, RemoveFile, StatFile, WriteFile,
+};
 use crate::operation::{Context, Effect, Operation, Reach};
 use crate::output::ReadOutput;
 use crate::schema;
@@ -101,6 +104,16 @@ pub static OPERATIONS: &[Entry] = &[
     Entry::of::<LogsTask>(),
     Entry::of::<ExtendTask>(),
     Entry::of::<DeleteTask>(),
+    Entry::of::<ListFiles>(),
+    Entry::of::<StatFile>(),
+    Entry::of::<ReadFile>(),
+    Entry::of::<WriteFile>(),
+    Entry::of::<EditFile>(),
+    Entry::of::<MakeDirectory>(),
+    Entry::of::<RemoveFile>(),
+    Entry::of::<MoveFile>(),
+    Entry::of::<FindFiles>(),
+    Entry::of::<GrepFiles>(),
     Entry::of::<Repair>(),
 ];
 

@@ -16,6 +16,7 @@
 mod catalog;
 mod commands;
 mod environments;
+mod files;
 mod machine;
 mod operation;
 mod output;
@@ -28,6 +29,10 @@ mod waiting;
 pub use catalog::{Entry, OPERATIONS, call, find};
 pub use commands::{ExecTask, ExecVm, RunInVm, StartTaskCommand, WaitTask};
 pub use environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, PullEnvironment};
+pub use files::{
+    EditFile, FileChanged, FileContent, FileEdited, FileEntry, FileListing, FindFiles, GrepFiles, GrepMatch,
+    GrepResult, ListFiles, MakeDirectory, MoveFile, ReadFile, RemoveFile, StatFile, WriteFile,
+};
 pub use machine::MachineOptions;
 pub use operation::{Context, Effect, HostAccess, Operation, Reach};
 pub use output::{Encoding, Piece, ReadOutput};

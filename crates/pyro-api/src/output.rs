@@ -115,7 +115,7 @@ impl Operation for ReadOutput {
 
 /// How many of these bytes are whole characters. An incomplete character at the end is left for the
 /// next piece; invalid bytes stay.
-fn whole_characters(bytes: &[u8]) -> usize {
+pub(crate) fn whole_characters(bytes: &[u8]) -> usize {
     match std::str::from_utf8(bytes) {
         Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => error.valid_up_to(),
         // Something before the end is not UTF-8; look at the end alone.

@@ -37,6 +37,13 @@ impl Display {
         }
     }
 
+    /// Shows how far a file operation is, on a terminal only.
+    pub fn show_transfer(&mut self, label: &str, entries: u64, bytes: u64) {
+        if std::io::stderr().is_terminal() {
+            self.bar().set_message(format!("[{label}] {entries} entries, {} MiB", bytes >> 20));
+        }
+    }
+
     /// Takes the moving line away, so that another line can be written.
     pub fn clear(&mut self) {
         if let Some(bar) = self.bar.take() {

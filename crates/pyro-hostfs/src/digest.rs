@@ -16,6 +16,12 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     render(Sha256::digest(bytes).as_slice())
 }
 
+/// SHA-256 of bytes, in hex alone.
+#[must_use]
+pub fn hex_of_bytes(bytes: &[u8]) -> String {
+    of_bytes(bytes).split_off("sha256:".len())
+}
+
 /// SHA-256 of a file's bytes, as `sha256:` and hex.
 ///
 /// # Errors

@@ -68,6 +68,7 @@ pub use payload::{
 pub use pyro::Pyro;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
+pub use pyro_hostfs::digest::hex_of_bytes as sha256_hex;
 pub use pyro_store::Settings;
 pub use pyro_store::journal::Stream;
 pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};

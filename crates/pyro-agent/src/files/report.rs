@@ -13,13 +13,6 @@ use rustix::io::Errno;
 
 use super::failure::{At, Failure, Result};
 
-/// What `Done` says besides the counters.
-#[derive(Default)]
-pub struct Outcome {
-    pub digest: String,
-    pub truncated: bool,
-}
-
 /// Results collected before they are written, in bytes.
 const ENOUGH: usize = 64 << 10;
 /// Bytes of a file that are moved at once.

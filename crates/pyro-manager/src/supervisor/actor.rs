@@ -15,9 +15,8 @@ use tokio::task::JoinHandle;
 
 use super::command::Commands;
 use super::files::Files;
-use super::mailbox::{Joined, Message};
+use super::mailbox::{Joined, Message, Transfer};
 use super::request::ExecRequest;
-use super::transfer::Transfer;
 use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
 use crate::threads::off_thread;

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::driver::Driver;
-use super::mailbox::{Attached, Joined, Message};
+use super::mailbox::{Attached, Joined, Message, Transfer};
 use super::request::{ExecRequest, digest};
 use super::table::{Cancel, Handle, Progress, Table};
-use super::transfer::{Transfer, transfer};
+use super::transfer::transfer;
 use crate::clock::now;
 use crate::error::Unavailable;
 use crate::threads::lock;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use pyro_guest::Exit;
 use pyro_store::journal::Stream as OutputStream;
 use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::DropGuard;
 
 use super::request::ExecRequest;
 use super::table::Progress;
-use super::transfer::Transfer;
 use crate::error::Error;
 
 /// What the owner is asked or told.
@@ -51,4 +52,13 @@ pub struct Attached {
     pub pieces: mpsc::Receiver<Piece>,
     pub progress: watch::Receiver<Progress>,
     pub input: mpsc::Sender<Bytes>,
+}
+
+/// The client's ends of a file operation. Dropping it ends the worker.
+pub struct Transfer {
+    pub pieces: mpsc::Receiver<Piece>,
+    pub input: mpsc::Sender<Bytes>,
+    pub end: oneshot::Receiver<Result<Exit, String>>,
+    /// Ends the worker when it is dropped.
+    pub ended_with_it: DropGuard,
 }

@@ -10,11 +10,10 @@ use pyro_store::{Ended, Record};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::mailbox::{Attached, Message};
+use super::mailbox::{Attached, Message, Transfer};
 use super::request::ExecRequest;
 use super::rpc::{Arrived, Connection, Reader, Reply, Request, Writer};
 use super::table::{Progress, Table};
-use super::transfer::Transfer;
 use crate::error::Unavailable;
 use crate::{Error, limits};
 
@@ -106,11 +105,11 @@ async fn exec(mut connection: Connection, mailbox: &mpsc::Sender<Message>, reque
 
 /// A file operation: its input and output, until the worker has ended or the client is gone.
 async fn files(mut connection: Connection, mailbox: &mpsc::Sender<Message>, timeout: Duration) -> Result<(), Error> {
-    let Transfer { mut pieces, input, end, .. } = match ask(mailbox, |answer| Message::Files { timeout, answer }).await
-    {
-        Ok(transfer) => transfer,
-        Err(error) => return connection.send(&Reply::failed(&error)).await,
-    };
+    let Transfer { mut pieces, input, end, ended_with_it: _ended_with_it } =
+        match ask(mailbox, |answer| Message::Files { timeout, answer }).await {
+            Ok(transfer) => transfer,
+            Err(error) => return connection.send(&Reply::failed(&error)).await,
+        };
     connection.send(&Reply::FilesBegun).await?;
     let Connection { reader, mut writer } = connection;
     let mut listening = JoinSet::new();

@@ -15,22 +15,14 @@ use pyro_guest::{Exit, GuestError};
 use pyro_store::journal::Stream as OutputStream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
-use super::mailbox::{Message, Piece};
+use super::mailbox::{Message, Piece, Transfer};
 use crate::follow::{Broken, Follow, Machine, Sink};
 use crate::workspace::CommandStream;
 
 /// Pieces of input and output on their way.
 const IN_FLIGHT: usize = 16;
-
-/// The client's ends of a file operation. Dropping it ends the worker.
-pub struct Transfer {
-    pub pieces: mpsc::Receiver<Piece>,
-    pub input: mpsc::Sender<Bytes>,
-    pub end: oneshot::Receiver<Result<Exit, String>>,
-    _ended_with_it: DropGuard,
-}
 
 /// The supervisor's ends.
 pub(super) struct Worker {
@@ -55,7 +47,7 @@ pub(super) fn transfer(
     let (end, ended) = oneshot::channel();
     let mut feeding = JoinSet::new();
     stream.input().feed(Some(to_feed), &mut feeding);
-    let transfer = Transfer { pieces, input, end: ended, _ended_with_it: cancel.clone().drop_guard() };
+    let transfer = Transfer { pieces, input, end: ended, ended_with_it: cancel.clone().drop_guard() };
     (transfer, Worker { stream, feeding, timeout, cancel, client, end, mailbox })
 }
 

@@ -29,7 +29,7 @@ pub fn of(code: &str) -> Option<&'static str> {
         "not_started" => "start it first",
         "task_stopped" => "its journal can still be read; create another task to go on",
         "vm_stopped" => "start it again",
-        "environment_changed" => "delete it and create another",
+        "environment_changed" => "delete it and create another, or start it with the pyro that made it",
         "clock_unstable" => "try again when the host is less busy; the template is made once",
         "host_compat_refused" => {
             "leave it out; a person may start the server with `pyro mcp serve --allow-host-compat`"

@@ -166,7 +166,9 @@ impl Pyro {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),
         };
-        let again = record.environment_digest.as_ref().map(|digest| *digest == installed.digest);
+        // Release 2.1.0 noted the digest with its own agent in it.
+        let is_of = |digest: &String| [&installed.system_digest, &installed.digest].contains(&digest);
+        let again = record.environment_digest.as_ref().map(is_of);
         if again == Some(false) {
             return Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into());
         }
@@ -207,7 +209,7 @@ impl Pyro {
         };
         let (started, ()) = tokio::join!(start, relay);
         if started.is_ok() && record.kind == Kind::Vm {
-            record.environment_digest = Some(installed.digest.clone());
+            record.environment_digest = Some(installed.system_digest.clone());
         }
         started
     }

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::request::ExecRequest;
 use crate::clock::{millis, wall_clock_ns};
+use crate::environments::{Disk, disk_over};
 use crate::error::Unavailable;
 use crate::events::{EnvironmentProgress, RunEvent};
 use crate::execution::Execution;
@@ -166,16 +167,11 @@ impl Pyro {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),
         };
-        // Release 2.1.0 noted the digest with its own agent in it.
-        let is_of = |digest: &String| [&installed.system_digest, &installed.digest].contains(&digest);
-        let again = record.environment_digest.as_ref().map(is_of);
-        if again == Some(false) {
-            return Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into());
-        }
+        let disk = disk_over(record, &installed)?;
         let accelerator = self.accelerator(&installed).await?;
-        let started = match again {
-            Some(_) => self.start_again(record, directory, &installed, accelerator, network.as_ref()).await,
-            None => self.start_first(record, directory, &installed, accelerator, network.as_ref(), notices).await,
+        let started = match disk {
+            Disk::Own => self.start_again(record, directory, &installed, accelerator, network.as_ref()).await,
+            Disk::None => self.start_first(record, directory, &installed, accelerator, network.as_ref(), notices).await,
         };
         let addresses = network.as_ref().map(UplinkPlan::addresses);
         match started {

@@ -4,7 +4,7 @@ CARGO ?= cargo
 # rustup's own place, for a shell that has not read its profile since `make setup`.
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 
-.PHONY: help setup build demo check fuzz chaos load dist-check bench clean
+.PHONY: help setup build demo check fuzz chaos upgrade load dist-check bench clean
 
 help: ## Show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,9 @@ fuzz: setup ## Feed everything that reads what others wrote (SECONDS=35 for each
 
 chaos: build ## Kill, stop and starve everything while clients work (SCENARIOS=500 SEED=now)
 	@$(CARGO) xtask chaos $(or $(SCENARIOS),500) $(SEED)
+
+upgrade: build ## Run this release and the one before it on one data home (PREVIOUS=path/to/pyro)
+	@$(CARGO) xtask upgrade $(PREVIOUS)
 
 load: build ## Fifty tasks at once for ten minutes, and 500 runs (MINUTES=10)
 	@$(CARGO) xtask load $(or $(MINUTES),10)

@@ -1,5 +1,5 @@
-//! `cargo xtask tidy|check|bench|fuzz`: the house checks itself, runs all its tests, measures itself,
-//! and feeds itself with anything.
+//! `cargo xtask tidy|check|bench|fuzz|upgrade`: the house checks itself, runs all its tests, measures itself,
+//! feeds itself with anything, and works beside the release before.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it talks to the person at the terminal")]
 
@@ -16,6 +16,7 @@ mod starve;
 mod statistics;
 mod templates;
 mod tidy;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -33,10 +34,11 @@ fn main() -> ExitCode {
         Some("starve") => starve::run(&root(), &words[1..]),
         Some("flips") => flips::run(&root(), &words[1..]),
         Some("templates") => templates::run(&root(), &words[1..]),
+        Some("upgrade") => upgrade::run(&root(), &words[1..]),
         Some("load") => load::run(&root(), &words[1..]),
         Some("fuzz") => fuzz::run(&root(), &words[1..]),
         Some("floor") => bench::floor(&words[1..]),
-        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|flips|templates|load|fuzz".to_owned()),
+        _ => Err("usage: cargo xtask tidy|check|bench|chaos|starve|flips|templates|upgrade|load|fuzz".to_owned()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -51,6 +51,8 @@ pub struct Installed {
     pub rootfs: PathBuf,
     /// Digest of everything that a machine of this environment starts from, including the agent.
     pub digest: String,
+    /// Digest of all that was installed. The agent is not: each release brings its own.
+    pub system_digest: String,
 }
 
 /// What a prune removed.
@@ -106,9 +108,12 @@ impl Store {
         let mut manifest = manifest::read(&directory, name)?;
         self.verify(&directory, &mut manifest)?;
         let initramfs = initramfs::ensure(&directory, &directory.join(MODULES), self.agent)?;
-        let mut parts = vec![manifest.kernel.image.digest.as_str(), manifest.rootfs.digest.as_str(), self.agent.digest];
-        parts.extend(manifest.modules.iter().map(|module| module.digest.as_str()));
-        let digest = pyro_hostfs::digest::of_bytes(parts.join("\n").as_bytes());
+        let modules: Vec<&str> = manifest.modules.iter().map(|module| module.digest.as_str()).collect();
+        let digest_with = |agent: &[&str]| {
+            let system = [manifest.kernel.image.digest.as_str(), manifest.rootfs.digest.as_str()];
+            pyro_hostfs::digest::of_bytes([&system[..], agent, &modules].concat().join("\n").as_bytes())
+        };
+        let (digest, system_digest) = (digest_with(&[self.agent.digest]), digest_with(&[]));
         Ok(Installed {
             entry,
             kernel: directory.join(KERNEL),
@@ -117,6 +122,7 @@ impl Store {
             directory,
             manifest,
             digest,
+            system_digest,
         })
     }
 

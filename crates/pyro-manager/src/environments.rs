@@ -4,13 +4,37 @@ use std::sync::Arc;
 
 use pyro_engine::Accelerator;
 use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress};
+use pyro_store::Record;
 use tokio::sync::mpsc;
 
+use crate::error::Unavailable;
 use crate::events::{EnvironmentProgress, RunEvent, tell};
 use crate::payload::{CATALOG_VERSION, EnvironmentList, EnvironmentRecord, PruneRecord, PullRecord};
 use crate::template::Lookup;
 use crate::unpacker::GuestUnpacker;
 use crate::{Error, MachineSize, Pyro};
+
+/// What a machine has of a disk of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// None: it was not started yet, or is a task's.
+    None,
+    /// One that was made over what is installed.
+    Own,
+}
+
+/// What a machine has of a disk of its own, which can be used over nothing but what it was made over.
+///
+/// # Errors
+/// [`Unavailable::EnvironmentChanged`].
+pub fn disk_over(record: &Record, installed: &Installed) -> Result<Disk, Error> {
+    match &record.environment_digest {
+        None => Ok(Disk::None),
+        // Release 2.1.0 noted the digest with its own agent in it.
+        Some(digest) if [&installed.system_digest, &installed.digest].contains(&digest) => Ok(Disk::Own),
+        Some(_) => Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into()),
+    }
+}
 
 impl Pyro {
     /// Every environment of the catalog.

@@ -6,6 +6,7 @@ use pyro_store::{Ended, Kind, Record};
 use tokio::sync::mpsc;
 
 use crate::create::CreateRequest;
+use crate::environments::disk_over;
 use crate::error::Unavailable;
 use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
@@ -32,6 +33,11 @@ impl Pyro {
     pub async fn start_vm(&self, vm_id: &str) -> Result<VmRecord, Error> {
         let record = self.record_of(Kind::Vm, vm_id).await?;
         if self.reach(&record).await?.is_none() {
+            // A supervisor of this release would keep it from the release that can start it. What else is wrong with the
+            // environment is told by the start.
+            if let Ok(installed) = self.installed(&record.environment).await {
+                disk_over(&record, &installed)?;
+            }
             self.supervise_again(&record).await?;
         }
         self.changed(&record, Request::Start).await

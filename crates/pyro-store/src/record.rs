@@ -105,7 +105,7 @@ pub struct Record {
     pub start_ms: f64,
     /// The caller's name for the attempt to create it.
     pub attempt_id: Option<String>,
-    /// Digest of the environment a VM's disk was made over; none before its first start.
+    /// Digest of what a VM's disk was made over; none before its first start. Release 2.1.0 counted its agent in.
     pub environment_digest: Option<String>,
     /// Digest of what was asked for, to tell a repeated attempt from another one.
     pub request_digest: String,

@@ -41,6 +41,21 @@ impl World {
         Ok(world)
     }
 
+    /// A world of this program with environments of its own, copied from those of `cache` where they are there. Its
+    /// clocks are the host's.
+    pub fn of_its_own(program: &Path, cache: &Path) -> Result<Self, String> {
+        let base = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let (copied, own) = (base.path().join("pyro"), base.path().join("cache"));
+        fs::copy(program, &copied).map_err(|error| format!("{}: {error}", program.display()))?;
+        if cache.exists() {
+            crate::templates::copy(cache, &own)?;
+        }
+        let world = Self { base, program: copied, cache: own, clock: None, may_fill: false };
+        fs::create_dir(world.data()).map_err(|error| error.to_string())?;
+        must(world.pyro().args(["env", "pull", "debian:12"]).stdout(Stdio::null()))?;
+        Ok(world)
+    }
+
     pub fn data(&self) -> PathBuf {
         self.base.path().join("data")
     }
@@ -64,7 +79,12 @@ impl World {
 
     /// The program, in this world and no other.
     pub fn pyro(&self) -> Command {
-        let mut command = Command::new(&self.program);
+        self.command(&self.program)
+    }
+
+    /// Another program, in this world and no other.
+    pub fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command.env_clear().env("HOME", self.base.path());
         for name in ["PATH", "PYRO_KVM_DEVICE"] {
             if let Some(value) = std::env::var_os(name) {

@@ -105,13 +105,16 @@ fn a_file_that_only_moved_is_looked_at_once_and_kept() {
 }
 
 #[test]
-fn another_agent_makes_another_digest() {
+fn another_agent_makes_another_digest_of_the_same_system() {
     let base = tempfile::tempdir().unwrap();
     let mut store = store(base.path());
     install_small(&store);
-    let one = store.installed("debian:12").unwrap().digest;
+    let one = store.installed("debian:12").unwrap();
     store.agent = Agent { program: b"newer", digest: "sha256:fedcba987654321000" };
-    assert_ne!(store.installed("debian:12").unwrap().digest, one);
+    let other = store.installed("debian:12").unwrap();
+    assert_ne!(other.digest, one.digest);
+    assert_eq!(other.system_digest, one.system_digest);
+    assert!(![&one.digest, &other.digest].contains(&&one.system_digest));
 }
 
 #[tokio::test]

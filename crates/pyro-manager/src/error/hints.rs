@@ -29,7 +29,7 @@ pub fn of(code: &str) -> Option<&'static str> {
         "not_started" => "start the VM first",
         "task_stopped" => "`pyro task logs` still shows its journal; create another task to continue",
         "vm_stopped" => "start the VM again",
-        "environment_changed" => "delete the VM and create another",
+        "environment_changed" => "delete the VM and create another, or start it with the pyro that made it",
         "clock_unstable" => "try again when the host is less busy; pyro makes the template only once",
         "host_compat_refused" => {
             "omit allow_host_compat; only a person can allow it, with `pyro mcp serve --allow-host-compat`"

@@ -68,7 +68,10 @@ pub enum Unavailable {
         why: String,
     },
     /// A disk cannot be used over another one than it was made over.
-    #[error("vm {id} cannot start again: its environment was reinstalled after the VM was created")]
+    #[error(
+        "vm {id} cannot start again: its environment was installed anew since, or it was made by pyro 2.1.0 or \
+         earlier, which alone can start it again"
+    )]
     EnvironmentChanged {
         /// Its id.
         id: String,

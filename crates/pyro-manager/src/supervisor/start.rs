@@ -12,7 +12,7 @@ use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
 use crate::clock::millis;
-use crate::error::Unavailable;
+use crate::environments::{Disk, disk_over};
 use crate::events::{EnvironmentProgress, RunEvent};
 use crate::limits::{MachineSize, NetworkPolicy};
 use crate::network::UplinkPlan;
@@ -71,14 +71,11 @@ impl Pyro {
             Ok(installed) => installed,
             Err(error) => return Err(self.off_thread(Pyro::check_engine).await.err().unwrap_or(error.into())),
         };
-        let again = record.environment_digest.as_ref().map(|digest| *digest == installed.digest);
-        if again == Some(false) {
-            return Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into());
-        }
+        let disk = disk_over(record, &installed)?;
         let accelerator = self.accelerator(&installed).await?;
-        let started = match again {
-            Some(_) => self.start_again(record, directory, &installed, accelerator, network.as_ref()).await,
-            None => self.start_first(record, directory, &installed, accelerator, network.as_ref(), notices).await,
+        let started = match disk {
+            Disk::Own => self.start_again(record, directory, &installed, accelerator, network.as_ref()).await,
+            Disk::None => self.start_first(record, directory, &installed, accelerator, network.as_ref(), notices).await,
         };
         let addresses = network.as_ref().map(UplinkPlan::addresses);
         match started {
@@ -112,7 +109,7 @@ impl Pyro {
         };
         let (started, ()) = tokio::join!(start, relay);
         if started.is_ok() && record.kind == Kind::Vm {
-            record.environment_digest = Some(installed.digest.clone());
+            record.environment_digest = Some(installed.system_digest.clone());
         }
         started
     }

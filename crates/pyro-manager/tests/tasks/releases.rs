@@ -1,9 +1,12 @@
-//! Clients of other releases at a supervisor's socket.
+//! Other releases: clients at a supervisor's socket, and what they have left.
+
+use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::mpsc;
 
 use crate::attacked::{answer, message};
-use crate::world::{World, exec};
+use crate::world::{World, exec, kill, request};
 
 const COMMAND: &str = r#"{"ask":"exec","command":"hello","cwd":"/","environment":[],"timeout_us":30000000,
     "attempt_id":null,"attached":false,"stdin":false,"then_delete":false}"#;
@@ -70,4 +73,39 @@ async fn a_hello_comes_once() {
     assert_eq!((says(&twice), &twice[1]["failure"]["code"]), (vec!["hello", "failed"], &"invalid_argument".into()));
     assert_eq!(exec(&world.pyro, &id, "hello").await.unwrap().sequence, 1, "nothing else was run");
     world.pyro.delete_task(&id).await.unwrap();
+}
+
+/// The digest that release 2.1.0 notes of a VM's environment: templates have it, too.
+fn digest_with_agent(world: &World) -> Value {
+    let inside = |path: std::path::PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+    let environments = inside(world.config.cache.clone());
+    let templates = environments.flat_map(|environment| inside(environment.path().join("templates")));
+    let records = templates.filter_map(|template| std::fs::read(template.path().join("template.json")).ok());
+    let digests: Vec<Value> =
+        records.map(|text| serde_json::from_slice::<Value>(&text).unwrap()["environment"].clone()).collect();
+    assert_eq!(digests.len(), 1);
+    digests[0].clone()
+}
+
+#[tokio::test]
+async fn a_vm_starts_again_over_what_its_disk_was_made_over_with_any_agent() {
+    let world = World::new();
+    let (events, _heard) = mpsc::channel(16);
+    let id = world.pyro.create_vm(request(None, Duration::from_secs(600)), &events).await.unwrap().vm_id;
+    world.pyro.start_vm(&id).await.unwrap();
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(world.directory(&id).join("record.json")).unwrap()).unwrap();
+    let (noted, of_2_1_0) = (record["environment_digest"].clone(), digest_with_agent(&world));
+    assert_ne!(noted, of_2_1_0, "what this release notes has no agent in it");
+    for digest in [noted, of_2_1_0] {
+        kill(world.supervisor_of(&id).unwrap());
+        world.wait_for_supervisors();
+        world.change_the_books(&id, "environment_digest", digest);
+        assert_eq!(world.pyro.start_vm(&id).await.unwrap().life.state, "started");
+    }
+    kill(world.supervisor_of(&id).unwrap());
+    world.wait_for_supervisors();
+    world.change_the_books(&id, "environment_digest", "sha256:00".into());
+    assert_eq!(world.pyro.start_vm(&id).await.unwrap_err().code(), "environment_changed");
+    world.pyro.delete_vm(&id).await.unwrap();
 }

@@ -144,9 +144,14 @@ impl World {
 
     /// Sets the end of its life back to the beginning of time, in its directory and the registry.
     pub fn expire_in_the_books(&self, id: &str) {
+        self.change_the_books(id, "expires_at", 1.0.into());
+    }
+
+    /// Sets a field of its record, in its directory and the registry.
+    pub fn change_the_books(&self, id: &str, field: &str, value: serde_json::Value) {
         let path = self.directory(id).join("record.json");
         let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        record["expires_at"] = 1.0.into();
+        record[field] = value;
         record.as_object_mut().unwrap().remove("crc32");
         std::fs::write(&path, record.to_string()).unwrap();
         let registry = rusqlite::Connection::open(self.config.data.join("registry.sqlite")).unwrap();

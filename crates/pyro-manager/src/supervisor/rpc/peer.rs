@@ -14,6 +14,8 @@ pub const FIRST: u32 = 1;
 pub const FILES: u32 = 2;
 /// This release.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
+/// Characters of a release's name. A client says it, and its supervisor keeps it as long as the connection.
+const MAX_RELEASE: usize = 64;
 /// What is known of the release of somebody who says no hello.
 const FIRST_RELEASES: &str = "2.1.0 or earlier";
 
@@ -33,7 +35,7 @@ impl Peer {
 
     /// One who has said so.
     pub fn new(generation: u32, release: String) -> Self {
-        Self { generation, release: Some(release) }
+        Self { generation, release: Some(release.chars().take(MAX_RELEASE).collect()) }
     }
 
     /// Whether this supervisor carries out what needs a generation.
@@ -84,4 +86,36 @@ fn other_release(supervisor: &str, client: &str, what: &'static str) -> Error {
 /// Said of bytes that no release sends.
 fn nonsense() -> Error {
     Error::InvalidArgument { problem: "a message on the supervisor's socket is not understood".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_does_what_its_generation_brought_and_nothing_later() {
+        let peer = Peer::new(3, "3.0.0".into());
+        assert!(peer.check(2).is_ok() && peer.check(3).is_ok());
+        let error = peer.check(4).unwrap_err().to_string();
+        assert!(
+            error.ends_with(&format!("its supervisor is of pyro 3.0.0, and the client is of pyro {RELEASE}")),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn what_a_peer_of_the_same_release_says_is_nonsense_and_another_one_is_named() {
+        let codes = |peer: Peer| {
+            [peer.request_not_understood(), peer.answer_not_understood()].map(|error| error.code().to_owned())
+        };
+        assert_eq!(codes(Peer::new(GENERATION, RELEASE.into())), ["invalid_argument"; 2]);
+        assert_eq!(codes(Peer::silent()), ["invalid_argument"; 2]);
+        assert_eq!(codes(Peer::new(GENERATION, "2.9.9".into())), ["other_release"; 2]);
+    }
+
+    #[test]
+    fn a_long_name_of_a_release_is_cut() {
+        let error = Peer::new(9, "x".repeat(1000)).asks_too_much().to_string();
+        assert!(error.ends_with(&format!("of pyro {}", "x".repeat(MAX_RELEASE))), "{error}");
+    }
 }

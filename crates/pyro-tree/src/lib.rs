@@ -10,4 +10,17 @@
 //! knows no guests and no tasks: it sees bytes.
 #![forbid(unsafe_code)]
 
+mod archive;
+mod beneath;
+mod check;
+mod collect;
+mod digest;
 pub mod entry;
+pub mod manifest;
+mod name;
+mod notice;
+pub mod pack;
+mod reason;
+pub mod receive;
+mod sink;
+mod transfer;

@@ -10,4 +10,8 @@
 //! knows no guests and no tasks: it sees bytes.
 #![forbid(unsafe_code)]
 
+pub mod apply;
+
 pub mod entry;
+pub mod merge;
+pub mod undo;

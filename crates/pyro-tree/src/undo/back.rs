@@ -13,6 +13,7 @@ use super::host::{Found, Root, look_in};
 use super::record::Record;
 use super::state::{Operation, State};
 use super::step::{Trouble, perform, temporary};
+use crate::entry::Kind;
 
 /// What became of a reversal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +37,9 @@ pub struct Left {
 pub(crate) fn reverse(root: &Root, record: &Record, directory: &Path, steps: &dyn Steps) -> Reversal {
     let mut reversal = Reversal::default();
     for (index, operation) in record.operations.iter().enumerate().rev() {
-        let outcome = clean(root, operation, &temporary(&record.token, index))
+        let (forward, back) = (temporary(&record.token, index), temporary_back(&record.token, index));
+        let outcome = clean(root, operation, &forward)
+            .and_then(|()| clean(root, &operation.reversed(), &back))
             .and_then(|()| reverse_one(root, record, index, directory, steps));
         match outcome {
             Ok(Outcome::Restored) => reversal.restored.push(operation.path.clone()),
@@ -45,6 +48,11 @@ pub(crate) fn reverse(root: &Root, record: &Record, directory: &Path, steps: &dy
         }
     }
     reversal
+}
+
+/// Another name than that of the step forward: it tells in which direction a killed one went.
+fn temporary_back(token: &str, index: usize) -> String {
+    format!("{}-back", temporary(token, index))
 }
 
 enum Outcome {
@@ -64,12 +72,13 @@ fn reverse_one(
         Found::Absent => None,
         Found::Is(seen) => Some(seen.state),
         Found::Special => return Err("a device, pipe or socket is there now".into()),
+        Found::Blocked if is_below_an_earlier_state(root, record, &operation.path) => None,
         Found::Blocked => return Err("a directory of its path was replaced".into()),
     };
     if operation.meets(found.as_ref(), operation.after.as_ref()) {
         steps.reached("going back", &operation.path).map_err(|error| error.to_string())?;
         let content = directory.join("old").join(index.to_string());
-        return perform(root, &operation.reversed(), &content, &temporary(&record.token, index), steps)
+        return perform(root, &operation.reversed(), &content, &temporary_back(&record.token, index), steps)
             .map(|()| Outcome::Restored)
             .map_err(|trouble| reason(&trouble));
     }
@@ -79,6 +88,18 @@ fn reverse_one(
             && [&other.before, &other.after].iter().any(|end| other.meets(found.as_ref(), end.as_ref()))
     };
     if record.operations.iter().any(known) { Ok(Outcome::Already) } else { Err(changed(found.as_ref())) }
+}
+
+/// Whether a directory above is still, or again, what it was before it became one: then nothing is below it.
+fn is_below_an_earlier_state(root: &Root, record: &Record, path: &[u8]) -> bool {
+    let is_earlier = |operation: &Operation| match root.look(&operation.path) {
+        Ok(Found::Is(seen)) => {
+            seen.state.kind != Kind::Directory && operation.meets(Some(&seen.state), operation.before.as_ref())
+        }
+        _ => false,
+    };
+    let above = |other: &&Operation| path.strip_prefix(&other.path[..]).is_some_and(|rest| rest.starts_with(b"/"));
+    record.operations.iter().filter(above).any(is_earlier)
 }
 
 fn reason(trouble: &Trouble) -> String {
@@ -95,12 +116,15 @@ fn changed(found: Option<&State>) -> String {
     if found.is_some() { "it was changed since".into() } else { "it was removed or changed since".into() }
 }
 
-/// Removes what a killed step left under its temporary name. Somebody else's file, caught in the middle of an
+/// Removes what a killed `operation` left under its temporary name. Somebody else's file, caught in the middle of an
 /// exchange, stays there and is named.
 fn clean(root: &Root, operation: &Operation, name: &str) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let Ok(parent) = root.parent_of(&operation.path) else { return Ok(()) };
     let Found::Is(aside) = look_in(parent.as_fd(), name.as_bytes()).map_err(text)? else { return Ok(()) };
+    if aside.state.kind == Kind::Directory {
+        return rustix::fs::unlinkat(&parent, name, AtFlags::REMOVEDIR).map_err(|error| text(error.into()));
+    }
     let here = match root.look(&operation.path).map_err(text)? {
         Found::Is(seen) => Some(seen.state),
         _ => None,

@@ -1,6 +1,7 @@
 //! Carries out one [`Operation`] on the host: whole or not at all.
 //!
 //! ```text
+//! make     directory beside the target ─▶ rename, if nothing is there
 //! write    copy beside the target ─▶ look at the target ─▶ exchange ─▶ was it the one looked at? ─▶ remove the old
 //! delete   look at the target ─▶ rename aside ─▶ was it the one looked at? ─▶ remove
 //! ```
@@ -85,22 +86,21 @@ impl Place<'_> {
         if meets { Ok(seen) } else { Err(Trouble::Changed) }
     }
 
+    /// Under the temporary name first, so that it has its mode when it has its name.
     fn make_directory(&self, mode: u32) -> Result<(), Trouble> {
-        match rustix::fs::mkdirat(&self.parent, self.leaf, Mode::RWXU) {
-            Err(Errno::EXIST) => return Err(Trouble::Changed),
-            made => made?,
-        }
+        rustix::fs::mkdirat(&self.parent, self.temporary, Mode::RWXU)?;
         let finished = || {
             self.steps.reached("directory made", self.leaf)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let made = rustix::fs::openat(&self.parent, self.leaf, flags, Mode::empty())?;
+            let made = rustix::fs::openat(&self.parent, self.temporary, flags, Mode::empty())?;
             // A group that the directory inherits stays.
             let inherited = rustix::fs::fstat(&made)?.st_mode & 0o2000;
-            Ok(rustix::fs::fchmod(&made, Mode::from_raw_mode(mode | inherited))?)
+            rustix::fs::fchmod(&made, Mode::from_raw_mode(mode | inherited))?;
+            self.place_new()
         };
         finished().inspect_err(|_: &Trouble| {
             // The first error is the one to tell.
-            let _ = unlinkat(&self.parent, self.leaf, AtFlags::REMOVEDIR);
+            let _ = unlinkat(&self.parent, self.temporary, AtFlags::REMOVEDIR);
         })
     }
 

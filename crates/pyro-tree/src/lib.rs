@@ -12,6 +12,7 @@
 
 pub mod apply;
 
+pub mod diff;
 pub mod entry;
 pub mod merge;
 pub mod undo;

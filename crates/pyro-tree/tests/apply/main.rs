@@ -1,4 +1,5 @@
 //! Applying and undoing, on real directories.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod interrupted;
 mod laws;

@@ -151,25 +151,32 @@ pub fn roll_back(undo_directory: &Path, number: Number, steps: &dyn Steps) -> Re
 /// Removes what is kept of an application. It cannot be taken back afterwards.
 ///
 /// # Errors
-/// [`UndoError`]; one that was interrupted is not removed.
+/// [`UndoError`]; one that was interrupted is not removed. One whose record is damaged is.
 pub fn remove(undo_directory: &Path, number: Number) -> Result<(), UndoError> {
     let directory = directory_of(undo_directory, number);
-    let (_lock, record) = claim(&directory, number)?;
-    match record.map(|record| record.stage) {
-        Some(stage @ (Stage::Applying | Stage::Undoing)) => Err(UndoError::WrongStage { number, stage }),
+    let _lock = hold(&directory, number)?;
+    match Record::read(&directory) {
+        Ok(Some(Record { stage: stage @ (Stage::Applying | Stage::Undoing), .. })) => {
+            Err(UndoError::WrongStage { number, stage })
+        }
+        Err(error) if error.kind() != io::ErrorKind::InvalidData => Err(at(&directory)(error)),
         _ => forget(&directory).map_err(at(&directory)),
     }
 }
 
 fn claim(directory: &Path, number: Number) -> Result<(Lock, Option<Record>), UndoError> {
+    let lock = hold(directory, number)?;
+    Ok((lock, Record::read(directory).map_err(at(directory))?))
+}
+
+fn hold(directory: &Path, number: Number) -> Result<Lock, UndoError> {
     if !directory.try_exists().map_err(at(directory))? {
         return Err(UndoError::Unknown(number));
     }
-    let lock = lock::try_exclusive(&directory.join("lock")).map_err(|error| match error {
+    lock::try_exclusive(&directory.join("lock")).map_err(|error| match error {
         TryError::Held => UndoError::Busy(number),
         TryError::Io(source) => UndoError::File { path: directory.join("lock"), source },
-    })?;
-    Ok((lock, Record::read(directory).map_err(at(directory))?))
+    })
 }
 
 fn take_back(

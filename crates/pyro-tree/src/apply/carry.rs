@@ -87,7 +87,7 @@ pub fn carry_out(
         // The first error is the one to tell; what cannot be removed is found as unfinished.
         let _ = pyro_hostfs::directory::remove(&home.directory);
     })?;
-    go(&root, record, &home, application)?;
+    go(&root, &record, &home, application)?;
     let mut changed: Vec<_> = ordered.iter().map(|one| one.operation.path.clone()).collect();
     changed.sort();
     changed.dedup();
@@ -193,12 +193,12 @@ fn step(application: &Application<'_>, name: &'static str, path: &[u8]) -> Resul
 }
 
 /// Steps through the operations. Where one fails, takes back those before it.
-fn go(root: &Root, mut record: Record, home: &Home, application: &Application<'_>) -> Result<(), ApplyError> {
+fn go(root: &Root, record: &Record, home: &Home, application: &Application<'_>) -> Result<(), ApplyError> {
     let fail = |source, path: &[u8]| {
-        let taken_back = undo::reverse(root, &record, &home.directory, application.steps);
+        let taken_back = undo::reverse(root, record, &home.directory, application.steps);
         let rolled_back = Record { stage: taken_back_stage(&taken_back), ..record.clone() };
         // Without it the record still says `applying`, and that is taken back again: to no effect.
-        let _ = undo::flush(root, &record).and_then(|()| rolled_back.write(&home.directory));
+        let _ = undo::flush(root, record).and_then(|()| rolled_back.write(&home.directory));
         let _ = undo::drop_new(&home.directory);
         ApplyError::Failed { number: home.number, path: path.to_owned(), source, taken_back }
     };
@@ -211,12 +211,13 @@ fn go(root: &Root, mut record: Record, home: &Home, application: &Application<'_
             });
         done.map_err(|trouble| fail(trouble, &operation.path))?;
     }
-    let finished = application.steps.reached("before the end", b"").and_then(|()| undo::flush(root, &record));
+    let finished = application.steps.reached("before the end", b"").and_then(|()| undo::flush(root, record));
     finished.map_err(|error| fail(error.into(), b""))?;
-    record.stage = Stage::Applied;
-    record.write(&home.directory).map_err(ApplyError::file(&home.directory))?;
-    let _ = application.steps.reached("applied", b"");
-    undo::drop_new(&home.directory).map_err(ApplyError::file(&home.directory))
+    let whole = Record { stage: Stage::Applied, ..record.clone() };
+    whole.write(&home.directory).map_err(|error| fail(error.into(), b""))?;
+    // The tree has what was staged. What cannot be removed of that now goes with the reversal.
+    let _ = application.steps.reached("applied", b"").and_then(|()| undo::drop_new(&home.directory));
+    Ok(())
 }
 
 fn taken_back_stage(reversal: &undo::Reversal) -> Stage {

@@ -1,6 +1,8 @@
 //! Which changes are wanted: `--only` patterns. Pure.
 
-use crate::apply::change::Change;
+use std::collections::BTreeSet;
+
+use super::change::Change;
 use crate::entry::Kind;
 
 /// A pattern that cannot be understood.
@@ -31,15 +33,15 @@ pub fn select(changes: Vec<Change>, patterns: &[String]) -> Result<Vec<Change>, 
         let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
         above.chain([path]).any(|path| patterns.iter().any(|pattern| matches(pattern, path)))
     };
-    let taken: Vec<Vec<u8>> = changes
+    let taken: BTreeSet<Vec<u8>> = changes
         .iter()
         .filter(|change| change.after.is_some() && wanted(&change.path))
         .map(|c| c.path.clone())
         .collect();
     let holds_one = |change: &Change| {
         let directory = change.after.as_ref().is_some_and(|after| after.kind == Kind::Directory);
-        let below = |path: &Vec<u8>| path.strip_prefix(&change.path[..]).is_some_and(|rest| rest.starts_with(b"/"));
-        directory && taken.iter().any(below)
+        let inside = [&change.path[..], b"/"].concat();
+        directory && taken.range(inside.clone()..).next().is_some_and(|path| path.starts_with(&inside))
     };
     Ok(changes.into_iter().filter(|change| wanted(&change.path) || holds_one(change)).collect())
 }

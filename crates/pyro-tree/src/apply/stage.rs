@@ -11,8 +11,8 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags};
 use sha2::{Digest, Sha256};
 
+use super::change::{Change, Contents, is_content_of};
 use super::error::ApplyError;
-use crate::apply::change::{Change, Contents};
 use crate::entry::Kind;
 use crate::merge::{LARGEST, NotMerged, three_way};
 use crate::undo::{Root, State, hexadecimal, leaf};
@@ -91,7 +91,7 @@ pub(super) fn lay_merged(
         let reader = if is_base { contents.base(path) } else { contents.open(path) };
         let reader = reader.map_err(ApplyError::content(path))?;
         reader.take(entry.size.saturating_add(1)).read_to_end(&mut texts[text]).map_err(ApplyError::content(path))?;
-        if !super::change::is_content_of(&texts[text], entry) {
+        if !is_content_of(&texts[text], entry) {
             return Err(ApplyError::Lie { path: path.clone() });
         }
     }

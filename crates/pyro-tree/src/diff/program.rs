@@ -39,7 +39,17 @@ impl Repository {
         let input = File::open(&file).map_err(DiffError::Scratch)?;
         let output = Command::new(&self.program)
             .args(["--no-pager", "-c", "core.hooksPath=/dev/null", "-c", "core.attributesFile=/dev/null"])
-            .args(["-c", "core.fsmonitor=false", "-c", "gc.auto=0", "-c", "maintenance.auto=false", command])
+            .args([
+                "-c",
+                "core.fsync=none",
+                "-c",
+                "core.fsmonitor=false",
+                "-c",
+                "gc.auto=0",
+                "-c",
+                "maintenance.auto=false",
+                command,
+            ])
             .args(arguments)
             .current_dir(&self.scratch)
             .env_clear()

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use pyro_tree::apply::Contents;
 use pyro_tree::diff::{Binary, DiffError, Git, Options, diff};
 
-use crate::world::*;
+use crate::trees::*;
 
 /// A program that leaves a mark, and files that would have Git run it.
 fn hostile(mark: &std::path::Path) -> Tree {

@@ -1,18 +1,18 @@
 //! The text of changes, compared with what `git diff` says in a real repository.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod hostile;
 mod same;
-#[path = "../apply/world.rs"]
-mod world;
+#[path = "../trees/mod.rs"]
+mod trees;
 
 use std::path::{Path, PathBuf};
 
 use pyro_tree::diff::{DiffError, Git, Options, diff};
 
-use world::{Guest, Tree, changes};
+use trees::{Guest, Tree, changes};
 
-pub fn text(base: &Tree, now: &Tree, options: &Options) -> Result<Vec<u8>, DiffError> {
+fn text(base: &Tree, now: &Tree, options: &Options) -> Result<Vec<u8>, DiffError> {
     let scratch = tempfile::tempdir().unwrap();
     let mut guest = Guest { base: base.clone(), now: now.clone(), opened: Vec::new() };
     let git = Git { search_path: &search_path(), scratch: scratch.path() };
@@ -21,7 +21,7 @@ pub fn text(base: &Tree, now: &Tree, options: &Options) -> Result<Vec<u8>, DiffE
     result
 }
 
-pub fn search_path() -> Vec<PathBuf> {
+fn search_path() -> Vec<PathBuf> {
     vec!["/usr/bin".into(), "/usr/local/bin".into(), "/bin".into()]
 }
 

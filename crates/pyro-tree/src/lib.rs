@@ -10,13 +10,17 @@
 //! knows no guests and no tasks: it sees bytes.
 #![forbid(unsafe_code)]
 
+
+pub mod apply;
 mod archive;
 mod beneath;
 mod check;
 mod collect;
+pub mod diff;
 mod digest;
 pub mod entry;
 pub mod manifest;
+pub mod merge;
 mod name;
 mod notice;
 pub mod pack;
@@ -24,3 +28,4 @@ mod reason;
 pub mod receive;
 mod sink;
 mod transfer;
+pub mod undo;

@@ -145,6 +145,21 @@ pub enum Error {
         /// What is known of it.
         problem: String,
     },
+    /// A tree on the host cannot be sent.
+    #[error("{problem}")]
+    Source {
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A tree could not be sent to its end.
+    #[error("the tree could not be sent: the other side took no more")]
+    SourceStream,
+    /// What came out of a task was refused, or could not be written. Nothing of it is there.
+    #[error("nothing was exported: {problem}")]
+    Export {
+        /// What is wrong.
+        problem: String,
+    },
     /// The caller gave up on a file operation.
     #[error("cancelled: the file operation was ended")]
     FileCancelled,

@@ -57,7 +57,10 @@ pub use error::{Error, Failure};
 pub use events::{EnvironmentProgress, Phase, RunEvent, RunIo};
 pub use exec::ExecRequest;
 pub use failpoints::Failpoints;
-pub use files::{FileCall, FileInput, FileIo, FilePiece, FileReplies, FileSink, NoOutput, protocol as file_protocol};
+pub use files::{
+    ExportRequest, FileCall, FileInput, FileIo, FilePiece, FileReplies, FileSink, NoOutput, PushRequest,
+    protocol as file_protocol,
+};
 pub use limits::{Bounds, MachineSize, VmOptions, run_ttl, timeout, ttl};
 pub use output::PAYLOAD_CAP;
 pub use payload::{

@@ -10,7 +10,6 @@
 //! knows no guests and no tasks: it sees bytes.
 #![forbid(unsafe_code)]
 
-
 pub mod apply;
 mod archive;
 mod beneath;

@@ -101,3 +101,12 @@ impl Answers {
 fn nonsense() -> Error {
     Error::GuestNonsense(GuestError::Nonsense { what: "a file worker's message that cannot be read" })
 }
+
+/// A sink for operations that have no output.
+pub struct NoOutput;
+
+impl FileSink for NoOutput {
+    async fn take(&mut self, _: Bytes) -> Result<(), Error> {
+        Err(Error::InvalidArgument { problem: "the guest's file worker says more than it was asked for".into() })
+    }
+}

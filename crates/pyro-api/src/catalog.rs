@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::commands::{ExecTask, ExecVm, RunInVm, StartTaskCommand, WaitTask};
 use crate::environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, PullEnvironment};
 use crate::files::{
-    EditFile, FindFiles, GrepFiles, ListFiles, MakeDirectory, MoveFile, ReadFile, RemoveFile, StatFile, WriteFile,
+    EditFile, ExportFiles, FindFiles, GrepFiles, ListFiles, MakeDirectory, MoveFile, PushFiles, ReadFile, RemoveFile,
+    StatFile, WriteFile,
 };
 use crate::operation::{Context, Effect, Operation, Reach};
 use crate::output::ReadOutput;
@@ -114,6 +115,8 @@ pub static OPERATIONS: &[Entry] = &[
     Entry::of::<MoveFile>(),
     Entry::of::<FindFiles>(),
     Entry::of::<GrepFiles>(),
+    Entry::of::<PushFiles>(),
+    Entry::of::<ExportFiles>(),
     Entry::of::<Repair>(),
 ];
 

@@ -7,11 +7,15 @@ mod edit;
 mod find;
 mod look;
 mod read;
+mod stream;
 mod target;
+mod trees;
 mod write;
 
 pub use edit::{EditFile, FileEdited};
 pub use find::{FindFiles, GrepFiles, GrepMatch, GrepResult};
 pub use look::{FileEntry, FileListing, ListFiles, StatFile};
 pub use read::{FileContent, ReadFile};
+pub use stream::FileInTask;
+pub use trees::{ExportFiles, PushFiles, TreeMoved};
 pub use write::{FileChanged, MakeDirectory, MoveFile, RemoveFile, WriteFile};

@@ -30,16 +30,17 @@ pub use catalog::{Entry, OPERATIONS, call, find};
 pub use commands::{ExecTask, ExecVm, RunInVm, StartTaskCommand, WaitTask};
 pub use environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, PullEnvironment};
 pub use files::{
-    EditFile, FileChanged, FileContent, FileEdited, FileEntry, FileListing, FindFiles, GrepFiles, GrepMatch,
-    GrepResult, ListFiles, MakeDirectory, MoveFile, ReadFile, RemoveFile, StatFile, WriteFile,
+    EditFile, ExportFiles, FileChanged, FileContent, FileEdited, FileEntry, FileInTask, FileListing, FindFiles,
+    GrepFiles, GrepMatch, GrepResult, ListFiles, MakeDirectory, MoveFile, PushFiles, ReadFile, RemoveFile, StatFile,
+    TreeMoved, WriteFile,
 };
 pub use machine::MachineOptions;
 pub use operation::{Context, Effect, HostAccess, Operation, Reach};
 pub use output::{Encoding, Piece, ReadOutput};
 pub use pyro_manager::{
-    Check, CheckStatus, Config, Depth, DoctorReport, EnvironmentProgress, EnvironmentRecord, Error, Failure, Finding,
-    LogEntry, LogsRequest, Phase, Problem, Pyro, RepairReport, RunEvent, RunIo, RunRecord, Stream, TaskExecRecord,
-    TaskJournal, TaskLogs, TaskRecord, shell_join, supervise,
+    Check, CheckStatus, Config, Depth, DoctorReport, EnvironmentProgress, EnvironmentRecord, Error, Failure, FilePiece,
+    Finding, LogEntry, LogsRequest, Phase, Problem, Pyro, RepairReport, RunEvent, RunIo, RunRecord, Stream,
+    TaskExecRecord, TaskJournal, TaskLogs, TaskRecord, shell_join, supervise,
 };
 pub use tasks::{CancelCommand, CreateTask, DeleteTask, ExtendTask, ListTasks, LogsTask, StatusTask};
 pub use upkeep::{ReapExpired, Repair};

@@ -23,6 +23,7 @@ use super::input::FileInput;
 use crate::error::{Error, host};
 use crate::events::RunEvent;
 use crate::pyro::Pyro;
+use crate::threads::off_thread;
 
 /// Pieces of a stream on their way.
 const IN_FLIGHT: usize = 8;
@@ -89,8 +90,7 @@ impl Pyro {
                 let done = unpacked?;
                 let Packed { manifest, notices } = packed?;
                 for notice in notices {
-                    let text = format!("{}: {}", String::from_utf8_lossy(&notice.path), notice.problem);
-                    let _ = io.events.send(RunEvent::Notice(text)).await;
+                    let _ = io.events.send(RunEvent::Notice(notice.to_string())).await;
                 }
                 Ok((manifest, done))
             }
@@ -154,10 +154,6 @@ fn source_error(error: &pyro_tree::pack::PackError) -> Error {
     }
     let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
     Error::Source { problem: format!("{}{hint}", chain(error)) }
-}
-
-async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    crate::threads::off_thread(work).await
 }
 
 /// A writer whose bytes go to the event loop.

@@ -16,6 +16,6 @@ pub use edit::{EditFile, FileEdited};
 pub use find::{FindFiles, GrepFiles, GrepMatch, GrepResult};
 pub use look::{FileEntry, FileListing, ListFiles, StatFile};
 pub use read::{FileContent, ReadFile};
-pub use stream::FileInTask;
+pub use stream::{FileInTask, WriteOptions};
 pub use trees::{ExportFiles, PushFiles, TreeMoved};
 pub use write::{FileChanged, MakeDirectory, MoveFile, RemoveFile, WriteFile};

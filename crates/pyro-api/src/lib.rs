@@ -32,7 +32,7 @@ pub use environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, 
 pub use files::{
     EditFile, ExportFiles, FileChanged, FileContent, FileEdited, FileEntry, FileInTask, FileListing, FindFiles,
     GrepFiles, GrepMatch, GrepResult, ListFiles, MakeDirectory, MoveFile, PushFiles, ReadFile, RemoveFile, StatFile,
-    TreeMoved, WriteFile,
+    TreeMoved, WriteFile, WriteOptions,
 };
 pub use machine::MachineOptions;
 pub use operation::{Context, Effect, HostAccess, Operation, Reach};

@@ -1,9 +1,11 @@
 //! The arguments of the command line. The contract (section 3) freezes them: adding is allowed.
 
+mod files;
 mod flags;
 mod mcp;
 mod task;
 
+pub use files::{Asked, CopyArguments, FileCommand, FileReadArguments, FileWriteArguments};
 pub use flags::{JsonOnly, MachineArguments};
 pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpServeArguments};
 use task::TASK_EXAMPLE;

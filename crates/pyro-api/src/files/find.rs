@@ -11,51 +11,67 @@ use crate::operation::{Context, Effect, Operation};
 
 /// Finds files by name.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct FindFiles {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// The directory to look in, below the root
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PATH", default_value = "", hide_default_value = true))]
     pub path: String,
     /// Pattern with *, ?, [a-z], {a,b} and **; with a / it is held against the whole path
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(value_name = "GLOB", default_value = "", hide_default_value = true))]
     pub glob: String,
     /// file, directory, symlink or other; everything where it is left out
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KIND"))]
     pub kind: Option<String>,
     /// Maximum number of entries, 1 to 100000
     #[serde(default = "default_entries")]
     #[schemars(range(min = 1, max = 100_000))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = 1000))]
     pub max_entries: u64,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 
 /// Finds lines.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct GrepFiles {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// Regular expression
+    #[cfg_attr(feature = "cli", arg(value_name = "PATTERN"))]
     pub pattern: String,
     /// The file or directory to look in, below the root
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(value_name = "PATH", default_value = "", hide_default_value = true))]
     pub path: String,
     /// The pattern is plain text
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub fixed: bool,
     /// Upper and lower case are the same
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(short, long))]
     pub ignore_case: bool,
     /// Only files whose name fits this pattern
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "GLOB", default_value = "", hide_default_value = true))]
     pub glob: String,
     /// Maximum number of matches, 1 to 100000
     #[serde(default = "default_matches")]
     #[schemars(range(min = 1, max = 100_000))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = 100))]
     pub max_matches: u64,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 

@@ -59,33 +59,43 @@ impl From<Entry> for FileEntry {
 
 /// Lists a directory.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct ListFiles {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// The directory, below the root
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(value_name = "PATH", default_value = "", hide_default_value = true))]
     pub path: String,
     /// Also what is in the directories below
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(short, long))]
     pub recursive: bool,
     /// Maximum number of entries, 1 to 100000
     #[serde(default = "default_entries")]
     #[schemars(range(min = 1, max = 100_000))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", default_value_t = 1000))]
     pub max_entries: u64,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 
 /// Shows what a name stands for.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct StatFile {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// The path, below the root
+    #[cfg_attr(feature = "cli", arg(value_name = "PATH"))]
     pub path: String,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 

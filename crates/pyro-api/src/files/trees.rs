@@ -11,34 +11,45 @@ use crate::operation::{Context, Effect, Operation};
 
 /// Sends a tree of the host into a task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct PushFiles {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// A directory, a Git checkout, or a tar archive (.tar, .tar.gz, .tar.zst) on the host
+    #[cfg_attr(feature = "cli", arg(value_name = "SOURCE"))]
     pub source: String,
     /// The directory in the task that it goes to; created if it is missing
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace", visible_alias = "dest"))]
     pub destination: String,
     /// Of a Git checkout, also the files that Git ignores
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub all: bool,
     /// Without the checkout's .git
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub no_git: bool,
 }
 
 /// Takes a tree out of a task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct ExportFiles {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// A new directory on the host, or an archive by its name (.tar, .tar.gz, .tar.zst)
+    #[cfg_attr(feature = "cli", arg(long, short, value_name = "HOST_PATH"))]
     pub output: String,
     /// The directory in the task
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(value_name = "PATH", default_value = "/workspace"))]
     pub path: String,
     /// Keep symbolic links that lead out of the directory; they are left out otherwise
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub keep_links: bool,
 }
 

@@ -41,48 +41,64 @@ pub struct WriteFile {
 
 /// Makes a directory.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct MakeDirectory {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// The directory, below the root
+    #[cfg_attr(feature = "cli", arg(value_name = "PATH"))]
     pub path: String,
     /// Make missing directories above it, and accept one that is there
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(short, long))]
     pub parents: bool,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 
 /// Removes a file or a directory.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct RemoveFile {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// What is removed, below the root
+    #[cfg_attr(feature = "cli", arg(value_name = "PATH"))]
     pub path: String,
     /// Also a directory with all that is in it
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(short, long))]
     pub recursive: bool,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 
 /// Gives a file or a directory another name.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct MoveFile {
     /// The task's id
+    #[cfg_attr(feature = "cli", arg(value_name = "ID"))]
     pub task_id: String,
     /// The old name, below the root
+    #[cfg_attr(feature = "cli", arg(value_name = "SOURCE"))]
     pub source: String,
     /// The new name, below the root
+    #[cfg_attr(feature = "cli", arg(value_name = "DESTINATION"))]
     pub destination: String,
     /// Replace what has the new name
     #[serde(default)]
+    #[cfg_attr(feature = "cli", arg(long))]
     pub replace: bool,
     /// Directory that no path leads out of
     #[serde(default = "workspace")]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR", default_value = "/workspace"))]
     pub root: String,
 }
 

@@ -2,6 +2,9 @@
 
 use clap::{Args, Subcommand};
 
+use pyro_api::{ExportFiles, PushFiles};
+
+use super::files::{Asked, CopyArguments, FileCommand};
 use super::flags::{JsonOnly, MachineArguments};
 
 pub const TASK_EXAMPLE: &str = "\
@@ -13,6 +16,16 @@ Example:
   pyro task exec $id -- sh -c 'echo hello > greeting'
   pyro task exec $id -- cat greeting
   pyro task delete $id";
+
+const FILE_EXAMPLE: &str = "\
+Paths are below /workspace, or below another --root. No symbolic link leads out of the root. The
+guest's agent does the work itself, so no program of the image is needed.
+
+Examples:
+  pyro task file list 0123
+  pyro task file read 0123 notes.txt
+  echo hello | pyro task file write 0123 notes.txt
+  pyro task file read 0123 etc/os-release --root /";
 
 #[derive(Debug, Subcommand)]
 pub enum TaskCommand {
@@ -49,6 +62,32 @@ Examples:
     /// Set a new time to live for a task, counted from now
     #[command(after_help = "Example:\n  pyro task extend 0123456789ab --ttl-seconds 86400")]
     Extend(TaskExtendArguments),
+    /// Look at, read, write and search a task's files
+    #[command(arg_required_else_help = true, after_help = FILE_EXAMPLE)]
+    File {
+        #[command(subcommand)]
+        command: FileCommand,
+    },
+    /// Copy a file or a directory between this host and a task, or from - and to -
+    #[command(after_help = "\
+A directory is copied with all that is in it; one that is there is added to. A name with a colon
+before any slash is a task's.
+
+Examples:
+  pyro task cp notes.txt 0123:notes.txt
+  pyro task cp 0123:/etc/os-release -
+  pyro task cp 0123:target/report ./report")]
+    Cp(CopyArguments),
+    /// Send a directory, a Git checkout or an archive into a task
+    #[command(after_help = "\
+Of a Git checkout, what Git tracks and what it does not ignore is sent, with .git.
+
+Example:
+  pyro task push 0123 . --dest /workspace/project")]
+    Push(Asked<PushFiles>),
+    /// Write a directory of a task to a new directory or an archive on this host
+    #[command(after_help = "Example:\n  pyro task export 0123 --output result.tar.gz")]
+    Export(Asked<ExportFiles>),
     /// Delete a task, its workspace and its journal
     #[command(after_help = "Running commands are ended.\n\nExample:\n  pyro task delete 0123456789ab")]
     Delete(TaskArguments),

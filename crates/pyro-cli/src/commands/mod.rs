@@ -11,5 +11,7 @@ pub mod repair;
 pub mod run;
 pub mod supervise;
 pub mod task;
+pub mod task_copy;
 pub mod task_exec;
+pub mod task_file;
 pub mod task_logs;

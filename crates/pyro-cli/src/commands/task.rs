@@ -5,7 +5,7 @@ use pyro_api::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{task_exec, task_logs};
+use super::{task_copy, task_exec, task_file, task_logs};
 use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
 use crate::context;
 use crate::failure::{ERROR, Format, print_json, show, warn};
@@ -21,6 +21,10 @@ pub fn run(command: TaskCommand) -> i32 {
         TaskCommand::Cancel(arguments) => shown(arguments.json, |pyro, format| cancel(pyro, &arguments, format)),
         TaskCommand::Delete(arguments) => shown(arguments.json, |pyro, format| delete(pyro, &arguments, format)),
         TaskCommand::Logs(arguments) => shown(arguments.json, |pyro, format| task_logs::run(pyro, &arguments, format)),
+        TaskCommand::File { command } => task_file::run(command),
+        TaskCommand::Cp(arguments) => task_copy::run(&arguments),
+        TaskCommand::Push(asked) => task_file::move_tree(asked, |request| &mut request.task_id),
+        TaskCommand::Export(asked) => task_file::move_tree(asked, |request| &mut request.task_id),
         TaskCommand::Exec(arguments) => task_exec::exec(&arguments),
         TaskCommand::Wait(arguments) => task_exec::wait(&arguments),
     }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::DiffError;
+use super::error::DiffError;
 use super::program::Repository;
 use crate::apply::{Change, Contents};
 use crate::entry::{Entry, Kind};

@@ -6,7 +6,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Binary, Color, DiffError, Form, Options};
+use super::error::DiffError;
+use super::options::{Binary, Color, Form, Options};
 
 /// A bare repository in a scratch directory.
 pub(super) struct Repository {

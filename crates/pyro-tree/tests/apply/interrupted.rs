@@ -181,3 +181,32 @@ fn what_is_undone_or_unknown_is_not_undone() {
     undo::remove(&world.undo(), Number(1)).unwrap();
     assert_eq!(undo::list(&world.undo()).unwrap(), []);
 }
+
+#[test]
+fn what_a_living_process_works_on_is_neither_unfinished_nor_undone() {
+    let mut world = world();
+    let plan = world.plan();
+    let steps = StopAt::new(Some(20), true);
+    assert!(catch_unwind(AssertUnwindSafe(|| world.carry_out_with(&plan, &steps))).is_err());
+    let alive = pyro_hostfs::lock::exclusive(&world.undo().join("1/lock")).unwrap();
+    assert_eq!(undo::unfinished(&world.undo()).unwrap(), []);
+    let error = undo::roll_back(&world.undo(), Number(1), &NoSteps).unwrap_err();
+    assert_eq!(error.to_string(), "application 1 is being worked on by another process");
+    drop(alive);
+    assert_eq!(undo::unfinished(&world.undo()).unwrap(), [Number(1)]);
+}
+
+#[test]
+fn a_damaged_record_is_not_obeyed_and_can_be_removed() {
+    let mut world = world();
+    let plan = world.plan();
+    world.carry_out(&plan).unwrap();
+    let record = world.undo().join("1/undo.json");
+    let text = fs::read_to_string(&record).unwrap().replace("\"changed\"", "\"deleted\"");
+    fs::write(&record, text).unwrap();
+    assert!(undo::undo(&world.undo(), Number(1), &NoSteps).is_err());
+    assert!(undo::list(&world.undo()).is_err());
+    assert_eq!(world.tree(), world.guest.now);
+    undo::remove(&world.undo(), Number(1)).unwrap();
+    assert_eq!(undo::list(&world.undo()).unwrap(), []);
+}

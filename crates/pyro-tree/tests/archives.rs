@@ -1,4 +1,5 @@
 //! Archives of the user's, in three forms, and what other programs make of ours.
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod world;
 

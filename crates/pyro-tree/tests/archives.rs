@@ -1,5 +1,6 @@
 //! Archives of the user's, in three forms, and what other programs make of ours.
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+#![expect(clippy::print_stdout, reason = "a skipped test says why")]
 
 mod world;
 

@@ -41,21 +41,32 @@ fn measure(what: &str, home: &Path, from: &Path) {
 }
 
 #[test]
-#[ignore = "prints figures, and needs 5 GiB of disk and memory"]
-fn figures() {
+#[ignore = "prints figures"]
+fn many_files() {
     let home = tempfile::tempdir().unwrap();
     let many = home.path().join("many/from");
     for number in 0..10_000 {
         world::put(&many, &format!("d{}/{number}", number / 100), noise(6000, number));
     }
     measure("10,000 files of 60 MB", &home.path().join("many"), &many);
+}
+
+#[test]
+#[ignore = "prints figures, and needs 5 GiB of disk and memory"]
+fn large_files() {
+    let home = tempfile::tempdir().unwrap();
     let one = home.path().join("one/from");
     world::put(&one, "file", noise(1 << 30, 0));
     measure("one file of 1 GiB", &home.path().join("one"), &one);
     let sparse = home.path().join("sparse/from");
     fs::File::options().write(true).open(world::put(&sparse, "file", "x")).unwrap().set_len(1 << 30).unwrap();
     measure("one hole of 1 GiB", &home.path().join("sparse"), &sparse);
+}
 
+#[test]
+#[ignore = "prints figures"]
+fn a_large_manifest() {
+    let home = tempfile::tempdir().unwrap();
     let entry = |number: u32| Entry {
         path: format!("src/{}/{number}.rs", number / 100).into_bytes(),
         kind: Kind::File,

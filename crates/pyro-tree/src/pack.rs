@@ -18,6 +18,7 @@ mod error;
 mod files;
 mod git;
 mod meter;
+mod options;
 mod send;
 mod walk;
 
@@ -32,17 +33,7 @@ pub use crate::notice::{Notice, Problem};
 pub use error::PackError;
 use meter::Meter;
 pub use meter::Progress;
-
-/// What is taken of a source.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PackOptions {
-    /// Of a Git checkout: files that Git ignores too.
-    pub all: bool,
-    /// Of a directory: nothing that is named `.git`.
-    pub no_git: bool,
-    /// Directories where `git` is looked for.
-    pub search_path: Vec<PathBuf>,
-}
+pub use options::PackOptions;
 
 /// Something that can be sent.
 #[derive(Debug)]

@@ -8,11 +8,12 @@
 //! A process that is killed leaves its `.partial-…`. Owner of everything is the receiving process. What is renamed is
 //! not flushed to disk first, unless it is an archive.
 
+mod error;
 mod partial;
 mod tree;
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::archive::codec::{Encoder, Form};
 use crate::archive::read::Members;
@@ -21,10 +22,10 @@ use crate::check::{Checker, Origin};
 pub use crate::check::{Limits, Links};
 use crate::manifest::Manifest;
 pub use crate::notice::{Notice, Problem};
-use crate::reason::StreamError;
 pub use crate::reason::{Reason, Refusal};
 use crate::sink::{Implied, ToArchive};
-use crate::transfer::{TransferError, Transferred, transfer};
+use crate::transfer::{Transferred, transfer};
+pub use error::ReceiveError;
 use partial::Partial;
 use tree::Tree;
 
@@ -48,31 +49,6 @@ pub struct Received {
     pub entries: u64,
     /// Bytes of files, without holes.
     pub bytes: u64,
-}
-
-/// Why nothing was received.
-#[derive(Debug, thiserror::Error)]
-pub enum ReceiveError {
-    /// The guest sent what is not allowed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// The stream could not be read.
-    #[error("the stream could not be read")]
-    Read(#[source] io::Error),
-    /// The destination is there and is not an empty directory.
-    #[error("{} is there already", .0.display())]
-    DestinationExists(PathBuf),
-    /// The destination has no name, or no directory to be in.
-    #[error("{} cannot be made there", .0.display())]
-    Destination(PathBuf, #[source] io::Error),
-    /// An entry could not be written.
-    #[error("{:?} could not be written", String::from_utf8_lossy(.path))]
-    Write {
-        /// Its path below the destination.
-        path: Vec<u8>,
-        /// What the system says.
-        source: io::Error,
-    },
 }
 
 /// Receives a tar stream, to its end, into a new directory, or into an archive if the destination's name ends like
@@ -121,14 +97,4 @@ fn into_archive<R: Read>(
     synced.map_err(|source| ReceiveError::Write { path: Vec::new(), source })?;
     partial.commit()?;
     Ok(done)
-}
-
-impl From<TransferError> for ReceiveError {
-    fn from(error: TransferError) -> Self {
-        match error {
-            TransferError::Stream(StreamError::Refused(refusal)) => Self::Refused(refusal),
-            TransferError::Stream(StreamError::Read(error)) => Self::Read(error),
-            TransferError::Sink(path, source) => Self::Write { path, source },
-        }
-    }
 }

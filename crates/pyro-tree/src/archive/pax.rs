@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_not_well_formed_is_refused() {
-        for bad in [&b"9 path=x"[..], b"5 a=b\n", b"8 path=\n", b"7 pathx\n", b"x path=a\n", b"99 path=a\n", b"6 =ab\n"]
+        for bad in [&b"9 path=x"[..], b"5 a=b\n", b"7 path=\n", b"7 pathx\n", b"x path=a\n", b"99 path=a\n", b"6 =ab\n"]
         {
             assert_eq!(decode(bad), Err(Reason::Pax), "{}", String::from_utf8_lossy(bad));
         }

@@ -8,9 +8,9 @@ use std::path::Path;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
 use rustix::io::Errno;
 
-use super::PackOptions;
 use super::error::PackError;
 use super::git::Git;
+use super::options::PackOptions;
 use super::walk::{Found, walk};
 use crate::beneath::{Last, Root};
 use crate::name;

@@ -411,6 +411,287 @@ class Operations:
         """
         return self._do("delete_task", task_id=task_id)
 
+    def list_files(
+        self,
+        task_id: str,
+        *,
+        max_entries: int = 1000,
+        path: str = "",
+        recursive: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """List a directory of a task, /workspace by default.
+
+        `task_id`: The task's id.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory, below the root.
+        `recursive`: Also what is in the directories below.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "list_files",
+            task_id=task_id,
+            max_entries=max_entries,
+            path=path,
+            recursive=recursive,
+            root=root,
+        )
+
+    def stat_file(self, task_id: str, *, path: str, root: str = "/workspace") -> Payload:
+        """Show kind, size, mode and time of a file in a task.
+
+        `task_id`: The task's id.
+        `path`: The path, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do("stat_file", task_id=task_id, path=path, root=root)
+
+    def read_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        max_bytes: int = 1048576,
+        offset: int = 0,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Read a file of a task from a byte offset. Continue at next_offset until ended. digest allows a safe
+        write.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `max_bytes`: Maximum number of bytes, 1 to 16777216.
+        `offset`: Byte offset of the first byte.
+        `root`: Directory that no path leads out of.
+        """
+        payload = self._do(
+            "read_file",
+            task_id=task_id,
+            path=path,
+            max_bytes=max_bytes,
+            offset=offset,
+            root=root,
+            encoding="base64",
+        )
+        payload["data"] = base64.b64decode(payload["data"])
+        return payload
+
+    def write_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        content: str | None = None,
+        create_parents: bool = True,
+        data: str | None = None,
+        if_digest: str | None = None,
+        mode: str | None = None,
+        offset: int | None = None,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace a file of a task as a whole, or create it. if_digest refuses when the file has changed since
+        it was read.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `content`: The new content, as text.
+        `create_parents`: Make missing directories above it.
+        `data`: The new content, in base64.
+        `if_digest`: SHA-256 of the content that is to be replaced, or absent: refuses when the file is another one.
+        `mode`: Permission bits in octal, such as 0755; a replaced file keeps its own, a new one has 0644.
+        `offset`: Write over the bytes from here on instead of replacing the file.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "write_file",
+            task_id=task_id,
+            path=path,
+            content=content,
+            create_parents=create_parents,
+            data=data,
+            if_digest=if_digest,
+            mode=mode,
+            offset=offset,
+            root=root,
+        )
+
+    def edit_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        old_text: str,
+        new_text: str,
+        replace_all: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace an exact text in a file of a task. It must occur exactly once, unless replace_all is set.
+        Refuses when the file changes meanwhile.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `old_text`: The text to replace: exact, with its white space.
+        `new_text`: What stands there afterwards.
+        `replace_all`: Replace every occurrence; otherwise there must be exactly one.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "edit_file",
+            task_id=task_id,
+            path=path,
+            old_text=old_text,
+            new_text=new_text,
+            replace_all=replace_all,
+            root=root,
+        )
+
+    def make_directory(self, task_id: str, *, path: str, parents: bool = False, root: str = "/workspace") -> Payload:
+        """Make a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: The directory, below the root.
+        `parents`: Make missing directories above it, and accept one that is there.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do("make_directory", task_id=task_id, path=path, parents=parents, root=root)
+
+    def remove_file(self, task_id: str, *, path: str, recursive: bool = False, root: str = "/workspace") -> Payload:
+        """Remove a file or a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: What is removed, below the root.
+        `recursive`: Also a directory with all that is in it.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do("remove_file", task_id=task_id, path=path, recursive=recursive, root=root)
+
+    def move_file(
+        self,
+        task_id: str,
+        *,
+        source: str,
+        destination: str,
+        replace: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Give a file or a directory in a task another name.
+
+        `task_id`: The task's id.
+        `source`: The old name, below the root.
+        `destination`: The new name, below the root.
+        `replace`: Replace what has the new name.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "move_file",
+            task_id=task_id,
+            source=source,
+            destination=destination,
+            replace=replace,
+            root=root,
+        )
+
+    def find_files(
+        self,
+        task_id: str,
+        *,
+        glob: str = "",
+        kind: str | None = None,
+        max_entries: int = 1000,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find files and directories of a task by name.
+
+        `task_id`: The task's id.
+        `glob`: Pattern with *, ?, [a-z], {a,b} and **; with a / it is held against the whole path.
+        `kind`: file, directory, symlink or other; everything where it is left out.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "find_files",
+            task_id=task_id,
+            glob=glob,
+            kind=kind,
+            max_entries=max_entries,
+            path=path,
+            root=root,
+        )
+
+    def grep_files(
+        self,
+        task_id: str,
+        *,
+        pattern: str,
+        fixed: bool = False,
+        glob: str = "",
+        ignore_case: bool = False,
+        max_matches: int = 100,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find lines that fit a regular expression in the files of a task.
+
+        `task_id`: The task's id.
+        `pattern`: Regular expression.
+        `fixed`: The pattern is plain text.
+        `glob`: Only files whose name fits this pattern.
+        `ignore_case`: Upper and lower case are the same.
+        `max_matches`: Maximum number of matches, 1 to 100000.
+        `path`: The file or directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "grep_files",
+            task_id=task_id,
+            pattern=pattern,
+            fixed=fixed,
+            glob=glob,
+            ignore_case=ignore_case,
+            max_matches=max_matches,
+            path=path,
+            root=root,
+        )
+
+    def push_files(
+        self,
+        task_id: str,
+        *,
+        source: str,
+        all: bool = False,
+        destination: str = "/workspace",
+        no_git: bool = False,
+    ) -> Payload:
+        """Send a directory, a Git checkout or an archive of the host into a task. What is there is replaced
+        file by file.
+
+        `task_id`: The task's id.
+        `source`: A directory, a Git checkout, or a tar archive (.tar, .tar.gz, .tar.zst) on the host.
+        `all`: Of a Git checkout, also the files that Git ignores.
+        `destination`: The directory in the task that it goes to; created if it is missing.
+        `no_git`: Without the checkout's .git.
+        """
+        return self._do(
+            "push_files",
+            task_id=task_id,
+            source=source,
+            all=all,
+            destination=destination,
+            no_git=no_git,
+        )
+
+    def export_files(self, task_id: str, *, output: str, keep_links: bool = False, path: str = "/workspace") -> Payload:
+        """Write a directory of a task to a new directory or an archive on the host.
+
+        `task_id`: The task's id.
+        `output`: A new directory on the host, or an archive by its name (.tar, .tar.gz, .tar.zst).
+        `keep_links`: Keep symbolic links that lead out of the directory; they are left out otherwise.
+        `path`: The directory in the task.
+        """
+        return self._do("export_files", task_id=task_id, output=output, keep_links=keep_links, path=path)
+
     def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
         """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names
         by its full id.
@@ -780,6 +1061,308 @@ class AsyncOperations:
         `task_id`: The task's id.
         """
         return await self._do("delete_task", task_id=task_id)
+
+    async def list_files(
+        self,
+        task_id: str,
+        *,
+        max_entries: int = 1000,
+        path: str = "",
+        recursive: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """List a directory of a task, /workspace by default.
+
+        `task_id`: The task's id.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory, below the root.
+        `recursive`: Also what is in the directories below.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "list_files",
+            task_id=task_id,
+            max_entries=max_entries,
+            path=path,
+            recursive=recursive,
+            root=root,
+        )
+
+    async def stat_file(self, task_id: str, *, path: str, root: str = "/workspace") -> Payload:
+        """Show kind, size, mode and time of a file in a task.
+
+        `task_id`: The task's id.
+        `path`: The path, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do("stat_file", task_id=task_id, path=path, root=root)
+
+    async def read_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        max_bytes: int = 1048576,
+        offset: int = 0,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Read a file of a task from a byte offset. Continue at next_offset until ended. digest allows a safe
+        write.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `max_bytes`: Maximum number of bytes, 1 to 16777216.
+        `offset`: Byte offset of the first byte.
+        `root`: Directory that no path leads out of.
+        """
+        payload = await self._do(
+            "read_file",
+            task_id=task_id,
+            path=path,
+            max_bytes=max_bytes,
+            offset=offset,
+            root=root,
+            encoding="base64",
+        )
+        payload["data"] = base64.b64decode(payload["data"])
+        return payload
+
+    async def write_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        content: str | None = None,
+        create_parents: bool = True,
+        data: str | None = None,
+        if_digest: str | None = None,
+        mode: str | None = None,
+        offset: int | None = None,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace a file of a task as a whole, or create it. if_digest refuses when the file has changed since
+        it was read.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `content`: The new content, as text.
+        `create_parents`: Make missing directories above it.
+        `data`: The new content, in base64.
+        `if_digest`: SHA-256 of the content that is to be replaced, or absent: refuses when the file is another one.
+        `mode`: Permission bits in octal, such as 0755; a replaced file keeps its own, a new one has 0644.
+        `offset`: Write over the bytes from here on instead of replacing the file.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "write_file",
+            task_id=task_id,
+            path=path,
+            content=content,
+            create_parents=create_parents,
+            data=data,
+            if_digest=if_digest,
+            mode=mode,
+            offset=offset,
+            root=root,
+        )
+
+    async def edit_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        old_text: str,
+        new_text: str,
+        replace_all: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace an exact text in a file of a task. It must occur exactly once, unless replace_all is set.
+        Refuses when the file changes meanwhile.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `old_text`: The text to replace: exact, with its white space.
+        `new_text`: What stands there afterwards.
+        `replace_all`: Replace every occurrence; otherwise there must be exactly one.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "edit_file",
+            task_id=task_id,
+            path=path,
+            old_text=old_text,
+            new_text=new_text,
+            replace_all=replace_all,
+            root=root,
+        )
+
+    async def make_directory(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        parents: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Make a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: The directory, below the root.
+        `parents`: Make missing directories above it, and accept one that is there.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do("make_directory", task_id=task_id, path=path, parents=parents, root=root)
+
+    async def remove_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        recursive: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Remove a file or a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: What is removed, below the root.
+        `recursive`: Also a directory with all that is in it.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do("remove_file", task_id=task_id, path=path, recursive=recursive, root=root)
+
+    async def move_file(
+        self,
+        task_id: str,
+        *,
+        source: str,
+        destination: str,
+        replace: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Give a file or a directory in a task another name.
+
+        `task_id`: The task's id.
+        `source`: The old name, below the root.
+        `destination`: The new name, below the root.
+        `replace`: Replace what has the new name.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "move_file",
+            task_id=task_id,
+            source=source,
+            destination=destination,
+            replace=replace,
+            root=root,
+        )
+
+    async def find_files(
+        self,
+        task_id: str,
+        *,
+        glob: str = "",
+        kind: str | None = None,
+        max_entries: int = 1000,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find files and directories of a task by name.
+
+        `task_id`: The task's id.
+        `glob`: Pattern with *, ?, [a-z], {a,b} and **; with a / it is held against the whole path.
+        `kind`: file, directory, symlink or other; everything where it is left out.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "find_files",
+            task_id=task_id,
+            glob=glob,
+            kind=kind,
+            max_entries=max_entries,
+            path=path,
+            root=root,
+        )
+
+    async def grep_files(
+        self,
+        task_id: str,
+        *,
+        pattern: str,
+        fixed: bool = False,
+        glob: str = "",
+        ignore_case: bool = False,
+        max_matches: int = 100,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find lines that fit a regular expression in the files of a task.
+
+        `task_id`: The task's id.
+        `pattern`: Regular expression.
+        `fixed`: The pattern is plain text.
+        `glob`: Only files whose name fits this pattern.
+        `ignore_case`: Upper and lower case are the same.
+        `max_matches`: Maximum number of matches, 1 to 100000.
+        `path`: The file or directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "grep_files",
+            task_id=task_id,
+            pattern=pattern,
+            fixed=fixed,
+            glob=glob,
+            ignore_case=ignore_case,
+            max_matches=max_matches,
+            path=path,
+            root=root,
+        )
+
+    async def push_files(
+        self,
+        task_id: str,
+        *,
+        source: str,
+        all: bool = False,
+        destination: str = "/workspace",
+        no_git: bool = False,
+    ) -> Payload:
+        """Send a directory, a Git checkout or an archive of the host into a task. What is there is replaced
+        file by file.
+
+        `task_id`: The task's id.
+        `source`: A directory, a Git checkout, or a tar archive (.tar, .tar.gz, .tar.zst) on the host.
+        `all`: Of a Git checkout, also the files that Git ignores.
+        `destination`: The directory in the task that it goes to; created if it is missing.
+        `no_git`: Without the checkout's .git.
+        """
+        return await self._do(
+            "push_files",
+            task_id=task_id,
+            source=source,
+            all=all,
+            destination=destination,
+            no_git=no_git,
+        )
+
+    async def export_files(
+        self,
+        task_id: str,
+        *,
+        output: str,
+        keep_links: bool = False,
+        path: str = "/workspace",
+    ) -> Payload:
+        """Write a directory of a task to a new directory or an archive on the host.
+
+        `task_id`: The task's id.
+        `output`: A new directory on the host, or an archive by its name (.tar, .tar.gz, .tar.zst).
+        `keep_links`: Keep symbolic links that lead out of the directory; they are left out otherwise.
+        `path`: The directory in the task.
+        """
+        return await self._do("export_files", task_id=task_id, output=output, keep_links=keep_links, path=path)
 
     async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
         """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A process that is killed leaves its `.partial-…`. Owner of everything is the receiving process. What is renamed is
-//! not flushed to disk first, unless it is an archive.
+//! not flushed to disk first, unless it is an archive. An archive is for its owner only (0600).
 
 mod error;
 mod partial;

@@ -34,10 +34,8 @@ pub(super) fn list(path: &Path, root: &Root, options: &PackOptions) -> Result<Fo
         let git = Git::find(path, &options.search_path)?;
         Checkout { path, root, git, options, found: &mut found }.list()?;
     }
-    if let Some(Notice { problem: Problem::Unreadable(text), .. }) =
-        found.notices.iter().find(|notice| notice.path.is_empty())
-    {
-        return Err(failed(io::Error::other(text.clone())));
+    if let Some(notice) = found.notices.iter().find(|notice| notice.path.is_empty()) {
+        return Err(failed(io::Error::other(notice.to_string())));
     }
     for file in found.paths.iter().filter(|path| path.ends_with(b"/.git")) {
         if leads_outside(root, file).map_err(failed)? {

@@ -1,4 +1,5 @@
-//! What is being received, beside its destination, until it is whole.
+//! What is being received, beside its destination, until it is whole. Its name is random: no two processes share it,
+//! wherever they run, and what a killed one left is nobody else's to remove.
 //!
 //! ```text
 //! beside ─▶ make_directory or make_file ─▶ commit: it has the destination's name
@@ -10,13 +11,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{self, AtFlags, Dir, FileType, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::error::ReceiveError;
 use crate::beneath::Root;
+use crate::digest;
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -29,23 +31,21 @@ pub(super) struct Partial {
 
 impl Partial {
     pub fn beside(destination: &Path) -> Result<Self, ReceiveError> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
         let failed = |error: io::Error| ReceiveError::Destination(destination.to_owned(), error);
         let target = destination.file_name().ok_or_else(|| failed(io::ErrorKind::InvalidInput.into()))?;
         let parent = destination.parent().filter(|parent| !parent.as_os_str().is_empty());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let parent = fs::openat(fs::CWD, parent.unwrap_or(Path::new(".")), flags, Mode::empty());
         let parent = parent.map_err(|error| failed(error.into()))?;
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".partial-{}-{number}", std::process::id());
+        let mut number = [0; 16];
+        getrandom(&mut number, GetRandomFlags::empty()).map_err(|error| failed(error.into()))?;
+        let name = format!(".partial-{}", digest::hex(&number));
         let target = target.as_bytes().to_vec();
         let partial = Self { destination: destination.to_owned(), parent, target, name };
         // What is in the way is found again by the rename. It is looked for here so that nothing is sent in vain.
         if partial.is_taken().map_err(failed)? {
             return Err(ReceiveError::DestinationExists(destination.to_owned()));
         }
-        // A dead process with the same number may have left it.
-        partial.remove().map_err(failed)?;
         Ok(partial)
     }
 

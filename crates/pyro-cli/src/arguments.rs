@@ -7,7 +7,7 @@ mod task;
 
 pub use files::{Asked, CopyArguments, FileCommand, FileReadArguments, FileWriteArguments};
 pub use flags::{JsonOnly, MachineArguments};
-pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpServeArguments};
+pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpProfile, McpServeArguments};
 use task::TASK_EXAMPLE;
 pub use task::{
     TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExecArguments, TaskExtendArguments,

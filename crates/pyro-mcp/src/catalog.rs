@@ -8,6 +8,7 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use serde_json::Value;
 
 use crate::defaults::DEFAULTS;
+use crate::profile::Profile;
 
 /// Fields whose names say it all.
 const PLAIN: &[&str] = &[
@@ -25,10 +26,11 @@ const PLAIN: &[&str] = &[
     "offset",
 ];
 
-/// Every tool, with its schemas and annotations.
+/// The tools of a profile, with their schemas and annotations.
 #[must_use]
-pub fn tools() -> Vec<Tool> {
-    OPERATIONS.iter().filter_map(|entry| Some(tool(entry.tool?, entry))).collect()
+pub fn tools(profile: Profile) -> Vec<Tool> {
+    let tools = OPERATIONS.iter().filter_map(|entry| Some((entry.tool?, entry)));
+    tools.filter(|(name, _)| profile.has(name)).map(|(name, entry)| tool(name, entry)).collect()
 }
 
 fn tool(name: &'static str, entry: &Entry) -> Tool {
@@ -75,7 +77,7 @@ mod tests {
     /// The contract's fifteen, and what was added to them.
     #[test]
     fn the_tools_of_the_contract_are_there() {
-        let names: Vec<String> = tools().iter().map(|tool| tool.name.to_string()).collect();
+        let names: Vec<String> = tools(Profile::Full).iter().map(|tool| tool.name.to_string()).collect();
         for name in [
             "vm_run",
             "vm_list_environments",
@@ -95,12 +97,12 @@ mod tests {
         ] {
             assert!(names.iter().any(|one| one == name), "{name}");
         }
-        assert_eq!(names.len(), 20);
+        assert_eq!(names.len(), 25);
     }
 
     #[test]
     fn tools_that_may_reach_the_network_say_so() {
-        let open: Vec<String> = tools()
+        let open: Vec<String> = tools(Profile::Full)
             .iter()
             .filter(|tool| tool.annotations.as_ref().is_some_and(|told| told.open_world_hint == Some(true)))
             .map(|tool| tool.name.to_string())
@@ -110,8 +112,10 @@ mod tests {
 
     #[test]
     fn what_every_model_has_to_read_is_short() {
-        let text = serde_json::to_string(&tools()).unwrap_or_default();
-        assert!(text.len() > 1000 && text.len() / 4 < 6000, "{} tokens", text.len() / 4);
+        for (profile, most) in [(Profile::Run, 1200), (Profile::Core, 5000), (Profile::Full, 8000)] {
+            let text = serde_json::to_string(&tools(profile)).unwrap_or_default();
+            assert!(text.len() > 1000 && text.len() / 4 < most, "{profile:?}: {} tokens", text.len() / 4);
+        }
     }
 
     #[test]
@@ -124,6 +128,6 @@ mod tests {
 
     #[test]
     fn the_tools_are_what_they_were() {
-        insta::assert_snapshot!(serde_json::to_string_pretty(&tools()).unwrap());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&tools(Profile::Full)).unwrap());
     }
 }

@@ -16,12 +16,14 @@ mod calls;
 mod catalog;
 mod defaults;
 mod message;
+mod profile;
 mod progress;
 mod server;
 mod shorten;
 mod stdio;
 
 pub use catalog::tools;
+pub use profile::Profile;
 pub use pyro_api::HostAccess;
 pub use server::Server;
 
@@ -33,8 +35,8 @@ use rmcp::ServiceExt;
 ///
 /// # Errors
 /// When the conversation could not be begun.
-pub async fn serve_stdio(pyro: Pyro, host: HostAccess) -> Result<(), String> {
-    let server = Server::new(pyro.clone(), host);
+pub async fn serve_stdio(pyro: Pyro, host: HostAccess, profile: Profile) -> Result<(), String> {
+    let server = Server::new(pyro.clone(), host, profile);
     let running = server.running();
     let (stdin, stdout) = rmcp::transport::stdio();
     let service = server.serve(stdio::Stdio::new(stdin, stdout)).await;

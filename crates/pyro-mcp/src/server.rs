@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::calls::Calls;
 use crate::catalog::tools;
+use crate::profile::Profile;
 use crate::progress::Progress;
 
 const NAME: &str = "pyro_mcp";
@@ -32,6 +33,7 @@ pub struct Server {
     pyro: Pyro,
     host: HostAccess,
     tools: Arc<Vec<Tool>>,
+    profile: Profile,
     running: Running,
 }
 
@@ -78,9 +80,18 @@ impl Drop for UnderWay {
 impl Server {
     /// A server over the manager.
     #[must_use]
-    pub fn new(pyro: Pyro, host: HostAccess) -> Self {
+    pub fn new(pyro: Pyro, host: HostAccess, profile: Profile) -> Self {
         let running = Running { count: Arc::new(watch::Sender::new(0)), end: CancellationToken::new() };
-        Self { pyro, host, tools: Arc::new(tools()), running }
+        Self { pyro, host, tools: Arc::new(tools(profile)), profile, running }
+    }
+
+    fn no_such_tool(&self, name: &str) -> String {
+        if self.profile != Profile::Full && Profile::Full.has(name) && pyro_api::find(name).is_some() {
+            return format!(
+                "this server does not offer the tool {name}; start it with `pyro mcp serve --profile full`"
+            );
+        }
+        format!("there is no tool {name}")
     }
 
     /// The calls that are under way.
@@ -116,7 +127,7 @@ impl ServerHandler for Server {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if self.get_tool(&request.name).is_none() {
-            return Err(ErrorData::invalid_params(format!("there is no tool {}", request.name), None));
+            return Err(ErrorData::invalid_params(self.no_such_tool(&request.name), None));
         }
         let Some(_under_way) = UnderWay::new(&self.running.count) else {
             return Ok(CallToolResult::structured_error(shown(&too_many_calls())).into());

@@ -11,7 +11,7 @@ After vm_run, pyro keeps a machine of the same kind ready for the next call, for
 keeps at most two, and uses each only once.
 
 Example:
-  claude mcp add pyro -- pyro mcp serve")]
+  claude mcp add pyro -- pyro mcp serve --profile core")]
     Serve(McpServeArguments),
     /// Show or write the client configuration that starts pyro
     #[command(after_help = "\
@@ -39,6 +39,17 @@ pub enum McpClient {
     ClaudeDesktop,
 }
 
+/// Which tools a server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum McpProfile {
+    /// One-shot commands
+    Run,
+    /// What a coding agent needs
+    Core,
+    /// Every tool
+    Full,
+}
+
 #[derive(Debug, Args)]
 pub struct McpInstallArguments {
     /// The client
@@ -53,6 +64,9 @@ pub struct McpServeArguments {
     /// Accept calls that allow commands on this host when no guest can run
     #[arg(long)]
     pub allow_host_compat: bool,
+    /// Tools to offer: run (one-shot commands), core (what a coding agent needs), or full
+    #[arg(long, value_enum, default_value = "full")]
+    pub profile: McpProfile,
     /// Keep no machine ready for the next call, so that none uses memory; each call starts its own
     #[arg(long)]
     pub no_standby: bool,

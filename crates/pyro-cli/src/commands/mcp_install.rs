@@ -83,8 +83,10 @@ fn configuration(client: McpClient) -> PathBuf {
 fn own_command(client: McpClient) -> Option<String> {
     let pyro = program();
     match client {
-        McpClient::ClaudeCode => Some(format!("claude mcp add --scope user {SERVER} -- {pyro} mcp serve")),
-        McpClient::Codex => Some(format!("codex mcp add {SERVER} -- {pyro} mcp serve")),
+        McpClient::ClaudeCode => {
+            Some(format!("claude mcp add --scope user {SERVER} -- {pyro} mcp serve --profile core"))
+        }
+        McpClient::Codex => Some(format!("codex mcp add {SERVER} -- {pyro} mcp serve --profile core")),
         _ => None,
     }
 }
@@ -103,7 +105,7 @@ fn program() -> String {
 
 /// The configuration with pyro in it.
 fn with_pyro(client: McpClient, before: &str, pyro: &str) -> Result<String, String> {
-    let plain = vec![("command", json!(pyro)), ("args", json!(["mcp", "serve"]))];
+    let plain = vec![("command", json!(pyro)), ("args", json!(["mcp", "serve", "--profile", "core"]))];
     let stdio = std::iter::once(("type", json!("stdio"))).chain(plain.clone()).collect();
     match client {
         McpClient::Codex => with_toml(before, pyro),
@@ -111,7 +113,7 @@ fn with_pyro(client: McpClient, before: &str, pyro: &str) -> Result<String, Stri
         McpClient::Vscode => with_json(before, "servers", stdio),
         McpClient::Cursor | McpClient::ClaudeDesktop => with_json(before, "mcpServers", plain),
         McpClient::Opencode => {
-            let command = json!([pyro, "mcp", "serve"]);
+            let command = json!([pyro, "mcp", "serve", "--profile", "core"]);
             with_json(before, "mcp", vec![("type", json!("local")), ("command", command)])
         }
     }
@@ -163,7 +165,7 @@ fn with_toml(before: &str, pyro: &str) -> Result<String, String> {
         Item::Table(table)
     });
     let servers = servers.as_table_like_mut().ok_or("its mcp_servers is not a table")?;
-    let words: Array = ["mcp", "serve"].into_iter().collect();
+    let words: Array = ["mcp", "serve", "--profile", "core"].into_iter().collect();
     match servers.get_mut(SERVER).and_then(Item::as_table_like_mut) {
         Some(known) => {
             let args = known.get("args").and_then(Item::as_array).map(ToString::to_string);

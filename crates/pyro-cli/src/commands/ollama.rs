@@ -84,7 +84,7 @@ fn offered() -> Value {
         });
         json!({"type": "function", "function": function})
     };
-    let tools = serde_json::to_value(pyro_mcp::tools()).expect("tools have string keys only");
+    let tools = serde_json::to_value(pyro_mcp::tools(pyro_mcp::Profile::Full)).expect("tools have string keys only");
     tools.as_array().into_iter().flatten().map(tool).collect()
 }
 

@@ -2,11 +2,13 @@
 
 use prost::Message;
 
+use super::Change;
+
 /// A result, on stdout.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct FileReply {
     /// Exactly one of these; none means a message this build does not know.
-    #[prost(oneof = "Reply", tags = "1, 2")]
+    #[prost(oneof = "Reply", tags = "1, 2, 3")]
     pub reply: Option<Reply>,
 }
 
@@ -19,6 +21,9 @@ pub enum Reply {
     /// A line.
     #[prost(message, tag = "2")]
     Match(Match),
+    /// A difference from the seed.
+    #[prost(message, tag = "3")]
+    Change(Change),
 }
 
 /// What a name stands for.
@@ -64,7 +69,7 @@ pub struct Entry {
     /// Where a symbolic link leads, as it is written.
     #[prost(bytes = "vec", tag = "8")]
     pub link_target: Vec<u8>,
-    /// SHA-256 in hex; only from a Digest.
+    /// SHA-256 in hex; only from a Digest and in a [`Change`].
     #[prost(string, tag = "9")]
     pub digest: String,
 }

@@ -25,11 +25,11 @@ mod reply;
 mod request;
 mod seed;
 
-pub use reply::{Done, Entry, Event, Failed, FileEvent, FileReply, Kind, Match, Notice, Progress, Reply};
+pub use reply::{Change, Done, Entry, Event, Failed, FileEvent, FileReply, Kind, Match, Notice, Progress, Reply};
 pub use request::{
     Digest, FileRequest, Find, Grep, List, MakeDirectory, Move, Operation, Pack, Read, Remove, Stat, Unpack, Write,
 };
-pub use seed::{BeginSeed, Change, Changes, MountWorkspace};
+pub use seed::{BeginSeed, Changes, MountWorkspace};
 
 /// The ability's name in the guest's Hello.
 pub const CAPABILITY: &str = "files";

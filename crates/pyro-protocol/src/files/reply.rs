@@ -2,8 +2,6 @@
 
 use prost::Message;
 
-use super::Change;
-
 /// A result, on stdout.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct FileReply {
@@ -89,6 +87,20 @@ pub struct Match {
     /// The line is longer.
     #[prost(bool, tag = "4")]
     pub truncated: bool,
+}
+
+/// A name that is not what it was.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Change {
+    /// Relative to the workspace.
+    #[prost(bytes = "vec", tag = "1")]
+    pub path: Vec<u8>,
+    /// What it was in the seed, without its path, and of a regular file with its digest; absent if it is new.
+    #[prost(message, optional, tag = "2")]
+    pub before: Option<Entry>,
+    /// What it is, likewise; absent if it is gone.
+    #[prost(message, optional, tag = "3")]
+    pub after: Option<Entry>,
 }
 
 /// How it goes, on stderr.

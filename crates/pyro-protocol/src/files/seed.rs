@@ -1,5 +1,5 @@
-//! What the worker is asked about a seeded workspace, and what it says of it. Tags are never used
-//! twice; fields may be added.
+//! What the worker is asked about a seeded workspace. Tags are never used twice; fields may be
+//! added.
 //!
 //! ```text
 //! BeginSeed ─▶ Unpack (root: SEED) ─▶ MountWorkspace ─▶ commands in the workspace ─▶ Changes
@@ -10,8 +10,6 @@
 //! costs by what was changed. The root of these requests is that of the machine, `/`.
 
 use prost::Message;
-
-use super::Entry;
 
 /// An empty seed at [`super::SEED`], in place of one that was never mounted.
 ///
@@ -42,18 +40,4 @@ pub struct Changes {
     /// Changes at most, then Done says `truncated`; 0 means no bound.
     #[prost(uint64, tag = "2")]
     pub max_entries: u64,
-}
-
-/// A name that is not what it was.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub struct Change {
-    /// Relative to the workspace.
-    #[prost(bytes = "vec", tag = "1")]
-    pub path: Vec<u8>,
-    /// What it was in the seed, without its path, and of a regular file with its digest; absent if it is new.
-    #[prost(message, optional, tag = "2")]
-    pub before: Option<Entry>,
-    /// What it is, likewise; absent if it is gone.
-    #[prost(message, optional, tag = "3")]
-    pub after: Option<Entry>,
 }

@@ -31,7 +31,8 @@ const ENDS: [(&str, i32); 4] = [("", 0), (".xz", COMPRESSED), (".zst", COMPRESSE
 /// What is asked of it. Directories are renamed without copying what is in them (`redirect_dir`);
 /// a changed file has its whole content in the upper layer (`metacopy`), which so can be read by
 /// itself. Both layers are of one file system, whose inode numbers are shown as they are (`xino`).
-const OPTIONS: [(&str, &str); 7] = [
+const OPTIONS: [(&str, &str); 8] = [
+    ("source", "pyro"),
     ("lowerdir", "seed"),
     ("upperdir", "upper"),
     ("workdir", "work"),

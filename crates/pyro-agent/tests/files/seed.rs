@@ -2,10 +2,15 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 use pyro_protocol::files::reason;
 
+use pyro_protocol::files::{BeginSeed, Changes, MountWorkspace, Operation};
+use tempfile::TempDir;
+
 use crate::seeded::{World, with_mounts};
+use crate::worker::ask;
 
 #[test]
 fn a_begun_seed_is_empty_and_private_and_may_be_begun_again() {
@@ -55,5 +60,32 @@ fn a_mounted_seed_is_the_workspace_and_is_never_begun_again() {
         assert_eq!(world.changes(), ["~ a"]);
         world.unmount();
         assert_eq!(fs::read_dir(world.workspace()).unwrap().count(), 0, "it was mounted once");
+    });
+}
+
+/// An overlay cannot be the upper layer of another one.
+#[test]
+fn a_disk_that_cannot_hold_layers_is_said_and_the_workspace_stays_as_it_is() {
+    with_mounts("seed::a_disk_that_cannot_hold_layers_is_said_and_the_workspace_stays_as_it_is", || {
+        let directory = TempDir::new().unwrap();
+        let script = "mkdir lower upper work root && \
+            mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay root && mkdir root/workspace";
+        let made = Command::new("sh").args(["-c", script]).current_dir(directory.path()).status().unwrap();
+        assert!(made.success());
+        let root = directory.path().join("root");
+        let begin = || ask(&root, Operation::BeginSeed(BeginSeed {}));
+        begin().done();
+        let failed = ask(&root, Operation::MountWorkspace(MountWorkspace {})).end.unwrap_err();
+        assert_eq!(failed.reason, reason::FAILED);
+        let expected =
+            "the root file system cannot hold the layers of an overlay, see the kernel's log: Invalid argument";
+        assert_eq!(failed.message, expected);
+        fs::write(root.join("workspace/new"), "").unwrap();
+        let changes = ask(&root, Operation::Changes(Changes::default())).changes();
+        assert_eq!(changes.len(), 1, "it goes on without a seed: {changes:?}");
+        fs::remove_file(root.join("workspace/new")).unwrap();
+        begin().done();
+        let unmounted = Command::new("umount").arg(&root).status().unwrap();
+        assert!(unmounted.success());
     });
 }

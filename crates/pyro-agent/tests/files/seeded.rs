@@ -2,7 +2,8 @@
 //!
 //! A mount needs rights, and so do the attributes that an overlay keeps beside it: in the
 //! namespaces that anybody may have, the kernel allows the one and not the other. So these tests run
-//! as root, in a mount namespace of their own, and are skipped for anybody else.
+//! as root, in a mount namespace of their own, and are skipped for anybody else. The layers are in
+//! memory: mounting a seed for the first time writes it to the disk, and all else that waits for it.
 
 use std::collections::BTreeMap;
 use std::ffi::CStr;
@@ -14,7 +15,7 @@ use std::process::Command;
 
 use pyro_protocol::files::{BeginSeed, Change, Changes, Entry, Kind, MountWorkspace, Operation};
 use rustix::fs::XattrFlags;
-use rustix::mount::{UnmountFlags, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -22,12 +23,13 @@ use crate::worker::{Said, ask, at, lossy};
 
 const INSIDE: &str = "PYRO_TEST_HAS_OWN_MOUNTS";
 const ATTRIBUTE: &CStr = c"trusted.pyro";
-const TRIAL: &str = "mkdir lower upper work on && \
+const TRIAL: &str = "mount -t tmpfs tmpfs . && cd \"$PWD\" && mkdir lower upper work on && \
     mount -t overlay -o lowerdir=lower,upperdir=upper,workdir=work overlay on && umount on";
 
 /// Runs a test, named with its module, in a program of its own that has a mount namespace.
 pub fn with_mounts(test: &str, body: impl FnOnce()) {
     if std::env::var_os(INSIDE).is_some() {
+        mount("tmpfs", std::env::temp_dir(), "tmpfs", MountFlags::empty(), None).unwrap();
         return body();
     }
     if let Err(why) = has_rights() {
@@ -35,7 +37,9 @@ pub fn with_mounts(test: &str, body: impl FnOnce()) {
     }
     let mut command = Command::new("unshare");
     command.args(["--mount", "--propagation", "private"]).arg(std::env::current_exe().unwrap());
-    let output = command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").output().unwrap();
+    let directory = TempDir::new().unwrap();
+    command.args(["--exact", test, "--nocapture"]).env(INSIDE, "1").env("TMPDIR", directory.path());
+    let output = command.output().unwrap();
     let said = format!("{}{}", lossy(&output.stdout), lossy(&output.stderr));
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }

@@ -13,18 +13,23 @@
 
 mod archive;
 mod change;
+mod changes;
+mod compare;
 mod digest;
 mod failure;
 mod find;
 mod grep;
 mod input;
+mod layered;
 mod list;
+mod overlay;
 mod pack;
 mod read;
 mod reader;
 mod replacement;
 mod report;
 mod root;
+mod seed;
 mod sparse;
 mod stamp;
 mod unpack;
@@ -94,6 +99,9 @@ fn carry_out(root: &Root, operation: Option<Operation>, input: Input, report: &m
         Some(Operation::Digest(digest)) => digest::digest(root, &digest, report),
         Some(Operation::Pack(pack)) => pack::pack(root, &pack, report),
         Some(Operation::Unpack(unpack)) => unpack::unpack(root, &unpack, input, report),
+        Some(Operation::BeginSeed(_)) => seed::begin(root, report),
+        Some(Operation::MountWorkspace(_)) => seed::mount(root, report),
+        Some(Operation::Changes(changes)) => changes::changes(root, &changes, report),
         None => Err(Failure::bad_request("this agent does not know the operation")),
     }
 }

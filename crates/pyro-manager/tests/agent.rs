@@ -10,6 +10,9 @@ use pyro_guest::{Exit, Guest, GuestError, Identity, Network, OutputEvent};
 use pyro_manager::{Config, Pyro, RunEvent, Session, VmOptions};
 use tokio::sync::mpsc;
 
+#[path = "agent/seed.rs"]
+mod seed;
+
 struct World {
     _data: tempfile::TempDir,
     session: Session,

@@ -23,11 +23,13 @@ use prost::Message;
 
 mod reply;
 mod request;
+mod seed;
 
-pub use reply::{Done, Entry, Event, Failed, FileEvent, FileReply, Kind, Match, Notice, Progress, Reply};
+pub use reply::{Change, Done, Entry, Event, Failed, FileEvent, FileReply, Kind, Match, Notice, Progress, Reply};
 pub use request::{
     Digest, FileRequest, Find, Grep, List, MakeDirectory, Move, Operation, Pack, Read, Remove, Stat, Unpack, Write,
 };
+pub use seed::{BeginSeed, Changes, MountWorkspace};
 
 /// The ability's name in the guest's Hello.
 pub const CAPABILITY: &str = "files";
@@ -37,6 +39,10 @@ pub const MAX_MESSAGE: usize = 64 * 1024;
 pub const MAX_PIECE: usize = 1024 * 1024;
 /// The most bytes of a line in a [`Match`].
 pub const MAX_LINE: usize = 4 * 1024;
+/// Where commands work.
+pub const WORKSPACE: &str = "/workspace";
+/// What the workspace was when it was seeded; to be read, and to be filled by Unpack before it is mounted.
+pub const SEED: &str = "/var/lib/pyro/workspace/seed";
 /// `if_digest` of a file that must not exist.
 pub const ABSENT: &str = "absent";
 

@@ -69,7 +69,7 @@ impl Tree {
 }
 
 /// A path as names are in the archive.
-fn normal(path: &[u8]) -> Result<Vec<u8>> {
+pub fn normal(path: &[u8]) -> Result<Vec<u8>> {
     let parts: Vec<_> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
     if parts.contains(&&b".."[..]) {
         return Err(Failure::new(reason::BAD_REQUEST, path, "a name in an archive has no .."));

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::Write;
 
 use pyro_protocol::files::{
-    Done, Entry, Event, Failed, FileEvent, FileReply, MAX_MESSAGE, Match, Notice, Progress, Reply, frame,
+    Change, Done, Entry, Event, Failed, FileEvent, FileReply, MAX_MESSAGE, Match, Notice, Progress, Reply, frame,
 };
 use rustix::fs::sendfile;
 use rustix::io::Errno;
@@ -57,8 +57,13 @@ impl Report {
         self.reply(Reply::Match(found))
     }
 
+    pub fn change(&mut self, change: Change) -> Result<()> {
+        self.reply(Reply::Change(change))
+    }
+
     fn reply(&mut self, reply: Reply) -> Result<()> {
-        let (Reply::Entry(Entry { path, .. }) | Reply::Match(Match { path, .. })) = &reply;
+        let (Reply::Entry(Entry { path, .. }) | Reply::Match(Match { path, .. }) | Reply::Change(Change { path, .. })) =
+            &reply;
         // A tree can be deeper than any path the kernel takes.
         if path.len() > MAX_MESSAGE / 2 {
             let path = path.clone();

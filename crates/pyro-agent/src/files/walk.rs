@@ -156,15 +156,21 @@ impl Walk {
 
 impl Level {
     fn new(directory: OwnedFd, path: Vec<u8>, device: u64, origin: Option<Item>) -> rustix::io::Result<Self> {
-        let mut names = Vec::new();
-        for entry in Dir::read_from(&directory)? {
-            let entry = entry?;
-            let name = entry.file_name().to_bytes();
-            if name != b"." && name != b".." {
-                names.push(name.to_vec());
-            }
-        }
+        let mut names = names(&directory)?;
         names.sort_unstable_by(|one, other| other.cmp(one));
         Ok(Self { directory: Rc::new(directory), path, device, names, origin })
     }
+}
+
+/// The names in a directory that is open to be read, in no order.
+pub fn names(directory: &OwnedFd) -> rustix::io::Result<Vec<Vec<u8>>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push(name.to_vec());
+        }
+    }
+    Ok(names)
 }

@@ -5,9 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
 
 mod change;
+mod changes;
 mod law;
 mod look;
 mod pack;
+mod seed;
+mod seed_law;
+mod seeded;
 mod unpack;
 mod walls;
 mod worker;

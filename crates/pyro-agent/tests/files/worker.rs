@@ -9,8 +9,8 @@ use std::thread;
 
 use prost::Message;
 use pyro_protocol::files::{
-    Done, Entry, Event, Failed, FileEvent, FileReply, FileRequest, Match, Notice, Operation, Progress, Reply, frame,
-    next_message, piece_header,
+    Change, Done, Entry, Event, Failed, FileEvent, FileReply, FileRequest, Match, Notice, Operation, Progress, Reply,
+    frame, next_message, piece_header,
 };
 
 /// All that a worker said.
@@ -31,6 +31,13 @@ impl Said {
     pub fn matches(&self) -> Vec<Match> {
         let replies = messages::<FileReply>(&self.output).into_iter().map(|reply| reply.reply);
         replies.map(|reply| if let Some(Reply::Match(found)) = reply { found } else { panic!("{reply:?}") }).collect()
+    }
+
+    pub fn changes(&self) -> Vec<Change> {
+        let replies = messages::<FileReply>(&self.output).into_iter().map(|reply| reply.reply);
+        replies
+            .map(|reply| if let Some(Reply::Change(change)) = reply { change } else { panic!("{reply:?}") })
+            .collect()
     }
 
     /// The paths of all entries, lossily.

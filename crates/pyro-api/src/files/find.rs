@@ -162,7 +162,7 @@ impl Operation for GrepFiles {
         let (found, done) = target.find(context, Asked::Grep(grep)).await?;
         let matches = found.into_iter().filter_map(|reply| match reply {
             Reply::Match(found) => Some(found.into()),
-            Reply::Entry(_) => None,
+            Reply::Entry(_) | Reply::Change(_) => None,
         });
         Ok(GrepResult { matches: matches.collect(), truncated: done.truncated })
     }

@@ -122,7 +122,7 @@ pub(super) fn bound(entries: u64) -> Result<u64, Error> {
 pub(super) fn entries(found: Vec<Reply>) -> Vec<FileEntry> {
     let entries = found.into_iter().filter_map(|reply| match reply {
         Reply::Entry(entry) => Some(entry.into()),
-        Reply::Match(_) => None,
+        Reply::Match(_) | Reply::Change(_) => None,
     });
     entries.collect()
 }

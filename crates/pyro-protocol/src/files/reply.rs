@@ -6,7 +6,7 @@ use prost::Message;
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct FileReply {
     /// Exactly one of these; none means a message this build does not know.
-    #[prost(oneof = "Reply", tags = "1, 2")]
+    #[prost(oneof = "Reply", tags = "1, 2, 3")]
     pub reply: Option<Reply>,
 }
 
@@ -19,6 +19,9 @@ pub enum Reply {
     /// A line.
     #[prost(message, tag = "2")]
     Match(Match),
+    /// A difference from the seed.
+    #[prost(message, tag = "3")]
+    Change(Change),
 }
 
 /// What a name stands for.
@@ -64,7 +67,7 @@ pub struct Entry {
     /// Where a symbolic link leads, as it is written.
     #[prost(bytes = "vec", tag = "8")]
     pub link_target: Vec<u8>,
-    /// SHA-256 in hex; only from a Digest.
+    /// SHA-256 in hex; only from a Digest and in a [`Change`].
     #[prost(string, tag = "9")]
     pub digest: String,
 }
@@ -84,6 +87,20 @@ pub struct Match {
     /// The line is longer.
     #[prost(bool, tag = "4")]
     pub truncated: bool,
+}
+
+/// A name that is not what it was.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Change {
+    /// Relative to the workspace.
+    #[prost(bytes = "vec", tag = "1")]
+    pub path: Vec<u8>,
+    /// What it was in the seed, without its path, and of a regular file with its digest; absent if it is new.
+    #[prost(message, optional, tag = "2")]
+    pub before: Option<Entry>,
+    /// What it is, likewise; absent if it is gone.
+    #[prost(message, optional, tag = "3")]
+    pub after: Option<Entry>,
 }
 
 /// How it goes, on stderr.

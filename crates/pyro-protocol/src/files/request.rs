@@ -2,6 +2,8 @@
 
 use prost::Message;
 
+use super::{BeginSeed, Changes, MountWorkspace};
+
 /// One operation below one directory.
 #[derive(Clone, PartialEq, Eq, Message)]
 pub struct FileRequest {
@@ -9,7 +11,7 @@ pub struct FileRequest {
     #[prost(bytes = "vec", tag = "1")]
     pub root: Vec<u8>,
     /// Exactly one of these; none means an operation this build does not know.
-    #[prost(oneof = "Operation", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(oneof = "Operation", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16")]
     pub operation: Option<Operation>,
 }
 
@@ -52,6 +54,15 @@ pub enum Operation {
     /// The trees of a tar archive.
     #[prost(message, tag = "13")]
     Unpack(Unpack),
+    /// An empty seed.
+    #[prost(message, tag = "14")]
+    BeginSeed(BeginSeed),
+    /// The seed as the workspace.
+    #[prost(message, tag = "15")]
+    MountWorkspace(MountWorkspace),
+    /// A [`super::Change`] for each name that is not what it was in the seed.
+    #[prost(message, tag = "16")]
+    Changes(Changes),
 }
 
 /// The names in a directory, sorted by their bytes; a directory comes before what is in it.

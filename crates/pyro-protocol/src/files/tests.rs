@@ -42,6 +42,9 @@ fn requests() -> Vec<(&'static str, Operation)> {
         ("digest", Operation::Digest(Digest { path: path() })),
         ("pack", Operation::Pack(Pack { paths: vec![path(), b"b".to_vec()] })),
         ("unpack", Operation::Unpack(Unpack { path: path(), keep_owners: true })),
+        ("begin seed", Operation::BeginSeed(BeginSeed {})),
+        ("mount workspace", Operation::MountWorkspace(MountWorkspace {})),
+        ("changes", Operation::Changes(Changes { paths: vec![path(), b"b".to_vec()], max_entries: 5 })),
     ]
 }
 
@@ -58,11 +61,14 @@ fn replies() -> Vec<(&'static str, Vec<u8>)> {
         digest: "00".into(),
     };
     let found = Match { path: b"a".to_vec(), line_number: 2, line: b"x\xff".to_vec(), truncated: true };
+    let (before, after) = (Some(entry.clone()), Some(Entry { mode: 0o755, ..Entry::default() }));
+    let change = Change { path: b"a".to_vec(), before, after };
     let reply = |reply| frame(&FileReply { reply: Some(reply) });
     let event = |event| frame(&FileEvent { event: Some(event) });
     vec![
         ("entry", reply(Reply::Entry(entry))),
         ("match", reply(Reply::Match(found))),
+        ("change", reply(Reply::Change(change))),
         ("notice", event(Event::Notice(Notice { path: b"s".to_vec(), problem: "a socket".into() }))),
         ("progress", event(Event::Progress(Progress { entries: 1000, bytes: 1 << 23 }))),
         ("done", event(Event::Done(Done { entries: 1, bytes: 2, digest: "ab".into(), truncated: true }))),

@@ -92,11 +92,14 @@ pub fn layers(root: &Root) -> Result<Layers> {
         other => other.at(split(below(SEED)).0)?,
     };
     let places = Places { layers, workspace };
-    if !places.is_seeded()? {
-        return Ok(Layers::Unseeded { workspace: places.workspace });
-    }
-    if !overlay::is_mounted(&places.workspace).at(below(WORKSPACE))? {
-        return Err(Failure::new(reason::FAILED, below(WORKSPACE), "the workspace has a seed that is not mounted"));
+    // Mounted and not marked: nobody waited for the mark, and the layers are what they are.
+    let is_mounted = overlay::is_mounted(&places.workspace).at(below(WORKSPACE))?;
+    match (places.is_seeded()?, is_mounted) {
+        (false, false) => return Ok(Layers::Unseeded { workspace: places.workspace }),
+        (true, false) => {
+            return Err(Failure::new(reason::FAILED, below(WORKSPACE), "the workspace has a seed that is not mounted"));
+        }
+        (_, true) => {}
     }
     let open = |name: &[u8]| openat(&places.layers, name, DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     Ok(Layers::Seeded { seed: open(split(below(SEED)).1).at(below(SEED))?, upper: open(UPPER).at(UPPER)? })

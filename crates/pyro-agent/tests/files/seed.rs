@@ -50,6 +50,11 @@ fn a_mounted_seed_is_the_workspace_and_is_never_begun_again() {
         fs::write(&file, "changed").unwrap();
         assert_eq!(world.mount().done().entries, 0, "it is mounted");
         assert_eq!(fs::read_to_string(world.seed().join("a")).unwrap(), "seed");
+        // As a worker leaves it that was killed before it had marked what it mounted.
+        fs::remove_file(world.layers().join("seeded")).unwrap();
+        assert_eq!(world.changes(), ["~ a"]);
+        assert_eq!(world.begin().reason(), reason::EXISTS);
+        world.mount().done();
         // The machine is booted again.
         world.unmount();
         assert_eq!(world.begin().reason(), reason::EXISTS);

@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::commands::{ExecTask, ExecVm, RunInVm, StartTaskCommand, WaitTask};
 use crate::environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, PullEnvironment};
 use crate::files::{
-    EditFile, ExportFiles, FindFiles, GrepFiles, ListFiles, MakeDirectory, MoveFile, PushFiles, ReadFile, RemoveFile,
-    StatFile, WriteFile,
+    ApplyTask, DiffTask, EditFile, ExportFiles, FindFiles, GrepFiles, ListFiles, MakeDirectory, MoveFile, PushFiles,
+    ReadFile, RemoveFile, SeedTask, StatFile, UndoApply, WriteFile,
 };
 use crate::operation::{Context, Effect, Operation, Reach};
 use crate::output::ReadOutput;
@@ -117,6 +117,10 @@ pub static OPERATIONS: &[Entry] = &[
     Entry::of::<GrepFiles>(),
     Entry::of::<PushFiles>(),
     Entry::of::<ExportFiles>(),
+    Entry::of::<SeedTask>(),
+    Entry::of::<DiffTask>(),
+    Entry::of::<ApplyTask>(),
+    Entry::of::<UndoApply>(),
     Entry::of::<Repair>(),
 ];
 

@@ -3,6 +3,7 @@
 //! The guest's agent carries each out itself, below a root: `/workspace`, unless another directory is named. No path and
 //! no symbolic link leads out of it.
 
+mod changes;
 mod edit;
 mod find;
 mod look;
@@ -12,6 +13,9 @@ mod target;
 mod trees;
 mod write;
 
+pub use changes::{
+    ApplyStep, ApplyTask, ApplyUndone, ChangedPath, DiffShape, DiffTask, SeedTask, TaskApplied, TaskDiff, UndoApply,
+};
 pub use edit::{EditFile, FileEdited};
 pub use find::{FindFiles, GrepFiles, GrepMatch, GrepResult};
 pub use look::{FileEntry, FileListing, ListFiles, StatFile};

@@ -30,9 +30,10 @@ pub use catalog::{Entry, OPERATIONS, call, find};
 pub use commands::{ExecTask, ExecVm, RunInVm, StartTaskCommand, WaitTask};
 pub use environments::{InspectEnvironment, ListEnvironments, PruneEnvironments, PullEnvironment};
 pub use files::{
-    EditFile, ExportFiles, FileChanged, FileContent, FileEdited, FileEntry, FileInTask, FileListing, FindFiles,
-    GrepFiles, GrepMatch, GrepResult, ListFiles, MakeDirectory, MoveFile, PushFiles, ReadFile, RemoveFile, StatFile,
-    TreeMoved, WriteFile, WriteOptions,
+    ApplyStep, ApplyTask, ApplyUndone, ChangedPath, DiffShape, DiffTask, EditFile, ExportFiles, FileChanged,
+    FileContent, FileEdited, FileEntry, FileInTask, FileListing, FindFiles, GrepFiles, GrepMatch, GrepResult,
+    ListFiles, MakeDirectory, MoveFile, PushFiles, ReadFile, RemoveFile, SeedTask, StatFile, TaskApplied, TaskDiff,
+    TreeMoved, UndoApply, WriteFile, WriteOptions,
 };
 pub use machine::MachineOptions;
 pub use operation::{Context, Effect, HostAccess, Operation, Reach};

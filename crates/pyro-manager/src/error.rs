@@ -154,6 +154,12 @@ pub enum Error {
     /// A tree could not be sent to its end.
     #[error("the tree could not be sent: the other side took no more")]
     SourceStream,
+    /// What changed in a task was not taken over. The tree is as it was, but for what the problem names.
+    #[error("{problem}")]
+    Apply {
+        /// What is wrong.
+        problem: String,
+    },
     /// What came out of a task was refused, or could not be written. Nothing of it is there.
     #[error("nothing was exported: {problem}")]
     Export {
@@ -270,3 +276,14 @@ pub(crate) fn host(attempt: impl Into<String>) -> impl FnOnce(io::Error) -> Erro
 
 #[cfg(test)]
 mod tests;
+
+/// Everything an error says, from the outside in.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    text
+}

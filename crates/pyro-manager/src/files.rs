@@ -11,11 +11,18 @@
 
 mod answers;
 mod call;
+mod changes;
+mod diff;
 mod input;
+mod seed;
+mod takeover;
 mod trees;
 
 pub use answers::{FileReplies, FileSink, NoOutput};
 pub use call::{FileCall, FileIo};
+pub use diff::{ChangedName, DiffRequest};
 pub use input::{FileInput, FilePiece};
 pub use pyro_guest::files as protocol;
+pub use seed::SeedRequest;
+pub use takeover::{AppliedChanges, AppliedStep, ApplyRequest, UndoneChanges};
 pub use trees::{ExportRequest, PushRequest};

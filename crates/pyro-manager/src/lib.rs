@@ -58,8 +58,8 @@ pub use events::{EnvironmentProgress, Phase, RunEvent, RunIo};
 pub use exec::ExecRequest;
 pub use failpoints::Failpoints;
 pub use files::{
-    ExportRequest, FileCall, FileInput, FileIo, FilePiece, FileReplies, FileSink, NoOutput, PushRequest,
-    protocol as file_protocol,
+    AppliedChanges, AppliedStep, ApplyRequest, ChangedName, DiffRequest, ExportRequest, FileCall, FileInput, FileIo,
+    FilePiece, FileReplies, FileSink, NoOutput, PushRequest, SeedRequest, UndoneChanges, protocol as file_protocol,
 };
 pub use limits::{Bounds, MachineSize, VmOptions, run_ttl, timeout, ttl};
 pub use output::PAYLOAD_CAP;
@@ -74,6 +74,7 @@ pub use pyro_environment::Step as PullStep;
 pub use pyro_hostfs::digest::hex_of_bytes as sha256_hex;
 pub use pyro_store::Settings;
 pub use pyro_store::journal::Stream;
+pub use pyro_tree::diff::{Binary as DiffBinary, Color as DiffColor, Form as DiffForm, Options as DiffOptions};
 pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::RunRequest;
 pub use session::Session;

@@ -45,6 +45,7 @@ impl Error {
             Self::Source { .. } => "source_unusable",
             Self::SourceStream => "file_unknown",
             Self::Export { .. } => "export_refused",
+            Self::Apply { .. } => "apply_refused",
             Self::Cancelled | Self::FileCancelled => "cancelled",
             Self::Host { source, .. } if source.kind() == io::ErrorKind::StorageFull => "no_space",
             Self::Host { source, .. } if is_out_of_descriptors(source) => "out_of_descriptors",

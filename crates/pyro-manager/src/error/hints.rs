@@ -55,6 +55,9 @@ pub fn of(code: &str) -> Option<&'static str> {
         "outside_root" => "a path may not leave its root (/workspace unless another is named); name a root above it",
         "file_changed" => "read the file again, and repeat the change with its new digest",
         "guest_no_space" => "remove files in the task; its disk is full",
+        "apply_refused" => {
+            "nothing was changed; name what you want with --only, allow a refused path with --allow, merge with --merge, or leave problems out with --skip-problems"
+        }
         "file_unknown" => "look at the file before you try again",
         "too_many_clients" => "try again when some clients have finished",
         "journal_unusable" => "pyro removed nothing; check the file that the message names, or delete the task",

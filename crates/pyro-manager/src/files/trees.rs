@@ -119,33 +119,18 @@ impl Pyro {
         let ExportRequest { task_id, directory, output, keep_links } = request;
         let (mut sender, receiver) = mpsc::channel(IN_FLIGHT);
         let links = if keep_links { Links::Keep } else { Links::Skip };
-        let receiving = tokio::task::spawn_blocking(move || {
-            let mut stream = FromChannel { receiver, bytes: Bytes::new() };
-            receive(&mut stream, &output, Policy { links, ..Policy::default() })
-        });
+        let receiving = receive_from(receiver, output, Policy { links, ..Policy::default() });
         let pack = Operation::Pack(Pack { paths: vec![Vec::new()] });
         let call = FileCall { task_id, root: directory.into_bytes(), operation: pack };
         let packed = self.task_file(call, FileInput::None, &mut sender, io).await;
         drop(sender);
-        let received = receiving.await.map_err(|error| host("write the export")(io::Error::other(error)))?;
-        match (packed, received) {
-            (Err(error @ (Error::File { .. } | Error::FileUnknown { .. })), _) => Err(error),
-            (_, Err(error)) => Err(Error::Export { problem: chain(&error) }),
-            (Err(error), _) => Err(error),
+        match (packed, receiving.await) {
+            (Err(error @ (Error::File { .. } | Error::FileUnknown { .. })), _) | (_, Err(error)) | (Err(error), _) => {
+                Err(error)
+            }
             (Ok(_), Ok(received)) => Ok(received),
         }
     }
-}
-
-/// Everything an error says, from the outside in.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text = format!("{text}: {inner}");
-        source = inner.source();
-    }
-    text
 }
 
 fn source_error(error: &pyro_tree::pack::PackError) -> Error {
@@ -153,7 +138,21 @@ fn source_error(error: &pyro_tree::pack::PackError) -> Error {
         return Error::SourceStream;
     }
     let hint = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
-    Error::Source { problem: format!("{}{hint}", chain(error)) }
+    Error::Source { problem: format!("{}{hint}", crate::error::chain(error)) }
+}
+
+/// Receives a tar stream on a thread of its own, whole or not at all.
+pub(super) async fn receive_from(
+    receiver: mpsc::Receiver<Bytes>,
+    output: PathBuf,
+    policy: Policy,
+) -> Result<Received, Error> {
+    let receiving = tokio::task::spawn_blocking(move || {
+        let mut stream = FromChannel { receiver, bytes: Bytes::new() };
+        receive(&mut stream, &output, policy)
+    });
+    let received = receiving.await.map_err(|error| host("write what came")(io::Error::other(error)))?;
+    received.map_err(|error| Error::Export { problem: crate::error::chain(&error) })
 }
 
 /// A writer whose bytes go to the event loop.

@@ -5,7 +5,10 @@ mod flags;
 mod mcp;
 mod task;
 
-pub use files::{Asked, CopyArguments, FileCommand, FileReadArguments, FileWriteArguments};
+pub use files::{
+    ApplyArguments, Asked, CopyArguments, DiffArguments, FileCommand, FileReadArguments, FileWriteArguments,
+    SeedArguments,
+};
 pub use flags::{JsonOnly, MachineArguments};
 pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpProfile, McpServeArguments};
 use task::TASK_EXAMPLE;

@@ -96,3 +96,72 @@ pub struct CopyArguments {
     #[arg(short, long)]
     pub archive: bool,
 }
+
+#[derive(Debug, Args)]
+pub struct DiffArguments {
+    /// The task's id, or its first characters
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// Only below these paths
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<String>,
+    /// Show the number of changed lines instead of the patch
+    #[arg(long, conflicts_with = "name_only")]
+    pub stat: bool,
+    /// Show the names alone
+    #[arg(long)]
+    pub name_only: bool,
+    /// Binary files with their contents, so that `git apply` can apply the patch
+    #[arg(long)]
+    pub binary: bool,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ApplyArguments {
+    /// The task's id, or its first characters
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// The directory on this host that is changed
+    #[arg(long, value_name = "PATH", required_unless_present = "undo")]
+    pub to: Option<String>,
+    /// Only paths that fit this pattern; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub only: Vec<String>,
+    /// Take this path although it is refused otherwise; may be repeated
+    #[arg(long, value_name = "PATH")]
+    pub allow: Vec<String>,
+    /// Merge texts that this host has changed as well, with conflict markers
+    #[arg(long)]
+    pub merge: bool,
+    /// Leave out what is refused or in conflict
+    #[arg(long)]
+    pub skip_problems: bool,
+    /// Only show what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Put the files back as they were before the last apply, or before the one of this number
+    #[arg(long, value_name = "NUMBER", num_args = 0..=1, conflicts_with_all = ["to", "only", "allow", "merge"])]
+    pub undo: Option<Option<u64>>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SeedArguments {
+    /// Fill /workspace with this directory, Git checkout or tar archive (.tar, .tar.gz, .tar.zst)
+    #[arg(long, value_name = "PATH")]
+    pub seed: Option<String>,
+    /// Of a Git checkout, also the files that Git ignores
+    #[arg(long, requires = "seed")]
+    pub seed_all: bool,
+    /// Without the checkout's .git
+    #[arg(long, requires = "seed")]
+    pub no_git: bool,
+}

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use pyro_api::{ExportFiles, PushFiles};
 
-use super::files::{Asked, CopyArguments, FileCommand};
+use super::files::{ApplyArguments, Asked, CopyArguments, DiffArguments, FileCommand, SeedArguments};
 use super::flags::{JsonOnly, MachineArguments};
 
 pub const TASK_EXAMPLE: &str = "\
@@ -85,6 +85,23 @@ Of a Git checkout, what Git tracks and what it does not ignore is sent, with .gi
 Example:
   pyro task push 0123 . --dest /workspace/project")]
     Push(Asked<PushFiles>),
+    /// Show what changed in a task's workspace since it was seeded, as `git diff` does
+    #[command(after_help = "\
+The text is made by this host's Git. It costs by what changed, not by the size of the tree.
+
+Examples:
+  pyro task diff 0123 --stat
+  pyro task diff 0123 src > changes.patch")]
+    Diff(DiffArguments),
+    /// Take over what changed in a task's workspace into a directory of this host
+    #[command(after_help = "\
+pyro shows what it would do and asks. All of it is done, or nothing. A file here that is no longer
+what was seeded is a conflict. Paths such as .git/hooks are refused unless --allow names them.
+
+Examples:
+  pyro task apply 0123 --to . --only 'src/**'
+  pyro task apply 0123 --undo")]
+    Apply(ApplyArguments),
     /// Write a directory of a task to a new directory or an archive on this host
     #[command(after_help = "Example:\n  pyro task export 0123 --output result.tar.gz")]
     Export(Asked<ExportFiles>),
@@ -99,6 +116,8 @@ pub struct TaskCreateArguments {
     pub environment: String,
     #[command(flatten)]
     pub machine: MachineArguments,
+    #[command(flatten)]
+    pub seed: SeedArguments,
     /// A name for this attempt; a second call with the same name returns the same task
     #[arg(long, value_name = "NAME")]
     pub attempt_id: Option<String>,

@@ -11,6 +11,7 @@ pub mod repair;
 pub mod run;
 pub mod supervise;
 pub mod task;
+pub mod task_changes;
 pub mod task_copy;
 pub mod task_exec;
 pub mod task_file;

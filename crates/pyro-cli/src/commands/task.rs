@@ -1,12 +1,15 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
 use pyro_api::{
-    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, ListTasks, Operation, Pyro, RunIo, StatusTask, TaskRecord,
+    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, ListTasks, Operation, Pyro, RunIo, SeedTask, StatusTask,
+    TaskRecord,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{task_copy, task_exec, task_file, task_logs};
-use crate::arguments::{TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments};
+use super::{task_changes, task_copy, task_exec, task_file, task_logs};
+use crate::arguments::{
+    SeedArguments, TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments,
+};
 use crate::context;
 use crate::failure::{ERROR, Format, print_json, show, warn};
 use crate::stdio::{print, write_events};
@@ -23,6 +26,8 @@ pub fn run(command: TaskCommand) -> i32 {
         TaskCommand::Logs(arguments) => shown(arguments.json, |pyro, format| task_logs::run(pyro, &arguments, format)),
         TaskCommand::File { command } => task_file::run(command),
         TaskCommand::Cp(arguments) => task_copy::run(&arguments),
+        TaskCommand::Diff(arguments) => task_changes::diff(&arguments),
+        TaskCommand::Apply(arguments) => task_changes::apply(&arguments),
         TaskCommand::Push(asked) => task_file::move_tree(asked, |request| &mut request.task_id),
         TaskCommand::Export(asked) => task_file::move_tree(asked, |request| &mut request.task_id),
         TaskCommand::Exec(arguments) => task_exec::exec(&arguments),
@@ -46,7 +51,7 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     let created = context::runtime()?.block_on(async {
         let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
         tokio::select! {
-            created = request.carry_out(context::of(pyro, io)) => Ok(created),
+            created = created_and_seeded(pyro, request, &arguments.seed, io) => Ok(created),
             signal = super::run::interrupted() => Err(signal),
         }
     });
@@ -56,6 +61,28 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
         Err(signal) => {
             say!("[task-create] interrupted; the task was removed");
             Ok(128 + signal)
+        }
+    }
+}
+
+/// A task that cannot be seeded is removed again.
+async fn created_and_seeded(
+    pyro: &Pyro,
+    request: CreateTask,
+    seed: &SeedArguments,
+    io: RunIo,
+) -> Result<TaskRecord, Error> {
+    let seeding = RunIo { events: io.events.clone(), stdin: None, cancel: io.cancel.clone() };
+    let created = request.carry_out(context::of(pyro, io)).await?;
+    let Some(source) = seed.seed.clone() else { return Ok(created) };
+    let task_id = created.task_id.clone();
+    let seed = SeedTask { task_id: task_id.clone(), source, all: seed.seed_all, no_git: seed.no_git };
+    match seed.carry_out(context::of(pyro, seeding)).await {
+        Ok(_) => Ok(created),
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = DeleteTask { task_id }.carry_out(context::unheard(pyro)).await;
+            Err(error)
         }
     }
 }

@@ -80,9 +80,10 @@ impl Contents for Fetched {
 
 impl Pyro {
     /// What changed in the workspace of a task since its seed, below these paths; none for all of it.
+    /// What is in a `.git` directory is left out, as Git's own diff does, unless one of the paths names it.
     pub(super) async fn told_changes(&self, task_id: &str, paths: &[String], io: &FileIo) -> Result<Vec<Told>, Error> {
-        let paths = paths.iter().map(|path| below_workspace(path)).collect::<Result<_, _>>()?;
-        let operation = Operation::Changes(Changes { paths, max_entries: MAX_CHANGES });
+        let below = paths.iter().map(|path| below_workspace(path)).collect::<Result<_, _>>()?;
+        let operation = Operation::Changes(Changes { paths: below, max_entries: MAX_CHANGES });
         let call = FileCall { task_id: task_id.into(), root: b"/".to_vec(), operation };
         let mut replies = FileReplies::default();
         let done = self.task_file(call, FileInput::None, &mut replies, io).await?;
@@ -94,7 +95,8 @@ impl Pyro {
             Reply::Change(change) => Some(change),
             Reply::Entry(_) | Reply::Match(_) => None,
         });
-        Ok(told.collect())
+        let asked_for = paths.iter().any(|path| is_git(path.as_bytes()));
+        Ok(told.filter(|change| asked_for || !is_git(&change.path)).collect())
     }
 
     /// The same with contents.
@@ -150,6 +152,11 @@ impl Pyro {
         }
         Ok(places)
     }
+}
+
+/// Whether a path leads into a `.git` directory, or names one.
+fn is_git(path: &[u8]) -> bool {
+    path.split(|byte| *byte == b'/').any(|component| component == b".git")
 }
 
 /// Groups of paths, each small enough for one request.

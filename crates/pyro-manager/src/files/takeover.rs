@@ -81,7 +81,13 @@ impl Pyro {
     pub async fn apply(&self, request: ApplyRequest, io: &FileIo) -> Result<AppliedChanges, Error> {
         let record = self.record_of(Kind::Task, &request.task_id).await?;
         let manifest = self.manifest_of(&record).await?;
-        let told = self.told_changes(&request.task_id, &[], io).await?;
+        let mut told = self.told_changes(&request.task_id, &[], io).await?;
+        if !request.allow.is_empty() {
+            // What is allowed by its name may be in a `.git` directory.
+            told.extend(self.told_changes(&request.task_id, &request.allow, io).await?);
+            told.sort_by(|one, other| one.path.cmp(&other.path));
+            told.dedup_by(|one, other| one.path == other.path);
+        }
         let ChangeSet { mut changes, contents } = self.change_set(&request.task_id, told, io).await?;
         for change in &mut changes {
             // What was sent is the host's own knowledge.

@@ -141,18 +141,20 @@ fn source_error(error: &pyro_tree::pack::PackError) -> Error {
     Error::Source { problem: format!("{}{hint}", crate::error::chain(error)) }
 }
 
-/// Receives a tar stream on a thread of its own, whole or not at all.
-pub(super) async fn receive_from(
+/// Receives a tar stream, whole or not at all, on a thread that begins at once.
+pub(super) fn receive_from(
     receiver: mpsc::Receiver<Bytes>,
     output: PathBuf,
     policy: Policy,
-) -> Result<Received, Error> {
+) -> impl Future<Output = Result<Received, Error>> {
     let receiving = tokio::task::spawn_blocking(move || {
         let mut stream = FromChannel { receiver, bytes: Bytes::new() };
         receive(&mut stream, &output, policy)
     });
-    let received = receiving.await.map_err(|error| host("write what came")(io::Error::other(error)))?;
-    received.map_err(|error| Error::Export { problem: crate::error::chain(&error) })
+    async {
+        let received = receiving.await.map_err(|error| host("write what came")(io::Error::other(error)))?;
+        received.map_err(|error| Error::Export { problem: crate::error::chain(&error) })
+    }
 }
 
 /// A writer whose bytes go to the event loop.

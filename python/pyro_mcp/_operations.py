@@ -181,7 +181,9 @@ class Operations:
         environment: str,
         allow_host_compat: bool = False,
         attempt_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         mem_mib: int = 1024,
+        name: str | None = None,
         network: bool = False,
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
@@ -192,7 +194,9 @@ class Operations:
         `environment`: such as debian:12.
         `allow_host_compat`: Allow commands to run on this host when no guest can run.
         `attempt_id`: A repeated attempt_id returns the same task.
+        `labels`: Labels to list tasks by.
         `mem_mib`: Memory in MiB, 256 to 32768.
+        `name`: A name for the task, which can be used instead of its id.
         `network`: Allow outgoing connections from the guest.
         `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
@@ -202,7 +206,9 @@ class Operations:
             environment=environment,
             allow_host_compat=allow_host_compat,
             attempt_id=attempt_id,
+            labels=None if labels is None else dict(labels),
             mem_mib=mem_mib,
+            name=name,
             network=network,
             ttl_seconds=ttl_seconds,
             vcpu_count=vcpu_count,
@@ -224,7 +230,7 @@ class Operations:
         with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
         again.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -262,7 +268,7 @@ class Operations:
 
         The output is read as it comes, from what this returns.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -293,7 +299,7 @@ class Operations:
     ) -> Payload:
         """Start a command in a task and return its sequence at once.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -314,7 +320,7 @@ class Operations:
         """Wait for a task's command that was started earlier. After wait_seconds it returns status running, and
         the command keeps running.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `wait_seconds`: Return after this many seconds; the command keeps running.
         """
@@ -332,7 +338,7 @@ class Operations:
         """Read a piece of a task command's stdout or stderr from a byte offset, also while it runs. Continue at
         next_offset until ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `max_bytes`: Maximum number of bytes.
         `offset`: Byte offset of the piece.
@@ -353,7 +359,7 @@ class Operations:
     def cancel_task(self, task_id: str, sequence: int) -> Payload:
         """End a task's running command and all its processes, and return its journal entry. The task stays.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         """
         return self._do("cancel_task", task_id=task_id, sequence=sequence)
@@ -361,13 +367,16 @@ class Operations:
     def status_task(self, task_id: str) -> Payload:
         """Show a task's state, its last command, and why it stopped if it is stopped.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return self._do("status_task", task_id=task_id)
 
-    def list_tasks(self) -> Payload:
-        """List all tasks of this user, oldest first."""
-        return self._do("list_tasks")
+    def list_tasks(self, *, labels: Mapping[str, str] | None = None) -> Payload:
+        """List the tasks of this user, oldest first.
+
+        `labels`: Only tasks with all of these labels.
+        """
+        return self._do("list_tasks", labels=None if labels is None else dict(labels))
 
     def logs_task(
         self,
@@ -381,7 +390,7 @@ class Operations:
         """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
         one command, last the last N commands, tail_bytes the end of each stream.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `last`: Only this many of the last commands.
         `max_bytes`: Maximum number of bytes of each stream; head and tail are kept.
         `sequence`: Only this command.
@@ -396,10 +405,53 @@ class Operations:
             tail_bytes=tail_bytes,
         )
 
+    def stop_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Stop a task's machine. Running commands are cancelled. Its files and journal stay, and it can be
+        started again.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: New time to live from now in seconds, 60 to 604800; 0 keeps it until it is deleted or started again.
+        """
+        return self._do("stop_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    def start_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Boot a stopped task again with its files and journal.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: Time to live from now in seconds, 60 to 604800; without it as long as before, or 600.
+        """
+        return self._do("start_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    def update_task(
+        self,
+        task_id: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        name: str | None = None,
+        remove_labels: Sequence[str] = (),
+        remove_name: bool = False,
+    ) -> Payload:
+        """Change a task's name and labels. What is not named stays.
+
+        `task_id`: The task's id or name.
+        `labels`: Labels to set.
+        `name`: The task's new name.
+        `remove_labels`: Keys of labels to remove.
+        `remove_name`: Remove the task's name.
+        """
+        return self._do(
+            "update_task",
+            task_id=task_id,
+            labels=None if labels is None else dict(labels),
+            name=name,
+            remove_labels=list(remove_labels),
+            remove_name=remove_name,
+        )
+
     def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
         """Set a task's time to live to ttl_seconds, counted from now.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `ttl_seconds`: Time to live from now in seconds, 60 to 604800.
         """
         return self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
@@ -407,9 +459,253 @@ class Operations:
     def delete_task(self, task_id: str) -> Payload:
         """Delete a task, its workspace and its journal. Running commands are ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return self._do("delete_task", task_id=task_id)
+
+    def list_files(
+        self,
+        task_id: str,
+        *,
+        max_entries: int = 1000,
+        path: str = "",
+        recursive: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """List a directory of a task, /workspace by default.
+
+        `task_id`: The task's id.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory, below the root.
+        `recursive`: Also what is in the directories below.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "list_files",
+            task_id=task_id,
+            max_entries=max_entries,
+            path=path,
+            recursive=recursive,
+            root=root,
+        )
+
+    def stat_file(self, task_id: str, *, path: str, root: str = "/workspace") -> Payload:
+        """Show kind, size, mode and time of a file in a task.
+
+        `task_id`: The task's id.
+        `path`: The path, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do("stat_file", task_id=task_id, path=path, root=root)
+
+    def read_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        max_bytes: int = 1048576,
+        offset: int = 0,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Read a file of a task from a byte offset. Continue at next_offset until ended. digest allows a safe
+        write.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `max_bytes`: Maximum number of bytes, 1 to 16777216.
+        `offset`: Byte offset of the first byte.
+        `root`: Directory that no path leads out of.
+        """
+        payload = self._do(
+            "read_file",
+            task_id=task_id,
+            path=path,
+            max_bytes=max_bytes,
+            offset=offset,
+            root=root,
+            encoding="base64",
+        )
+        payload["data"] = base64.b64decode(payload["data"])
+        return payload
+
+    def write_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        content: str | None = None,
+        create_parents: bool = True,
+        data: str | None = None,
+        if_digest: str | None = None,
+        mode: str | None = None,
+        offset: int | None = None,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace a file of a task as a whole, or create it. if_digest refuses when the file has changed since
+        it was read.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `content`: The new content, as text.
+        `create_parents`: Make missing directories above it.
+        `data`: The new content, in base64.
+        `if_digest`: SHA-256 of the content that is to be replaced, or absent: refuses when the file is another one.
+        `mode`: Permission bits in octal, such as 0755; a replaced file keeps its own, a new one has 0644.
+        `offset`: Write over the bytes from here on instead of replacing the file.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "write_file",
+            task_id=task_id,
+            path=path,
+            content=content,
+            create_parents=create_parents,
+            data=data,
+            if_digest=if_digest,
+            mode=mode,
+            offset=offset,
+            root=root,
+        )
+
+    def edit_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        old_text: str,
+        new_text: str,
+        replace_all: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace an exact text in a file of a task. It must occur exactly once, unless replace_all is set.
+        Refuses when the file changes meanwhile.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `old_text`: The text to replace: exact, with its white space.
+        `new_text`: What stands there afterwards.
+        `replace_all`: Replace every occurrence; otherwise there must be exactly one.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "edit_file",
+            task_id=task_id,
+            path=path,
+            old_text=old_text,
+            new_text=new_text,
+            replace_all=replace_all,
+            root=root,
+        )
+
+    def make_directory(self, task_id: str, *, path: str, parents: bool = False, root: str = "/workspace") -> Payload:
+        """Make a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: The directory, below the root.
+        `parents`: Make missing directories above it, and accept one that is there.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do("make_directory", task_id=task_id, path=path, parents=parents, root=root)
+
+    def remove_file(self, task_id: str, *, path: str, recursive: bool = False, root: str = "/workspace") -> Payload:
+        """Remove a file or a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: What is removed, below the root.
+        `recursive`: Also a directory with all that is in it.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do("remove_file", task_id=task_id, path=path, recursive=recursive, root=root)
+
+    def move_file(
+        self,
+        task_id: str,
+        *,
+        source: str,
+        destination: str,
+        replace: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Give a file or a directory in a task another name.
+
+        `task_id`: The task's id.
+        `source`: The old name, below the root.
+        `destination`: The new name, below the root.
+        `replace`: Replace what has the new name.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "move_file",
+            task_id=task_id,
+            source=source,
+            destination=destination,
+            replace=replace,
+            root=root,
+        )
+
+    def find_files(
+        self,
+        task_id: str,
+        *,
+        glob: str = "",
+        kind: str | None = None,
+        max_entries: int = 1000,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find files and directories of a task by name.
+
+        `task_id`: The task's id.
+        `glob`: Pattern with *, ?, [a-z], {a,b} and **; with a / it is held against the whole path.
+        `kind`: file, directory, symlink or other; everything where it is left out.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "find_files",
+            task_id=task_id,
+            glob=glob,
+            kind=kind,
+            max_entries=max_entries,
+            path=path,
+            root=root,
+        )
+
+    def grep_files(
+        self,
+        task_id: str,
+        *,
+        pattern: str,
+        fixed: bool = False,
+        glob: str = "",
+        ignore_case: bool = False,
+        max_matches: int = 100,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find lines that fit a regular expression in the files of a task.
+
+        `task_id`: The task's id.
+        `pattern`: Regular expression.
+        `fixed`: The pattern is plain text.
+        `glob`: Only files whose name fits this pattern.
+        `ignore_case`: Upper and lower case are the same.
+        `max_matches`: Maximum number of matches, 1 to 100000.
+        `path`: The file or directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return self._do(
+            "grep_files",
+            task_id=task_id,
+            pattern=pattern,
+            fixed=fixed,
+            glob=glob,
+            ignore_case=ignore_case,
+            max_matches=max_matches,
+            path=path,
+            root=root,
+        )
 
     def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
         """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names
@@ -587,7 +883,9 @@ class AsyncOperations:
         environment: str,
         allow_host_compat: bool = False,
         attempt_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         mem_mib: int = 1024,
+        name: str | None = None,
         network: bool = False,
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
@@ -598,7 +896,9 @@ class AsyncOperations:
         `environment`: such as debian:12.
         `allow_host_compat`: Allow commands to run on this host when no guest can run.
         `attempt_id`: A repeated attempt_id returns the same task.
+        `labels`: Labels to list tasks by.
         `mem_mib`: Memory in MiB, 256 to 32768.
+        `name`: A name for the task, which can be used instead of its id.
         `network`: Allow outgoing connections from the guest.
         `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
@@ -608,7 +908,9 @@ class AsyncOperations:
             environment=environment,
             allow_host_compat=allow_host_compat,
             attempt_id=attempt_id,
+            labels=None if labels is None else dict(labels),
             mem_mib=mem_mib,
+            name=name,
             network=network,
             ttl_seconds=ttl_seconds,
             vcpu_count=vcpu_count,
@@ -630,7 +932,7 @@ class AsyncOperations:
         with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
         again.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -663,7 +965,7 @@ class AsyncOperations:
     ) -> Payload:
         """Start a command in a task and return its sequence at once.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -684,7 +986,7 @@ class AsyncOperations:
         """Wait for a task's command that was started earlier. After wait_seconds it returns status running, and
         the command keeps running.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `wait_seconds`: Return after this many seconds; the command keeps running.
         """
@@ -702,7 +1004,7 @@ class AsyncOperations:
         """Read a piece of a task command's stdout or stderr from a byte offset, also while it runs. Continue at
         next_offset until ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `max_bytes`: Maximum number of bytes.
         `offset`: Byte offset of the piece.
@@ -723,7 +1025,7 @@ class AsyncOperations:
     async def cancel_task(self, task_id: str, sequence: int) -> Payload:
         """End a task's running command and all its processes, and return its journal entry. The task stays.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         """
         return await self._do("cancel_task", task_id=task_id, sequence=sequence)
@@ -731,13 +1033,16 @@ class AsyncOperations:
     async def status_task(self, task_id: str) -> Payload:
         """Show a task's state, its last command, and why it stopped if it is stopped.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return await self._do("status_task", task_id=task_id)
 
-    async def list_tasks(self) -> Payload:
-        """List all tasks of this user, oldest first."""
-        return await self._do("list_tasks")
+    async def list_tasks(self, *, labels: Mapping[str, str] | None = None) -> Payload:
+        """List the tasks of this user, oldest first.
+
+        `labels`: Only tasks with all of these labels.
+        """
+        return await self._do("list_tasks", labels=None if labels is None else dict(labels))
 
     async def logs_task(
         self,
@@ -751,7 +1056,7 @@ class AsyncOperations:
         """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
         one command, last the last N commands, tail_bytes the end of each stream.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `last`: Only this many of the last commands.
         `max_bytes`: Maximum number of bytes of each stream; head and tail are kept.
         `sequence`: Only this command.
@@ -766,10 +1071,53 @@ class AsyncOperations:
             tail_bytes=tail_bytes,
         )
 
+    async def stop_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Stop a task's machine. Running commands are cancelled. Its files and journal stay, and it can be
+        started again.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: New time to live from now in seconds, 60 to 604800; 0 keeps it until it is deleted or started again.
+        """
+        return await self._do("stop_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    async def start_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Boot a stopped task again with its files and journal.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: Time to live from now in seconds, 60 to 604800; without it as long as before, or 600.
+        """
+        return await self._do("start_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    async def update_task(
+        self,
+        task_id: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        name: str | None = None,
+        remove_labels: Sequence[str] = (),
+        remove_name: bool = False,
+    ) -> Payload:
+        """Change a task's name and labels. What is not named stays.
+
+        `task_id`: The task's id or name.
+        `labels`: Labels to set.
+        `name`: The task's new name.
+        `remove_labels`: Keys of labels to remove.
+        `remove_name`: Remove the task's name.
+        """
+        return await self._do(
+            "update_task",
+            task_id=task_id,
+            labels=None if labels is None else dict(labels),
+            name=name,
+            remove_labels=list(remove_labels),
+            remove_name=remove_name,
+        )
+
     async def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
         """Set a task's time to live to ttl_seconds, counted from now.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `ttl_seconds`: Time to live from now in seconds, 60 to 604800.
         """
         return await self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
@@ -777,9 +1125,267 @@ class AsyncOperations:
     async def delete_task(self, task_id: str) -> Payload:
         """Delete a task, its workspace and its journal. Running commands are ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return await self._do("delete_task", task_id=task_id)
+
+    async def list_files(
+        self,
+        task_id: str,
+        *,
+        max_entries: int = 1000,
+        path: str = "",
+        recursive: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """List a directory of a task, /workspace by default.
+
+        `task_id`: The task's id.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory, below the root.
+        `recursive`: Also what is in the directories below.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "list_files",
+            task_id=task_id,
+            max_entries=max_entries,
+            path=path,
+            recursive=recursive,
+            root=root,
+        )
+
+    async def stat_file(self, task_id: str, *, path: str, root: str = "/workspace") -> Payload:
+        """Show kind, size, mode and time of a file in a task.
+
+        `task_id`: The task's id.
+        `path`: The path, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do("stat_file", task_id=task_id, path=path, root=root)
+
+    async def read_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        max_bytes: int = 1048576,
+        offset: int = 0,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Read a file of a task from a byte offset. Continue at next_offset until ended. digest allows a safe
+        write.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `max_bytes`: Maximum number of bytes, 1 to 16777216.
+        `offset`: Byte offset of the first byte.
+        `root`: Directory that no path leads out of.
+        """
+        payload = await self._do(
+            "read_file",
+            task_id=task_id,
+            path=path,
+            max_bytes=max_bytes,
+            offset=offset,
+            root=root,
+            encoding="base64",
+        )
+        payload["data"] = base64.b64decode(payload["data"])
+        return payload
+
+    async def write_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        content: str | None = None,
+        create_parents: bool = True,
+        data: str | None = None,
+        if_digest: str | None = None,
+        mode: str | None = None,
+        offset: int | None = None,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace a file of a task as a whole, or create it. if_digest refuses when the file has changed since
+        it was read.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `content`: The new content, as text.
+        `create_parents`: Make missing directories above it.
+        `data`: The new content, in base64.
+        `if_digest`: SHA-256 of the content that is to be replaced, or absent: refuses when the file is another one.
+        `mode`: Permission bits in octal, such as 0755; a replaced file keeps its own, a new one has 0644.
+        `offset`: Write over the bytes from here on instead of replacing the file.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "write_file",
+            task_id=task_id,
+            path=path,
+            content=content,
+            create_parents=create_parents,
+            data=data,
+            if_digest=if_digest,
+            mode=mode,
+            offset=offset,
+            root=root,
+        )
+
+    async def edit_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        old_text: str,
+        new_text: str,
+        replace_all: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Replace an exact text in a file of a task. It must occur exactly once, unless replace_all is set.
+        Refuses when the file changes meanwhile.
+
+        `task_id`: The task's id.
+        `path`: The file, below the root.
+        `old_text`: The text to replace: exact, with its white space.
+        `new_text`: What stands there afterwards.
+        `replace_all`: Replace every occurrence; otherwise there must be exactly one.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "edit_file",
+            task_id=task_id,
+            path=path,
+            old_text=old_text,
+            new_text=new_text,
+            replace_all=replace_all,
+            root=root,
+        )
+
+    async def make_directory(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        parents: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Make a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: The directory, below the root.
+        `parents`: Make missing directories above it, and accept one that is there.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do("make_directory", task_id=task_id, path=path, parents=parents, root=root)
+
+    async def remove_file(
+        self,
+        task_id: str,
+        *,
+        path: str,
+        recursive: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Remove a file or a directory in a task.
+
+        `task_id`: The task's id.
+        `path`: What is removed, below the root.
+        `recursive`: Also a directory with all that is in it.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do("remove_file", task_id=task_id, path=path, recursive=recursive, root=root)
+
+    async def move_file(
+        self,
+        task_id: str,
+        *,
+        source: str,
+        destination: str,
+        replace: bool = False,
+        root: str = "/workspace",
+    ) -> Payload:
+        """Give a file or a directory in a task another name.
+
+        `task_id`: The task's id.
+        `source`: The old name, below the root.
+        `destination`: The new name, below the root.
+        `replace`: Replace what has the new name.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "move_file",
+            task_id=task_id,
+            source=source,
+            destination=destination,
+            replace=replace,
+            root=root,
+        )
+
+    async def find_files(
+        self,
+        task_id: str,
+        *,
+        glob: str = "",
+        kind: str | None = None,
+        max_entries: int = 1000,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find files and directories of a task by name.
+
+        `task_id`: The task's id.
+        `glob`: Pattern with *, ?, [a-z], {a,b} and **; with a / it is held against the whole path.
+        `kind`: file, directory, symlink or other; everything where it is left out.
+        `max_entries`: Maximum number of entries, 1 to 100000.
+        `path`: The directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "find_files",
+            task_id=task_id,
+            glob=glob,
+            kind=kind,
+            max_entries=max_entries,
+            path=path,
+            root=root,
+        )
+
+    async def grep_files(
+        self,
+        task_id: str,
+        *,
+        pattern: str,
+        fixed: bool = False,
+        glob: str = "",
+        ignore_case: bool = False,
+        max_matches: int = 100,
+        path: str = "",
+        root: str = "/workspace",
+    ) -> Payload:
+        """Find lines that fit a regular expression in the files of a task.
+
+        `task_id`: The task's id.
+        `pattern`: Regular expression.
+        `fixed`: The pattern is plain text.
+        `glob`: Only files whose name fits this pattern.
+        `ignore_case`: Upper and lower case are the same.
+        `max_matches`: Maximum number of matches, 1 to 100000.
+        `path`: The file or directory to look in, below the root.
+        `root`: Directory that no path leads out of.
+        """
+        return await self._do(
+            "grep_files",
+            task_id=task_id,
+            pattern=pattern,
+            fixed=fixed,
+            glob=glob,
+            ignore_case=ignore_case,
+            max_matches=max_matches,
+            path=path,
+            root=root,
+        )
 
     async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
         """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names

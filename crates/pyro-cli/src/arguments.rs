@@ -9,7 +9,7 @@ pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpServeArguments};
 use task::TASK_EXAMPLE;
 pub use task::{
     TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExecArguments, TaskExtendArguments,
-    TaskLogsArguments,
+    TaskListArguments, TaskLogsArguments, TaskStartArguments, TaskStopArguments, TaskUpdateArguments,
 };
 
 use clap::{Args, Parser, Subcommand};

@@ -11,5 +11,8 @@ pub mod repair;
 pub mod run;
 pub mod supervise;
 pub mod task;
+pub mod task_changes;
 pub mod task_exec;
+pub mod task_list;
 pub mod task_logs;
+pub mod task_record;

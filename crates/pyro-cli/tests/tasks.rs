@@ -96,7 +96,7 @@ fn a_named_task_is_stopped_and_goes_on_with_its_files_and_its_journal() {
     for host_restarts in [false, true] {
         if host_restarts {
             world.run(&["task", "stop", "build-1", "--ttl-seconds", "0"]);
-            world.kill_supervisor(&id);
+            kill(world.processes_of(&id)[0]);
         }
         let started = world.run(&["task", "start", "build-1", "--json"]);
         assert_eq!(started.json()["state"].as_str(), Some("started"), "{}", started.out());
@@ -107,7 +107,8 @@ fn a_named_task_is_stopped_and_goes_on_with_its_files_and_its_journal() {
     }
     let sequences: Vec<u64> = logs(&world, &id).iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequences, [1, 2, 3], "the journal goes on");
-    let updated = world.run(&["task", "update", "build-1", "--no-name", "--label", "stage=x", "--remove-label", "team"]);
+    let updated =
+        world.run(&["task", "update", "build-1", "--no-name", "--label", "stage=x", "--remove-label", "team"]);
     assert!(updated.out().contains("Label: stage=x") && !updated.out().contains("Name:"), "{}", updated.out());
     assert_eq!(world.run(&["task", "status", "build-1", "--json"]).json()["code"].as_str(), Some("unknown_task"));
     world.run(&["task", "delete", &id[..6]]);

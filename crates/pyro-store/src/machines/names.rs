@@ -103,7 +103,7 @@ mod tests {
         let (_base, machines) = machines();
         let id = task(&machines, "mine", now());
         let other = task(&machines, "other", now());
-        assert_eq!(machines.named("mine").unwrap(), [id.clone()]);
+        assert_eq!(machines.named("mine").unwrap(), std::slice::from_ref(&id));
         assert!(matches!(machines.check_name_is_free("mine"), Err(Error::NameTaken { .. })));
         let taken = machines.take_name(&other, Some("mine"), || panic!("it is taken"));
         assert_eq!(taken.unwrap_err().to_string(), format!("the name mine is taken by task {id}"));

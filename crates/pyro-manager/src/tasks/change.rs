@@ -14,6 +14,9 @@ use crate::supervisor::rpc::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro, limits};
 
+/// How often a start is asked for: a supervisor may have been about to end when it was asked, and its successor is not.
+const START_TRIES: usize = 2;
+
 /// A change of a task whose supervisor is dead.
 #[derive(Clone)]
 enum Change {
@@ -42,17 +45,17 @@ impl Pyro {
     pub async fn start_task(&self, task_id: &str, ttl_seconds: Option<i64>) -> Result<TaskRecord, Error> {
         let ttl = ttl_seconds.map(limits::ttl).transpose()?;
         let request = Request::StartTask { ttl_seconds: ttl.map(|ttl| ttl.as_secs()) };
-        let record = self.record_of(Kind::Task, task_id).await?;
-        self.supervised(&record).await?;
-        match self.ask(&record, &request).await? {
-            Some(Reply::Done { record }) => self.task_record(Record::try_from(record)?.into()).await,
-            _ => {
-                // It may have been deleted, or have expired.
-                let id = self.record_of(Kind::Task, record.id.as_str()).await?.id.to_string();
-                let what = "ended before it was done; whether the machine was started is unknown";
-                Err(Unavailable::Supervisor { id, what, log: String::new() }.into())
+        let mut record = self.record_of(Kind::Task, task_id).await?;
+        for _ in 0..START_TRIES {
+            self.supervised(&record).await?;
+            if let Some(Reply::Done { record }) = self.ask(&record, &request).await? {
+                return self.task_record(Record::try_from(record)?.into()).await;
             }
+            // It may have been deleted, or have expired.
+            record = self.record_of(Kind::Task, record.id.as_str()).await?;
         }
+        let (id, what) = (record.id.to_string(), "ended before its machine was started");
+        Err(Unavailable::Supervisor { id, what, log: String::new() }.into())
     }
 
     /// Calls it otherwise.

@@ -181,7 +181,9 @@ class Operations:
         environment: str,
         allow_host_compat: bool = False,
         attempt_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         mem_mib: int = 1024,
+        name: str | None = None,
         network: bool = False,
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
@@ -192,7 +194,9 @@ class Operations:
         `environment`: such as debian:12.
         `allow_host_compat`: Allow commands to run on this host when no guest can run.
         `attempt_id`: A repeated attempt_id returns the same task.
+        `labels`: Labels to list tasks by.
         `mem_mib`: Memory in MiB, 256 to 32768.
+        `name`: A name for the task, which can be used instead of its id.
         `network`: Allow outgoing connections from the guest.
         `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
@@ -202,7 +206,9 @@ class Operations:
             environment=environment,
             allow_host_compat=allow_host_compat,
             attempt_id=attempt_id,
+            labels=None if labels is None else dict(labels),
             mem_mib=mem_mib,
+            name=name,
             network=network,
             ttl_seconds=ttl_seconds,
             vcpu_count=vcpu_count,
@@ -224,7 +230,7 @@ class Operations:
         with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
         again.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -262,7 +268,7 @@ class Operations:
 
         The output is read as it comes, from what this returns.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -293,7 +299,7 @@ class Operations:
     ) -> Payload:
         """Start a command in a task and return its sequence at once.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -314,7 +320,7 @@ class Operations:
         """Wait for a task's command that was started earlier. After wait_seconds it returns status running, and
         the command keeps running.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `wait_seconds`: Return after this many seconds; the command keeps running.
         """
@@ -332,7 +338,7 @@ class Operations:
         """Read a piece of a task command's stdout or stderr from a byte offset, also while it runs. Continue at
         next_offset until ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `max_bytes`: Maximum number of bytes.
         `offset`: Byte offset of the piece.
@@ -353,7 +359,7 @@ class Operations:
     def cancel_task(self, task_id: str, sequence: int) -> Payload:
         """End a task's running command and all its processes, and return its journal entry. The task stays.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         """
         return self._do("cancel_task", task_id=task_id, sequence=sequence)
@@ -361,13 +367,16 @@ class Operations:
     def status_task(self, task_id: str) -> Payload:
         """Show a task's state, its last command, and why it stopped if it is stopped.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return self._do("status_task", task_id=task_id)
 
-    def list_tasks(self) -> Payload:
-        """List all tasks of this user, oldest first."""
-        return self._do("list_tasks")
+    def list_tasks(self, *, labels: Mapping[str, str] | None = None) -> Payload:
+        """List the tasks of this user, oldest first.
+
+        `labels`: Only tasks with all of these labels.
+        """
+        return self._do("list_tasks", labels=None if labels is None else dict(labels))
 
     def logs_task(
         self,
@@ -381,7 +390,7 @@ class Operations:
         """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
         one command, last the last N commands, tail_bytes the end of each stream.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `last`: Only this many of the last commands.
         `max_bytes`: Maximum number of bytes of each stream; head and tail are kept.
         `sequence`: Only this command.
@@ -396,10 +405,53 @@ class Operations:
             tail_bytes=tail_bytes,
         )
 
+    def stop_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Stop a task's machine. Running commands are cancelled. Its files and journal stay, and it can be
+        started again.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: New time to live from now in seconds, 60 to 604800; 0 keeps it until it is deleted or started again.
+        """
+        return self._do("stop_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    def start_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Boot a stopped task again with its files and journal.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: Time to live from now in seconds, 60 to 604800; without it as long as before, or 600.
+        """
+        return self._do("start_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    def update_task(
+        self,
+        task_id: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        name: str | None = None,
+        remove_labels: Sequence[str] = (),
+        remove_name: bool = False,
+    ) -> Payload:
+        """Change a task's name and labels. What is not named stays.
+
+        `task_id`: The task's id or name.
+        `labels`: Labels to set.
+        `name`: The task's new name.
+        `remove_labels`: Keys of labels to remove.
+        `remove_name`: Remove the task's name.
+        """
+        return self._do(
+            "update_task",
+            task_id=task_id,
+            labels=None if labels is None else dict(labels),
+            name=name,
+            remove_labels=list(remove_labels),
+            remove_name=remove_name,
+        )
+
     def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
         """Set a task's time to live to ttl_seconds, counted from now.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `ttl_seconds`: Time to live from now in seconds, 60 to 604800.
         """
         return self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
@@ -407,7 +459,7 @@ class Operations:
     def delete_task(self, task_id: str) -> Payload:
         """Delete a task, its workspace and its journal. Running commands are ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return self._do("delete_task", task_id=task_id)
 
@@ -868,7 +920,9 @@ class AsyncOperations:
         environment: str,
         allow_host_compat: bool = False,
         attempt_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
         mem_mib: int = 1024,
+        name: str | None = None,
         network: bool = False,
         ttl_seconds: int = 600,
         vcpu_count: int = 1,
@@ -879,7 +933,9 @@ class AsyncOperations:
         `environment`: such as debian:12.
         `allow_host_compat`: Allow commands to run on this host when no guest can run.
         `attempt_id`: A repeated attempt_id returns the same task.
+        `labels`: Labels to list tasks by.
         `mem_mib`: Memory in MiB, 256 to 32768.
+        `name`: A name for the task, which can be used instead of its id.
         `network`: Allow outgoing connections from the guest.
         `ttl_seconds`: Time to live in seconds, 60 to 604800.
         `vcpu_count`: Virtual processors, 1 to 8.
@@ -889,7 +945,9 @@ class AsyncOperations:
             environment=environment,
             allow_host_compat=allow_host_compat,
             attempt_id=attempt_id,
+            labels=None if labels is None else dict(labels),
             mem_mib=mem_mib,
+            name=name,
             network=network,
             ttl_seconds=ttl_seconds,
             vcpu_count=vcpu_count,
@@ -911,7 +969,7 @@ class AsyncOperations:
         with the command's sequence, and the command keeps running. A repeated attempt_id does not run it
         again.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -944,7 +1002,7 @@ class AsyncOperations:
     ) -> Payload:
         """Start a command in a task and return its sequence at once.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `command`: The command, for the shell.
         `attempt_id`: A repeated attempt_id does not run the command again.
         `cwd`: Working directory: an absolute path, or a path below /workspace.
@@ -965,7 +1023,7 @@ class AsyncOperations:
         """Wait for a task's command that was started earlier. After wait_seconds it returns status running, and
         the command keeps running.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `wait_seconds`: Return after this many seconds; the command keeps running.
         """
@@ -983,7 +1041,7 @@ class AsyncOperations:
         """Read a piece of a task command's stdout or stderr from a byte offset, also while it runs. Continue at
         next_offset until ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         `max_bytes`: Maximum number of bytes.
         `offset`: Byte offset of the piece.
@@ -1004,7 +1062,7 @@ class AsyncOperations:
     async def cancel_task(self, task_id: str, sequence: int) -> Payload:
         """End a task's running command and all its processes, and return its journal entry. The task stays.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `sequence`: The command's number.
         """
         return await self._do("cancel_task", task_id=task_id, sequence=sequence)
@@ -1012,13 +1070,16 @@ class AsyncOperations:
     async def status_task(self, task_id: str) -> Payload:
         """Show a task's state, its last command, and why it stopped if it is stopped.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return await self._do("status_task", task_id=task_id)
 
-    async def list_tasks(self) -> Payload:
-        """List all tasks of this user, oldest first."""
-        return await self._do("list_tasks")
+    async def list_tasks(self, *, labels: Mapping[str, str] | None = None) -> Payload:
+        """List the tasks of this user, oldest first.
+
+        `labels`: Only tasks with all of these labels.
+        """
+        return await self._do("list_tasks", labels=None if labels is None else dict(labels))
 
     async def logs_task(
         self,
@@ -1032,7 +1093,7 @@ class AsyncOperations:
         """Show every command of a task with status, exit code and output. Long output is cut. sequence selects
         one command, last the last N commands, tail_bytes the end of each stream.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `last`: Only this many of the last commands.
         `max_bytes`: Maximum number of bytes of each stream; head and tail are kept.
         `sequence`: Only this command.
@@ -1047,10 +1108,53 @@ class AsyncOperations:
             tail_bytes=tail_bytes,
         )
 
+    async def stop_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Stop a task's machine. Running commands are cancelled. Its files and journal stay, and it can be
+        started again.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: New time to live from now in seconds, 60 to 604800; 0 keeps it until it is deleted or started again.
+        """
+        return await self._do("stop_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    async def start_task(self, task_id: str, *, ttl_seconds: int | None = None) -> Payload:
+        """Boot a stopped task again with its files and journal.
+
+        `task_id`: The task's id or name.
+        `ttl_seconds`: Time to live from now in seconds, 60 to 604800; without it as long as before, or 600.
+        """
+        return await self._do("start_task", task_id=task_id, ttl_seconds=ttl_seconds)
+
+    async def update_task(
+        self,
+        task_id: str,
+        *,
+        labels: Mapping[str, str] | None = None,
+        name: str | None = None,
+        remove_labels: Sequence[str] = (),
+        remove_name: bool = False,
+    ) -> Payload:
+        """Change a task's name and labels. What is not named stays.
+
+        `task_id`: The task's id or name.
+        `labels`: Labels to set.
+        `name`: The task's new name.
+        `remove_labels`: Keys of labels to remove.
+        `remove_name`: Remove the task's name.
+        """
+        return await self._do(
+            "update_task",
+            task_id=task_id,
+            labels=None if labels is None else dict(labels),
+            name=name,
+            remove_labels=list(remove_labels),
+            remove_name=remove_name,
+        )
+
     async def extend_task(self, task_id: str, *, ttl_seconds: int) -> Payload:
         """Set a task's time to live to ttl_seconds, counted from now.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         `ttl_seconds`: Time to live from now in seconds, 60 to 604800.
         """
         return await self._do("extend_task", task_id=task_id, ttl_seconds=ttl_seconds)
@@ -1058,7 +1162,7 @@ class AsyncOperations:
     async def delete_task(self, task_id: str) -> Payload:
         """Delete a task, its workspace and its journal. Running commands are ended.
 
-        `task_id`: The task's id.
+        `task_id`: The task's id or name.
         """
         return await self._do("delete_task", task_id=task_id)
 

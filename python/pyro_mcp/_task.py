@@ -35,6 +35,18 @@ class Task:
         """Its journal."""
         return self._pyro.logs_task(self.id, **options)
 
+    def stop(self, **options: Any) -> Payload:
+        """Stops its machine; its files and its journal stay."""
+        return self._pyro.stop_task(self.id, **options)
+
+    def start(self, **options: Any) -> Payload:
+        """Boots it again with its files and its journal."""
+        return self._pyro.start_task(self.id, **options)
+
+    def update(self, **options: Any) -> Payload:
+        """Changes its name and labels; `options` are those of `Pyro.update_task`."""
+        return self._pyro.update_task(self.id, **options)
+
     def delete(self) -> Payload:
         """Deletes it."""
         return self._pyro.delete_task(self.id)

@@ -44,7 +44,7 @@ async def test_every_tool_does_what_it_says(world: World, era: str) -> None:
     async with connect(world, era) as client:
         listed = (await client.list_tools()).tools
         tools = {tool.name: tool for tool in listed}
-        assert len(tools) == 20 and all(tool.annotations and tool.output_schema for tool in listed)
+        assert len(tools) == 28 and all(tool.annotations and tool.output_schema for tool in listed)
         called = set()
 
         async def use(tool: str, **arguments):

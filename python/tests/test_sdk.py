@@ -104,6 +104,12 @@ def test_the_life_of_a_task(pyro: Pyro, world: World) -> None:
         with pytest.raises(PyroRuntimeError) as cancelled:
             stream.result()
         assert cancelled.value.code == "command_cancelled"
+        assert task.update(name="mine", labels={"team": "core"})["labels"] == {"team": "core"}
+        assert pyro.list_tasks(labels={"team": "web"})["count"] == 0
+        count, stopped = task.status()["command_count"], task.stop(ttl_seconds=0)
+        assert (stopped["state"], stopped["expires_at"]) == ("stopped", None)
+        assert pyro.start_task("mine", ttl_seconds=1000)["state"] == "started"
+        assert pyro.exec_task("mine", command="true")["sequence"] == count + 1
     assert world.machines() == []
 
 

@@ -15,6 +15,7 @@ use crate::files::{
 use crate::operation::{Context, Effect, Operation, Reach};
 use crate::output::ReadOutput;
 use crate::schema;
+use crate::task_changes::{StartTask, StopTask, UpdateTask};
 use crate::tasks::{CancelCommand, CreateTask, DeleteTask, ExtendTask, ListTasks, LogsTask, StatusTask};
 use crate::upkeep::{ReapExpired, Repair};
 use crate::vms::{CreateVm, DeleteVm, NetworkInfoVm, StartVm, StatusVm, StopVm};
@@ -103,6 +104,9 @@ pub static OPERATIONS: &[Entry] = &[
     Entry::of::<StatusTask>(),
     Entry::of::<ListTasks>(),
     Entry::of::<LogsTask>(),
+    Entry::of::<StopTask>(),
+    Entry::of::<StartTask>(),
+    Entry::of::<UpdateTask>(),
     Entry::of::<ExtendTask>(),
     Entry::of::<DeleteTask>(),
     Entry::of::<ListFiles>(),

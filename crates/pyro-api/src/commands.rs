@@ -54,7 +54,7 @@ pub struct ExecVm {
 /// Runs a command in a task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExecTask {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// The command, for the shell
     pub command: String,
@@ -77,7 +77,7 @@ pub struct ExecTask {
 /// Starts a command in a task, and does not wait for it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StartTaskCommand {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// The command, for the shell
     pub command: String,
@@ -95,7 +95,7 @@ pub struct StartTaskCommand {
 /// Waits for a command that was started before.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct WaitTask {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// The command's number
     pub sequence: u64,

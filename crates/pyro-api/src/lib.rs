@@ -21,6 +21,7 @@ mod machine;
 mod operation;
 mod output;
 mod schema;
+mod task_changes;
 mod tasks;
 mod upkeep;
 mod vms;
@@ -43,6 +44,7 @@ pub use pyro_manager::{
     Finding, LogEntry, LogsRequest, Phase, Problem, Pyro, RepairReport, RunEvent, RunIo, RunRecord, Stream,
     TaskExecRecord, TaskJournal, TaskLogs, TaskRecord, shell_join, supervise,
 };
+pub use task_changes::{StartTask, StopTask, UpdateTask};
 pub use tasks::{CancelCommand, CreateTask, DeleteTask, ExtendTask, ListTasks, LogsTask, StatusTask};
 pub use upkeep::{ReapExpired, Repair};
 pub use vms::{CreateVm, DeleteVm, NetworkInfoVm, StartVm, StatusVm, StopVm};

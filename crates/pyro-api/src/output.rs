@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 16 << 20;
 /// Reads a piece of a command's output.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ReadOutput {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// The command's number
     pub sequence: u64,

@@ -1,7 +1,9 @@
 //! Tasks: machines that stay, with a workspace and a journal. What runs in them is in `commands`.
 
+use std::collections::BTreeMap;
+
 use pyro_manager::{
-    CreateRequest, Error, LogEntry, LogsRequest, TaskDeleted, TaskList, TaskLogs, TaskRecord, VmOptions,
+    CreateRequest, Error, LogEntry, LogsRequest, Naming, TaskDeleted, TaskList, TaskLogs, TaskRecord, VmOptions,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,10 @@ pub struct CreateTask {
     #[serde(default = "default_ttl_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     pub ttl_seconds: i64,
+    /// A name for the task, which can be used instead of its id
+    pub name: Option<String>,
+    /// Labels to list tasks by
+    pub labels: Option<BTreeMap<String, String>>,
     /// A repeated attempt_id returns the same task
     pub attempt_id: Option<String>,
 }
@@ -28,18 +34,21 @@ pub struct CreateTask {
 /// Shows a task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct StatusTask {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
 }
 
-/// Lists every task.
+/// Lists tasks.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-pub struct ListTasks {}
+pub struct ListTasks {
+    /// Only tasks with all of these labels
+    pub labels: Option<BTreeMap<String, String>>,
+}
 
 /// Shows a task's journal.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct LogsTask {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// Only this command
     pub sequence: Option<u64>,
@@ -54,7 +63,7 @@ pub struct LogsTask {
 /// Ends a running command.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct CancelCommand {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// The command's number
     pub sequence: u64,
@@ -63,7 +72,7 @@ pub struct CancelCommand {
 /// Lets a task live longer.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct ExtendTask {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
     /// Time to live from now in seconds, 60 to 604800
     #[schemars(range(min = 60, max = 604_800))]
@@ -73,7 +82,7 @@ pub struct ExtendTask {
 /// Deletes a task.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteTask {
-    /// The task's id
+    /// The task's id or name
     pub task_id: String,
 }
 
@@ -94,7 +103,8 @@ impl Operation for CreateTask {
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
         let options = VmOptions { ttl: pyro_manager::ttl(self.ttl_seconds)?, ..self.machine.allowed(&context)? };
-        let request = CreateRequest { environment: self.environment, options, attempt_id: self.attempt_id };
+        let naming = Naming { name: self.name, labels: self.labels.unwrap_or_default() };
+        let request = CreateRequest { environment: self.environment, options, naming, attempt_id: self.attempt_id };
         context.pyro.create_task(request, &context.io.events).await
     }
 }
@@ -117,11 +127,11 @@ impl Operation for ListTasks {
     const NAME: &'static str = "list_tasks";
     const TOOL: Option<&'static str> = Some("task_list");
     const TITLE: &'static str = "List tasks";
-    const DESCRIPTION: &'static str = "List all tasks of this user, oldest first.";
+    const DESCRIPTION: &'static str = "List the tasks of this user, oldest first.";
     const EFFECT: Effect = Effect::Reads;
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
-        context.pyro.list_tasks().await
+        context.pyro.list_labelled_tasks(&self.labels.unwrap_or_default()).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! VMs: one-shot machines that a caller steers step by step.
 
-use pyro_manager::{CreateRequest, Error, NetworkInfo, VmDeleted, VmOptions, VmRecord};
+use pyro_manager::{CreateRequest, Error, Naming, NetworkInfo, VmDeleted, VmOptions, VmRecord};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +60,8 @@ impl Operation for CreateVm {
 
     async fn carry_out(self, context: Context<'_>) -> Result<Self::Result, Error> {
         let options = VmOptions { ttl: pyro_manager::ttl(self.ttl_seconds)?, ..self.machine.allowed(&context)? };
-        let request = CreateRequest { environment: self.environment, options, attempt_id: self.attempt_id };
+        let (environment, attempt_id) = (self.environment, self.attempt_id);
+        let request = CreateRequest { environment, options, naming: Naming::default(), attempt_id };
         context.pyro.create_vm(request, &context.io.events).await
     }
 }

@@ -14,7 +14,7 @@ pub use mcp::{McpClient, McpCommand, McpInstallArguments, McpProfile, McpServeAr
 use task::TASK_EXAMPLE;
 pub use task::{
     TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExecArguments, TaskExtendArguments,
-    TaskLogsArguments,
+    TaskListArguments, TaskLogsArguments, TaskStartArguments, TaskStopArguments, TaskUpdateArguments,
 };
 
 use clap::{Args, Parser, Subcommand};

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use pyro_manager::{Config, CreateRequest, ExecRequest, Pyro, RunIo, VmOptions};
+use pyro_manager::{Config, CreateRequest, ExecRequest, Naming, Pyro, RunIo, VmOptions};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,48 @@ fn the_first_story() {
     assert_eq!(world.machines(), [] as [&str; 0]);
     let gone = world.run(&["task", "exec", &id, "--json", "--", "true"]);
     assert_eq!((gone.code, gone.json()["code"].as_str()), (125, Some("deleted")));
+}
+
+#[test]
+fn a_named_task_is_stopped_and_goes_on_with_its_files_and_its_journal() {
+    let Some(world) = World::with_guests("a_named_task_is_stopped") else { return };
+    let named = ["task", "create", "debian:12", "--name", "build-1", "--label", "team=core", "--json"];
+    let created = world.run(&named).json();
+    let id = created["task_id"].as_str().unwrap().to_owned();
+    assert_eq!((&created["name"], &created["labels"]["team"]), (&"build-1".into(), &"core".into()));
+    let taken = world.run(&named);
+    assert_eq!((taken.code, taken.json()["code"].as_str()), (1, Some("name_taken")));
+    assert_eq!(exec(&world, "build-1", "echo kept > file; mkdir -p /root/x; hostname").out(), format!("{id}\n"));
+    let stopped = world.run(&["task", "stop", "build-1", "--ttl-seconds", "0", "--json"]).json();
+    assert_eq!((stopped["state"].as_str(), stopped["ttl_seconds"].as_u64()), (Some("stopped"), Some(0)));
+    assert!(stopped["expires_at"].is_null() && stopped["last_error"].is_null(), "{stopped}");
+    let refused = world.run(&["task", "exec", "build-1", "--json", "--", "true"]);
+    assert_eq!((refused.code, refused.json()["code"].as_str()), (125, Some("task_stopped")));
+    assert!(refused.json()["hint"].as_str().unwrap().contains("pyro task start"));
+    let listed = world.run(&["task", "list", "--label", "team=core"]).out();
+    assert!(listed.lines().nth(1).unwrap().ends_with("never         build-1"), "{listed}");
+    assert!(world.run(&["task", "list", "--label", "team=web"]).out().starts_with("No tasks with these labels"));
+    // Once with the supervisor that stopped it, and once as after a new start of the host.
+    for host_restarts in [false, true] {
+        if host_restarts {
+            world.run(&["task", "stop", "build-1", "--ttl-seconds", "0"]);
+            kill(world.processes_of(&id)[0]);
+        }
+        let started = world.run(&["task", "start", "build-1", "--json"]);
+        assert_eq!(started.json()["state"].as_str(), Some("started"), "{}", started.out());
+        assert_eq!((&started.json()["ttl_seconds"], started.json()["expires_at"].is_number()), (&600.into(), true));
+        let read = exec(&world, "build-1", "cat file; ls -d /root/x; hostname; pwd; echo more >> file");
+        let kept = if host_restarts { "kept\nmore" } else { "kept" };
+        assert_eq!(read.out(), format!("{kept}\n/root/x\n{id}\n/workspace\n"), "{}", read.stderr);
+    }
+    let sequences: Vec<u64> = logs(&world, &id).iter().map(|entry| entry["sequence"].as_u64().unwrap()).collect();
+    assert_eq!(sequences, [1, 2, 3], "the journal goes on");
+    let updated =
+        world.run(&["task", "update", "build-1", "--no-name", "--label", "stage=x", "--remove-label", "team"]);
+    assert!(updated.out().contains("Label: stage=x") && !updated.out().contains("Name:"), "{}", updated.out());
+    assert_eq!(world.run(&["task", "status", "build-1", "--json"]).json()["code"].as_str(), Some("unknown_task"));
+    world.run(&["task", "delete", &id[..6]]);
+    assert_eq!(world.machines(), [] as [&str; 0]);
 }
 
 #[test]
@@ -375,7 +417,12 @@ async fn a_vm_keeps_its_disk_when_it_is_stopped_and_started() {
     let pyro = Pyro::new(config);
     let (events, mut heard) = mpsc::channel(16);
     tokio::spawn(async move { while heard.recv().await.is_some() {} });
-    let request = CreateRequest { environment: "debian:12".into(), options: VmOptions::default(), attempt_id: None };
+    let request = CreateRequest {
+        environment: "debian:12".into(),
+        options: VmOptions::default(),
+        naming: Naming::default(),
+        attempt_id: None,
+    };
     let vm = pyro.create_vm(request, &events).await.unwrap();
     let id = vm.vm_id.as_str();
     assert_eq!(pyro.start_vm(id).await.unwrap().life.metadata["start_mode"], "template");

@@ -15,6 +15,7 @@ use crate::conversation::put_to;
 use crate::error::Unavailable;
 use crate::id::{VmId, is_hex};
 use crate::look::{Found, Seen, look, look_at_all};
+use crate::naming::meant;
 use crate::payload::Problem;
 use crate::supervisor::SOCKET;
 use crate::supervisor::rpc::{Connection, Reply, Request};
@@ -26,8 +27,12 @@ use crate::{Error, Pyro};
 const END_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection may wait to be accepted while others are before it.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long until a supervisor that does not listen is tried again.
+const LISTENS_SOON: Duration = Duration::from_millis(50);
+/// Digits of an id. More of them are a name.
+const ID_DIGITS: usize = 12;
 /// How often another supervisor may take a machine over while one client looks for it.
-const MAX_TAKE_OVERS: usize = 8;
+pub(crate) const MAX_TAKE_OVERS: usize = 8;
 
 /// Connects to the supervisor of a directory. The path goes through a descriptor, because a
 /// socket's may not be longer than 107 bytes.
@@ -64,7 +69,7 @@ fn means_nobody_listens(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset)
 }
 
-fn does_not_listen(record: &Record) -> Error {
+pub(crate) fn does_not_listen(record: &Record) -> Error {
     let (id, what) = (record.id.to_string(), "is running, but does not listen on its socket");
     Unavailable::Supervisor { id, what, log: String::new() }.into()
 }
@@ -78,9 +83,9 @@ impl Pyro {
     /// The same, with what is wrong with its files.
     pub(crate) async fn seen(&self, kind: Kind, id: &str) -> Result<Seen, Error> {
         let (machines, text) = (self.machines(), id.to_owned());
-        let unknown = move || Unavailable::Unknown { kind, id: text.clone() };
-        let Some(id) = VmId::parse(id) else { return Err(unknown().into()) };
         off_thread(move || {
+            let unknown = || Unavailable::Unknown { kind, id: text.clone() };
+            let Some(id) = meant(&machines, kind, &text)? else { return Err(unknown().into()) };
             // What its living owner wrote is never older than the registry, and sooner read.
             if let Some(record) = machines.of_the_living(&id)
                 && record.kind == kind
@@ -110,10 +115,15 @@ impl Pyro {
         .await
     }
 
-    /// The whole id of which `prefix` is the beginning.
+    /// The whole id of which `prefix` is the beginning, or that has this name.
     pub(crate) async fn complete(&self, kind: Kind, prefix: &str) -> Result<String, Error> {
-        if VmId::parse(prefix).is_some() || prefix.is_empty() || !is_hex(prefix) {
+        if VmId::parse(prefix).is_some() || prefix.is_empty() {
             return Ok(prefix.to_owned());
+        }
+        if !is_hex(prefix) || prefix.len() > ID_DIGITS {
+            let (machines, name) = (self.machines(), prefix.to_owned());
+            // What is no name is told so where it is looked for.
+            return off_thread(move || Ok(meant(&machines, kind, &name)?.map_or(name, |id| id.to_string()))).await;
         }
         let (seen, problems) = self.find_all(kind, prefix).await?;
         let mut ids: BTreeSet<String> = seen.into_iter().map(|seen| seen.record.id.to_string()).collect();
@@ -135,15 +145,23 @@ impl Pyro {
     pub(crate) async fn reach(&self, record: &Record) -> Result<Option<Connection>, Error> {
         let directory = self.machines().directory(&record.id);
         for _ in 0..MAX_TAKE_OVERS {
-            match connect(&directory).await {
-                Ok(connection) => return Ok(Some(connection)),
-                Err(error) if means_nobody_listens(&error) => {}
-                Err(error) => return Err(crate::error::host("connect to the supervisor")(error)),
+            let end = self.wait_for_end(record);
+            tokio::pin!(end);
+            loop {
+                match connect(&directory).await {
+                    Ok(connection) => return Ok(Some(connection)),
+                    Err(error) if means_nobody_listens(&error) => {}
+                    Err(error) => return Err(crate::error::host("connect to the supervisor")(error)),
+                }
+                // It is ending, or has just taken a dead one's place and is about to listen.
+                match tokio::time::timeout(LISTENS_SOON, &mut end).await {
+                    Err(_) => {}
+                    Ok(Ok(true)) => return Ok(None),
+                    // Another supervisor has taken it over meanwhile.
+                    Ok(Ok(false)) => break,
+                    Ok(Err(error)) => return Err(error),
+                }
             }
-            if self.wait_for_end(record).await? {
-                return Ok(None);
-            }
-            // Another supervisor has taken it over meanwhile.
         }
         Err(does_not_listen(record))
     }

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use pyro_hostfs::lock::Lock;
 use pyro_store::machines::Machines;
-use pyro_store::{Kind, Known, Record, State};
+use pyro_store::{Kind, Known, Naming, Record, State};
 use tokio::sync::mpsc;
 
 use crate::clock::{millis, now};
@@ -30,6 +30,8 @@ pub struct CreateRequest {
     pub environment: String,
     /// The machine.
     pub options: VmOptions,
+    /// What it is called.
+    pub naming: Naming,
     /// The caller's name for this attempt. A second call with the same name gets what the first one
     /// made, or waits for it.
     pub attempt_id: Option<String>,
@@ -50,6 +52,7 @@ impl Pyro {
         request: CreateRequest,
         events: &mpsc::Sender<RunEvent>,
     ) -> Result<Record, Error> {
+        request.naming.check()?;
         let (network, id) = (NetworkPolicy::of(request.options.settings), VmId::random()?);
         let mac_address = id.mac_address();
         self.off_thread(move |pyro| UplinkPlan::for_policy(&pyro.config, network, mac_address)).await?;
@@ -65,6 +68,7 @@ impl Pyro {
             installed => drop(installed?),
         }
         let mut record = Record::new(id, kind, &request.environment, entry.version, request.options.into(), now());
+        record.naming = request.naming.clone();
         record.attempt_id = request.attempt_id.clone();
         record.request_digest = digest.clone();
         record.create_ms = millis(began.elapsed());
@@ -139,6 +143,9 @@ impl Pyro {
                         return Err(Error::Cancelled); // it is told apart below
                     }
                 }
+                if let Some(name) = &record.naming.name {
+                    machines.check_name_is_free(name)?;
+                }
                 creating = Some(Machines::lock_creating(path)?);
                 failpoints.reached("admit.record");
                 Ok(record.write(path)?)
@@ -176,9 +183,9 @@ fn digest(kind: Kind, request: &CreateRequest) -> String {
 }
 
 /// A repeated attempt may come from another release, so this text is frozen: release 2.1.0 wrote it. Settings that it
-/// did not know stand behind it, where they are not what they are by default.
+/// did not know, and what the task is called, stand behind it, where they are not what they are by default.
 fn digested(kind: Kind, request: &CreateRequest) -> String {
-    let CreateRequest { environment, options: VmOptions { size, ttl, settings }, .. } = request;
+    let CreateRequest { environment, options: VmOptions { size, ttl, settings }, naming, attempt_id: _ } = request;
     let network = if settings.network { "Egress" } else { "Off" };
     let host_compat = if settings.allow_host_compat { "Allowed" } else { "Refused" };
     let (kind, vcpus, memory_mib) = (kind.as_str(), size.vcpus(), size.memory_mib());
@@ -190,6 +197,9 @@ fn digested(kind: Kind, request: &CreateRequest) -> String {
     (others.network, others.allow_host_compat) = (false, false);
     if others != Settings::default() {
         text += &serde_json::to_string(&others).expect("settings have string keys only");
+    }
+    if *naming != Naming::default() {
+        text += &serde_json::to_string(naming).expect("names and labels have string keys only");
     }
     text
 }
@@ -203,10 +213,17 @@ mod tests {
         let request = CreateRequest {
             environment: "debian:12".into(),
             options: VmOptions::default(),
+            naming: Naming::default(),
             attempt_id: Some("mine".into()),
         };
         let expected = "task debian:12 VmOptions { size: MachineSize { vcpus: 1, memory_mib: 1024 }, ttl: 600s, \
                         network: Off, host_compat: Refused }";
         assert_eq!(digested(Kind::Task, &request), expected);
+        let named = |name: &str| {
+            let naming = Naming { name: Some(name.into()), ..Naming::default() };
+            digested(Kind::Task, &CreateRequest { naming, ..request.clone() })
+        };
+        assert_eq!(named("one"), format!("{expected}{{\"name\":\"one\"}}"));
+        assert_ne!(named("one"), named("two"), "another name is another request");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pyro_engine::Accelerator;
 use pyro_environment::{CATALOG, CatalogEntry, EnvironmentError, Installed, PLATFORM, Progress};
-use pyro_store::Record;
+use pyro_store::{Kind, Record, State};
 use tokio::sync::mpsc;
 
 use crate::error::Unavailable;
@@ -17,7 +17,7 @@ use crate::{Error, MachineSize, Pyro};
 /// What a machine has of a disk of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disk {
-    /// None: it was not started yet, or is a task's.
+    /// None: it was not started yet.
     None,
     /// One that was made over what is installed.
     Own,
@@ -29,11 +29,17 @@ pub enum Disk {
 /// [`Unavailable::EnvironmentChanged`].
 pub fn disk_over(record: &Record, installed: &Installed) -> Result<Disk, Error> {
     match &record.environment_digest {
+        // Tasks of release 2.1.0 have a layer on the template's disk, which may be another one now.
+        None if record.kind == Kind::Task && record.state != State::Creating => Err(changed(record)),
         None => Ok(Disk::None),
         // Release 2.1.0 noted the digest with its own agent in it.
         Some(digest) if [&installed.system_digest, &installed.digest].contains(&digest) => Ok(Disk::Own),
-        Some(_) => Err(Unavailable::EnvironmentChanged { id: record.id.to_string() }.into()),
+        Some(_) => Err(changed(record)),
     }
+}
+
+fn changed(record: &Record) -> Error {
+    Unavailable::EnvironmentChanged { kind: record.kind, id: record.id.to_string() }.into()
 }
 
 impl Pyro {

@@ -7,6 +7,7 @@ mod hints;
 mod unavailable;
 
 pub use pyro_store::error::{JournalProblem, RecordProblem, RegistryProblem};
+pub(crate) use unavailable::STOPPED;
 pub use unavailable::Unavailable;
 
 use std::borrow::Cow;
@@ -18,7 +19,7 @@ use pyro_engine::{Death, ProgramError, SaveError, StartError};
 use pyro_environment::EnvironmentError;
 use pyro_guest::{GuestError, Refusal};
 use pyro_network::NetworkError;
-use pyro_store::Error as StoreError;
+use pyro_store::{Error as StoreError, Unfit};
 use serde::{Deserialize, Serialize};
 
 /// An operation of the manager failed.
@@ -242,6 +243,12 @@ impl Error {
     }
 }
 
+impl From<Unfit> for Error {
+    fn from(unfit: Unfit) -> Self {
+        Self::InvalidArgument { problem: unfit.to_string() }
+    }
+}
+
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         match error {
@@ -249,6 +256,7 @@ impl From<StoreError> for Error {
             StoreError::Record(problem) => Self::Record(problem),
             StoreError::Journal(problem) => Self::Journal(problem),
             StoreError::Full { limit, live } => Unavailable::Capacity { limit, live }.into(),
+            StoreError::NameTaken { name, id } => Unavailable::NameTaken { name, id }.into(),
             StoreError::Lives { .. } => Self::InvalidArgument { problem: error.to_string() },
             StoreError::Host { attempt, source } => Self::Host { attempt, source },
         }

@@ -299,13 +299,7 @@ impl Pyro {
     pub(crate) async fn why_stopped(&self, record: &Record) -> Error {
         match self.record_of(record.kind, record.id.as_str()).await {
             Err(error) => error,
-            Ok(record) => {
-                let (id, kind) = (record.id.to_string(), record.kind);
-                match record.last_error {
-                    Some(why) => Unavailable::Stopped { kind, id, why }.into(),
-                    None => Unavailable::NotStarted { id, state: record.state.as_str() }.into(),
-                }
-            }
+            Ok(record) => Unavailable::without_machine(&record).into(),
         }
     }
 

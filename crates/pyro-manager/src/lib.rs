@@ -30,12 +30,14 @@ pub mod fuzzing;
 mod id;
 mod limits;
 mod look;
+mod naming;
 mod network;
 mod output;
 mod payload;
 mod pyro;
 mod repair;
 mod restore_permit;
+mod revive;
 mod run;
 mod session;
 mod supervisor;
@@ -61,7 +63,8 @@ pub use files::{
     AppliedChanges, AppliedStep, ApplyRequest, ChangedName, DiffRequest, ExportRequest, FileCall, FileInput, FileIo,
     FilePiece, FileReplies, FileSink, NoOutput, PushRequest, SeedRequest, UndoneChanges, protocol as file_protocol,
 };
-pub use limits::{Bounds, MachineSize, VmOptions, run_ttl, timeout, ttl};
+pub use limits::{Bounds, MachineSize, VmOptions, run_ttl, stopped_ttl, timeout, ttl};
+pub use naming::{NameChange, NamingChange};
 pub use output::PAYLOAD_CAP;
 pub use payload::{
     Addresses, CATALOG_VERSION, Cleanup, DetachedRecord, EnvironmentList, EnvironmentRecord, Isolation, LastCommand,
@@ -72,8 +75,8 @@ pub use pyro::Pyro;
 pub use pyro_engine::Accelerator;
 pub use pyro_environment::Step as PullStep;
 pub use pyro_hostfs::digest::hex_of_bytes as sha256_hex;
-pub use pyro_store::Settings;
 pub use pyro_store::journal::Stream;
+pub use pyro_store::{Naming, Settings};
 pub use pyro_tree::diff::{Binary as DiffBinary, Color as DiffColor, Form as DiffForm, Options as DiffOptions};
 pub use repair::{Finding, RepairMode, RepairReport, RepairRequest};
 pub use run::RunRequest;

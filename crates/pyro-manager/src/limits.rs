@@ -134,6 +134,26 @@ pub fn ttl(seconds: i64) -> Result<Duration, Error> {
     TTL_SECONDS.check(seconds).map(|seconds| Duration::from_secs(seconds as u64))
 }
 
+/// The life of a stopped task: 0 is one without an end.
+///
+/// # Errors
+/// [`Error::OutOfRange`].
+pub fn stopped_ttl(seconds: i64) -> Result<Duration, Error> {
+    match ttl(seconds) {
+        _ if seconds == 0 => Ok(Duration::ZERO),
+        Err(Error::OutOfRange { field, value, bounds }) => {
+            Err(Error::OutOfRange { field, value, bounds: format!("{bounds}, or 0 for no end") })
+        }
+        ttl => ttl,
+    }
+}
+
+/// The life of a task that is started: what was asked for, or what it had, or where it had no end, the default.
+pub(crate) fn started_ttl(asked: Option<Duration>, record: &Record) -> Duration {
+    let had = Duration::from_secs(record.ttl_seconds);
+    asked.unwrap_or(if had.is_zero() { VmOptions::default().ttl } else { had })
+}
+
 /// The life of a one-shot run's machine: what was asked for, or long enough for the command's time limit.
 ///
 /// # Errors
@@ -178,6 +198,26 @@ mod tests {
         assert!(message(timeout(f64::NAN)).starts_with("timeout_seconds is NaN"));
         assert!(message(timeout(f64::INFINITY)).starts_with("timeout_seconds is inf"));
         assert!(message(timeout(-1.0)).starts_with("timeout_seconds is -1"));
+    }
+
+    #[test]
+    fn only_a_stopped_task_lives_without_an_end() {
+        assert_eq!(stopped_ttl(0).unwrap(), Duration::ZERO);
+        assert_eq!(stopped_ttl(60).unwrap(), Duration::from_secs(60));
+        assert_eq!(message(stopped_ttl(59)), "ttl_seconds is 59; it must be 60 to 604800, or 0 for no end");
+        assert_eq!(message(stopped_ttl(-1)), "ttl_seconds is -1; it must be 60 to 604800, or 0 for no end");
+        assert_eq!(message(ttl(0)), "ttl_seconds is 0; it must be 60 to 604800");
+    }
+
+    #[test]
+    fn a_started_task_gets_what_was_asked_for_or_what_it_had() {
+        let id = pyro_store::VmId::parse("0123456789ab").unwrap();
+        let options = VmOptions { ttl: Duration::from_secs(7200), ..VmOptions::default() };
+        let mut record = Record::new(id, pyro_store::Kind::Task, "debian:12", "1", options.into(), 1000.0);
+        assert_eq!(started_ttl(Some(Duration::from_secs(60)), &record), Duration::from_secs(60));
+        assert_eq!(started_ttl(None, &record), Duration::from_secs(7200));
+        record.live_for(Duration::ZERO, 1000.0);
+        assert_eq!(started_ttl(None, &record), Duration::from_secs(600));
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! Tasks: a machine that stays, its workspace, and the journal of its commands.
 
+mod change;
 mod logs;
 
 pub use logs::TaskJournal;
+
+use std::collections::BTreeMap;
 
 use pyro_store::journal::{CommandRecord, Contents, Status};
 use pyro_store::{Kind, Record};
 use tokio::sync::mpsc;
 
-use crate::clock::now;
 use crate::create::CreateRequest;
 use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
@@ -17,8 +19,7 @@ use crate::payload::{
     DetachedRecord, LastCommand, LogEntry, Problem, TaskDeleted, TaskExecRecord, TaskList, TaskRecord,
 };
 use crate::supervisor::rpc::{Reply, Request};
-use crate::threads::off_thread;
-use crate::{Error, Pyro, limits};
+use crate::{Error, Pyro};
 
 /// Which entries of a journal, and how much of their output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,9 +61,17 @@ impl Pyro {
     /// # Errors
     /// [`Error`], when the registry cannot be read.
     pub async fn list_tasks(&self) -> Result<TaskList, Error> {
+        self.list_labelled_tasks(&BTreeMap::new()).await
+    }
+
+    /// Every task that has all of these labels, oldest first.
+    ///
+    /// # Errors
+    /// [`Error`], when the registry cannot be read.
+    pub async fn list_labelled_tasks(&self, labels: &BTreeMap<String, String>) -> Result<TaskList, Error> {
         let (seen, mut problems) = self.find_all(Kind::Task, "").await?;
         let mut tasks = Vec::new();
-        for seen in seen {
+        for seen in seen.into_iter().filter(|seen| seen.record.naming.has_labels(labels)) {
             let known = seen.problems.len();
             let task = self.task_record(seen).await?;
             // Those of its journal were seen only now.
@@ -72,7 +81,7 @@ impl Pyro {
         Ok(TaskList { count: tasks.len(), tasks, problems })
     }
 
-    /// The whole id of the task of which `prefix` is the beginning.
+    /// The whole id of the task of which `prefix` is the beginning, or that has this name.
     ///
     /// # Errors
     /// [`Error`], when there is none, or more than one.
@@ -149,34 +158,6 @@ impl Pyro {
                 _ => return Ok(()),
             }
         }
-    }
-
-    /// Counts its life anew from now.
-    ///
-    /// # Errors
-    /// [`Error`], when there is no such task, or the seconds are out of bounds.
-    pub async fn extend_task(&self, task_id: &str, ttl_seconds: i64) -> Result<TaskRecord, Error> {
-        let ttl_seconds = limits::ttl(ttl_seconds)?.as_secs();
-        let record = self.record_of(Kind::Task, task_id).await?;
-        let record = match self.ask(&record, &Request::Extend { ttl_seconds }).await? {
-            Some(Reply::Done { record }) => record.try_into()?,
-            _ => {
-                let (machines, id) = (self.machines(), record.id.clone());
-                let extended = off_thread(move || match machines.take_over(&id)? {
-                    None => Ok(false),
-                    Some((mut record, _lock)) => {
-                        record.ttl_seconds = ttl_seconds;
-                        record.expires_at = now() + ttl_seconds as f64;
-                        record.write(&machines.directory(&id))?;
-                        machines.registry()?.put(&record)?;
-                        Ok(true)
-                    }
-                });
-                extended.await?;
-                self.record_of(Kind::Task, record.id.as_str()).await?
-            }
-        };
-        self.task_record(record.into()).await
     }
 
     /// Deletes it with its workspace and its journal. What runs in it is ended.

@@ -286,8 +286,15 @@ fn templates(installed: &Installed) -> PathBuf {
     installed.directory.join("templates")
 }
 
-/// The template's disk as the machine's own file.
+/// The template's disk as the machine's own file. One that is there belongs to a template that could not be restored
+/// from: under another template's memory it would be another disk.
 fn keep_below(from: &Path, to: PathBuf) -> Result<PathBuf, Error> {
+    match fs::remove_file(&to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(host("remove the disk of another template")(error));
+        }
+        _ => {}
+    }
     pyro_hostfs::write::link_or_copy(from, &to).map_err(host("keep the template's disk for the machine"))?;
     Ok(to)
 }

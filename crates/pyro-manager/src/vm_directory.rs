@@ -9,6 +9,9 @@ use crate::error::Error;
 use crate::id::VmId;
 use crate::threads::off_thread;
 
+/// The file of a machine's directory that says what its workspace was seeded with.
+pub const SEED_MANIFEST: &str = "seed.manifest";
+
 /// A directory that lives as long as its owner. Dropping it removes it.
 #[derive(Debug)]
 pub struct VmDirectory {

@@ -6,13 +6,11 @@ use pyro_store::{Ended, Kind, Record};
 use tokio::sync::mpsc;
 
 use crate::create::CreateRequest;
-use crate::environments::disk_over;
 use crate::error::Unavailable;
 use crate::events::{RunEvent, RunIo};
 use crate::exec::{ExecRequest, Over};
 use crate::payload::{HOST_COMPAT, Isolation, NetworkInfo, Reaped, RunRecord, StartMode, VmDeleted, VmRecord};
 use crate::run::{Executed, How, record};
-use crate::supervisor::launch::launch;
 use crate::supervisor::rpc::{Reply, Request};
 use crate::threads::off_thread;
 use crate::{Error, Pyro};
@@ -32,14 +30,7 @@ impl Pyro {
     /// [`Error`]; then it is in the state it was in.
     pub async fn start_vm(&self, vm_id: &str) -> Result<VmRecord, Error> {
         let record = self.record_of(Kind::Vm, vm_id).await?;
-        if self.reach(&record).await?.is_none() {
-            // A supervisor of this release would keep it from the release that can start it. What else is wrong with the
-            // environment is told by the start.
-            if let Ok(installed) = self.installed(&record.environment).await {
-                disk_over(&record, &installed)?;
-            }
-            self.supervise_again(&record).await?;
-        }
+        self.supervised(&record).await?;
         self.changed(&record, Request::Start).await
     }
 
@@ -158,25 +149,6 @@ impl Pyro {
             Some(Reply::Done { record }) => Ok(VmRecord::new(&record.try_into()?)),
             _ => self.status_vm(record.id.as_str()).await,
         }
-    }
-
-    /// A VM whose supervisor died gets another one.
-    async fn supervise_again(&self, record: &Record) -> Result<(), Error> {
-        let (machines, id) = (self.machines(), record.id.clone());
-        let taken = off_thread(move || {
-            let Some((_, life)) = machines.take_over(&id)? else { return Ok(None) };
-            machines.release_slot(&id);
-            Ok(Some(life))
-        });
-        let Some(life) = taken.await? else { return Ok(()) };
-        let (events, mut heard) = mpsc::channel(16);
-        let directory = self.machines().directory(&record.id);
-        let launched = async {
-            let events = events;
-            launch(&self.config, &record.id, &directory, life, None, &events).await
-        };
-        let (launched, ()) = tokio::join!(launched, async { while heard.recv().await.is_some() {} });
-        launched.map(drop)
     }
 }
 

@@ -23,6 +23,14 @@ pub enum Error {
         /// How many there are.
         live: usize,
     },
+    /// A name belongs to one task at a time.
+    #[error("the name {name} is taken by task {id}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose it is.
+        id: String,
+    },
     /// Only its owner may change it.
     #[error("{id} is running; only its supervisor may change it")]
     Lives {

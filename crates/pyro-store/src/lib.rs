@@ -17,6 +17,7 @@ pub mod id;
 pub mod journal;
 pub mod lifecycle;
 pub mod machines;
+pub mod naming;
 pub mod record;
 pub mod registry;
 
@@ -24,5 +25,6 @@ pub use error::Error;
 pub use id::VmId;
 pub use lifecycle::{Ended, Kind, State};
 pub use machines::{Admission, Machines, Outside};
+pub use naming::{Naming, Unfit};
 pub use record::{Addresses, Record, Settings, Wanted};
 pub use registry::{Known, Registry, Rows};

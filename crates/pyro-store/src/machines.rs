@@ -19,6 +19,7 @@
 mod admission;
 mod decision;
 mod files;
+mod names;
 mod recovery;
 
 use std::fs;

@@ -12,11 +12,14 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, RecordProblem, host};
 use crate::id::VmId;
 use crate::lifecycle::{Kind, State};
+use crate::naming::Naming;
 
 /// The record's file in its directory.
 pub const RECORD: &str = "record.json";
 /// The format this release writes, and the only one it reads.
 const FORMAT: u32 = 1;
+/// When a machine expires that has no time to live: the last second of the year 9999. Release 2.1.0 wants a number.
+const NEVER: f64 = 253_402_300_799.0;
 
 /// Addresses of a guest (the form on disk and in the payloads).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,15 +78,18 @@ pub struct Record {
     pub vcpu_count: u8,
     /// Memory in MiB.
     pub mem_mib: u32,
-    /// How long it may live.
+    /// How long it may live; 0 for a stopped task that never expires.
     pub ttl_seconds: u64,
     /// Unix seconds, as are all times.
     pub created_at: f64,
-    /// When it expires.
+    /// When it expires, see [`Record::expiry`].
     pub expires_at: f64,
     /// What its creator has chosen; the fields stand beside the others.
     #[serde(flatten)]
     pub settings: Settings,
+    /// What people call it. Release 2.1.0 leaves these fields out where it writes.
+    #[serde(flatten)]
+    pub naming: Naming,
     /// The addresses it has; none while it reaches nothing.
     #[serde(default)]
     pub addresses: Option<Addresses>,
@@ -127,6 +133,7 @@ impl Record {
             created_at: now,
             expires_at: now + wanted.ttl.as_secs_f64(),
             settings: wanted.settings,
+            naming: Naming::default(),
             addresses: None,
             execution_mode: "pending".into(),
             accelerator: None,
@@ -146,6 +153,18 @@ impl Record {
     #[must_use]
     pub fn is_expired(&self, now: f64) -> bool {
         now >= self.expires_at
+    }
+
+    /// Gives it another life, counted from now. One of no length never ends.
+    pub fn live_for(&mut self, ttl: Duration, now: f64) {
+        self.ttl_seconds = ttl.as_secs();
+        self.expires_at = if ttl.is_zero() { NEVER } else { now + ttl.as_secs_f64() };
+    }
+
+    /// When it expires; `None` for never.
+    #[must_use]
+    pub fn expiry(&self) -> Option<f64> {
+        (self.ttl_seconds > 0 || self.expires_at < NEVER).then_some(self.expires_at)
     }
 
     /// Its text, which carries its own checksum.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pyro_store::journal::{self, EndRecord, Journal, StartRecord, Status};
-use pyro_store::{Addresses, Ended, Kind, Known, Record, Registry, Settings, State, VmId, Wanted};
+use pyro_store::{Addresses, Ended, Kind, Known, Naming, Record, Registry, Settings, State, VmId, Wanted};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
@@ -52,6 +52,22 @@ fn a_record_is_written_as_before_and_read_again() {
     let before = std::fs::read_to_string(golden("record-1.json")).unwrap();
     assert_eq!(fields(&record().text()), fields(&before));
     assert_eq!(Record::parse(before.as_bytes(), Path::new("record.json")).unwrap(), record());
+}
+
+/// Names and labels are additions that stand beside the other fields: release 2.1.0 reads the rest.
+#[test]
+fn a_record_with_a_name_and_labels_and_without_an_end_is_written_as_before_and_read_again() {
+    let labels = [("stage".to_owned(), "test".to_owned()), ("team".to_owned(), "core".to_owned())];
+    let naming = Naming { name: Some("build-1".into()), labels: labels.into() };
+    let mut named = Record { state: State::Stopped, naming, ..record() };
+    named.live_for(Duration::ZERO, 1_700_000_000.5);
+    let before = std::fs::read_to_string(golden("record-1-named.json")).unwrap();
+    let fields = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).unwrap();
+    assert_eq!(fields(&named.text()), fields(&before));
+    let read = Record::parse(before.as_bytes(), Path::new("record.json")).unwrap();
+    assert_eq!((read.expiry(), read.is_expired(4e9), &read), (None, false, &named));
+    assert!(fields(&before)["expires_at"].is_number(), "release 2.1.0 reads a time that is far away");
+    assert_eq!(record().expiry(), Some(1_700_000_600.5));
 }
 
 /// The log's records, a line each.

@@ -97,7 +97,11 @@ impl Script {
                 self.say(stream, Event::Frozen(Frozen { clock_source: self.clock_source.clone() })).await
             }
             Request::Unpack(_) => self.say(stream, Event::Unpacked(Unpacked { entries: 1 })).await,
-            Request::Shutdown(_) => self.say(stream, Event::GoingDown(GoingDown {})).await,
+            Request::Shutdown(_) => {
+                self.say(stream, Event::GoingDown(GoingDown {})).await?;
+                self.kill.send_replace(true);
+                Ok(())
+            }
             Request::Exec(exec) => self.exec(stream, &exec).await,
             Request::Signal(signal) if signal.number == 9 && !self.stuck.contains(&stream) => {
                 self.exited(stream, None, Some(9)).await

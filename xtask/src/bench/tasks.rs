@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pyro_manager::{Config, CreateRequest, Error, ExecRequest, Pyro, RunEvent, RunIo, TaskExecRecord, VmOptions};
+use pyro_manager::{
+    Config, CreateRequest, Error, ExecRequest, Naming, Pyro, RunEvent, RunIo, TaskExecRecord, VmOptions,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -74,7 +76,8 @@ async fn measure(bench: &Bench) -> Result<(), Error> {
 async fn create(pyro: &Pyro) -> Result<String, Error> {
     let (events, _heard) = mpsc::channel(64);
     let options = VmOptions::default();
-    let request = CreateRequest { environment: "debian:12".into(), options, attempt_id: None };
+    let request =
+        CreateRequest { environment: "debian:12".into(), options, naming: Naming::default(), attempt_id: None };
     Ok(pyro.create_task(request, &events).await?.task_id)
 }
 

@@ -5,11 +5,11 @@ use clap::{Args, Subcommand};
 use pyro_api::{ExportFiles, PushFiles};
 
 use super::files::{ApplyArguments, Asked, CopyArguments, DiffArguments, FileCommand, SeedArguments};
-use super::flags::{JsonOnly, MachineArguments};
+use super::flags::MachineArguments;
 
 pub const TASK_EXAMPLE: &str = "\
 A task lives until it is deleted or expires. You can shorten an id to its first characters, if only
-one task has them.
+one task has them, or use the task's name instead.
 
 Example:
   id=$(pyro task create debian:12 --json | jq -r .task_id)
@@ -30,7 +30,9 @@ Examples:
 #[derive(Debug, Subcommand)]
 pub enum TaskCommand {
     /// Create a task, and return when its guest answers
-    #[command(after_help = "Example:\n  pyro task create debian:12 --ttl-seconds 3600")]
+    #[command(
+        after_help = "Examples:\n  pyro task create debian:12 --ttl-seconds 3600\n  pyro task create debian:12 --name build --label team=core"
+    )]
     Create(TaskCreateArguments),
     /// Run a command in a task's workspace
     #[command(after_help = "\
@@ -46,8 +48,8 @@ Examples:
     #[command(after_help = "Example:\n  pyro task status 0123456789ab")]
     Status(TaskArguments),
     /// List all tasks
-    #[command(after_help = "Example:\n  pyro task list")]
-    List(JsonOnly),
+    #[command(after_help = "Example:\n  pyro task list --label team=core")]
+    List(TaskListArguments),
     /// Show a task's journal: every command with its output
     #[command(
         after_help = "Examples:\n  pyro task logs 0123456789ab\n  pyro task logs 0123 --last 5\n  pyro task logs 0123 --sequence 3 --follow"
@@ -59,6 +61,24 @@ Examples:
     /// End a running command and all its processes
     #[command(after_help = "Example:\n  pyro task cancel 0123456789ab 3")]
     Cancel(TaskCommandArguments),
+    /// Stop a task's machine; its files and its journal stay
+    #[command(after_help = "\
+Running commands are cancelled. A stopped task uses no memory and no processor. Without --ttl-seconds
+it still expires when it would have expired.
+
+Example:
+  pyro task stop build --ttl-seconds 0")]
+    Stop(TaskStopArguments),
+    /// Boot a stopped task again, with its files and its journal
+    #[command(after_help = "\
+A task whose machine died, or whose host was started anew, is started again in the same way.
+
+Example:
+  pyro task start build --ttl-seconds 86400")]
+    Start(TaskStartArguments),
+    /// Change a task's name and labels
+    #[command(after_help = "Example:\n  pyro task update 0123456789ab --name build --label stage=test")]
+    Update(TaskUpdateArguments),
     /// Set a new time to live for a task, counted from now
     #[command(after_help = "Example:\n  pyro task extend 0123456789ab --ttl-seconds 86400")]
     Extend(TaskExtendArguments),
@@ -118,6 +138,12 @@ pub struct TaskCreateArguments {
     pub machine: MachineArguments,
     #[command(flatten)]
     pub seed: SeedArguments,
+    /// A name for the task, to be used instead of its id; letters, digits, `-`, `_` and `.`
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// A label for the task; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
     /// A name for this attempt; a second call with the same name returns the same task
     #[arg(long, value_name = "NAME")]
     pub attempt_id: Option<String>,
@@ -128,7 +154,7 @@ pub struct TaskCreateArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskArguments {
-    /// The task's id, or its first characters
+    /// The task's id, its first characters, or its name
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// Print one JSON object on stdout
@@ -137,8 +163,66 @@ pub struct TaskArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct TaskListArguments {
+    /// List only tasks with this label; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskStopArguments {
+    /// The task's id, its first characters, or its name
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// New time to live from now, 60 to 604800 seconds; 0 keeps the task until it is deleted or started again
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub ttl_seconds: Option<i64>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskStartArguments {
+    /// The task's id, its first characters, or its name
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// Time to live from now, 60 to 604800 seconds [default: as long as before; 600 where it had no end]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    pub ttl_seconds: Option<i64>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct TaskUpdateArguments {
+    /// The task's id, its first characters, or its name
+    #[arg(value_name = "ID")]
+    pub task_id: String,
+    /// The task's new name
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Remove the task's name
+    #[arg(long, conflicts_with = "name")]
+    pub no_name: bool,
+    /// Set a label; may be repeated
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<String>,
+    /// Remove a label; may be repeated
+    #[arg(long = "remove-label", value_name = "KEY")]
+    pub remove_labels: Vec<String>,
+    /// Print one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct TaskCommandArguments {
-    /// The task's id, or its first characters
+    /// The task's id, its first characters, or its name
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// The command's number
@@ -151,7 +235,7 @@ pub struct TaskCommandArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskExtendArguments {
-    /// The task's id, or its first characters
+    /// The task's id, its first characters, or its name
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// Time to live from now, 60 to 604800 seconds
@@ -164,7 +248,7 @@ pub struct TaskExtendArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskLogsArguments {
-    /// The task's id, or its first characters
+    /// The task's id, its first characters, or its name
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// Show only this command
@@ -189,7 +273,7 @@ pub struct TaskLogsArguments {
 
 #[derive(Debug, Args)]
 pub struct TaskExecArguments {
-    /// The task's id, or its first characters
+    /// The task's id, its first characters, or its name
     #[arg(value_name = "ID")]
     pub task_id: String,
     /// The command and its arguments, after `--`

@@ -15,4 +15,7 @@ pub mod task_changes;
 pub mod task_copy;
 pub mod task_exec;
 pub mod task_file;
+pub mod task_life;
+pub mod task_list;
 pub mod task_logs;
+pub mod task_record;

@@ -1,17 +1,17 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
 use pyro_api::{
-    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, ListTasks, Operation, Pyro, RunIo, SeedTask, StatusTask,
-    TaskRecord,
+    CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, Operation, Pyro, RunIo, SeedTask, StatusTask, TaskRecord,
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{task_changes, task_copy, task_exec, task_file, task_logs};
+use super::task_record::{pairs, print_task};
+use super::{task_changes, task_copy, task_exec, task_file, task_life, task_list, task_logs};
 use crate::arguments::{
     SeedArguments, TaskArguments, TaskCommand, TaskCommandArguments, TaskCreateArguments, TaskExtendArguments,
 };
 use crate::context;
-use crate::failure::{ERROR, Format, print_json, show, warn};
+use crate::failure::{ERROR, Format, print_json, show};
 use crate::stdio::{print, write_events};
 use crate::terminal::say;
 
@@ -19,7 +19,14 @@ pub fn run(command: TaskCommand) -> i32 {
     match command {
         TaskCommand::Create(arguments) => shown(arguments.json, |pyro, format| create(pyro, &arguments, format)),
         TaskCommand::Status(arguments) => shown(arguments.json, |pyro, format| status(pyro, &arguments, format)),
-        TaskCommand::List(arguments) => shown(arguments.json, list),
+        TaskCommand::List(arguments) => shown(arguments.json, |pyro, format| task_list::run(pyro, &arguments, format)),
+        TaskCommand::Stop(arguments) => shown(arguments.json, |pyro, format| task_life::stop(pyro, &arguments, format)),
+        TaskCommand::Start(arguments) => {
+            shown(arguments.json, |pyro, format| task_life::start(pyro, &arguments, format))
+        }
+        TaskCommand::Update(arguments) => {
+            shown(arguments.json, |pyro, format| task_life::update(pyro, &arguments, format))
+        }
         TaskCommand::Extend(arguments) => shown(arguments.json, |pyro, format| extend(pyro, &arguments, format)),
         TaskCommand::Cancel(arguments) => shown(arguments.json, |pyro, format| cancel(pyro, &arguments, format)),
         TaskCommand::Delete(arguments) => shown(arguments.json, |pyro, format| delete(pyro, &arguments, format)),
@@ -45,6 +52,8 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
         environment: arguments.environment.clone(),
         machine: arguments.machine.options.clone(),
         ttl_seconds: arguments.machine.ttl_seconds.unwrap_or(CreateTask::DEFAULT_TTL_SECONDS),
+        name: arguments.name.clone(),
+        labels: Some(pairs("label", &arguments.labels)?),
         attempt_id: arguments.attempt_id.clone(),
     };
     let (events, writer) = write_events("task-create", format);
@@ -129,58 +138,4 @@ fn delete(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32,
         print(&format!("Deleted task: {}\n", deleted.task_id));
     }
     Ok(0)
-}
-
-fn list(pyro: &Pyro, format: Format) -> Result<i32, Error> {
-    let list = context::runtime()?.block_on(ListTasks {}.carry_out(context::unheard(pyro)))?;
-    if format == Format::Json {
-        print_json(&list);
-        return Ok(0);
-    }
-    warn("task-list", &list.problems);
-    if list.tasks.is_empty() && !list.problems.is_empty() {
-        return Ok(0);
-    }
-    if list.tasks.is_empty() {
-        print("No tasks. `pyro task create debian:12` makes one.\n");
-        return Ok(0);
-    }
-    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
-    let mut text = format!("{:<12}  {:<7}  {:<14}  {:>8}  EXPIRES\n", "TASK", "STATE", "ENVIRONMENT", "COMMANDS");
-    for task in &list.tasks {
-        let life = &task.life;
-        let left = (life.expires_at - now).max(0.0).round();
-        let (id, state, environment, commands) = (&task.task_id, life.state, &life.environment, task.command_count);
-        text.push_str(&format!("{id}  {state:<7}  {environment:<14}  {commands:>8}  in {left} s\n"));
-    }
-    print(&text);
-    Ok(0)
-}
-
-fn print_task(record: &TaskRecord, format: Format) -> i32 {
-    match format {
-        Format::Json => drop(print_json(record)),
-        Format::Human => drop(print(&describe(record))),
-    }
-    0
-}
-
-fn describe(record: &TaskRecord) -> String {
-    let life = &record.life;
-    let mut lines = vec![
-        format!("Task: {}", record.task_id),
-        format!("Environment: {}", life.environment),
-        format!("State: {}", life.state),
-        format!("Workspace: {}", record.workspace_path),
-        format!("Execution mode: {}", life.execution_mode),
-        format!("Resources: {} vCPU / {} MiB", life.vcpu_count, life.mem_mib),
-        format!("Command count: {}", record.command_count),
-    ];
-    if let Some(last) = &record.last_command {
-        let came = last.exit_code.map_or_else(|| last.status.to_owned(), |code| format!("exit_code={code}"));
-        lines.push(format!("Last command: {} ({came})", last.command));
-    }
-    lines.extend(life.last_error.as_ref().map(|error| format!("Last error: {error}")));
-    lines.extend(record.problems.iter().map(|problem| format!("Problem: {}", problem.error)));
-    lines.join("\n") + "\n"
 }

@@ -27,13 +27,14 @@ pub fn of(code: &str) -> Option<&'static str> {
             "delete tasks that are not needed (`pyro task list` shows them), or raise PYRO_MAX_ACTIVE_VMS if there is enough memory"
         }
         "not_started" => "start the VM first",
-        "task_stopped" => "`pyro task logs` still shows its journal; create another task to continue",
+        "task_stopped" => "start it again with `pyro task start`; `pyro task logs` shows its journal meanwhile",
         "vm_stopped" => "start the VM again",
-        "environment_changed" => "delete the VM and create another, or start it with the pyro that made it",
+        "environment_changed" => "delete it and create another; a VM can be started with the pyro that made it",
         "clock_unstable" => "try again when the host is less busy; pyro makes the template only once",
         "host_compat_refused" => {
             "omit allow_host_compat; only a person can allow it, with `pyro mcp serve --allow-host-compat`"
         }
+        "name_taken" => "choose another name, or give that task another one with `pyro task update`",
         "attempt_conflict" => "use a different attempt_id for each request",
         "unknown_sequence" => "`pyro task logs` shows every command with its number",
         "command_lost" => "`pyro task logs` shows its output; run it again if it is safe to run it twice",

@@ -1,6 +1,9 @@
 //! Why an operation on a VM or task cannot be done.
 
-use pyro_store::{Ended, Kind};
+use pyro_store::{Ended, Kind, Record};
+
+/// What became of the machine of a task that somebody stopped, and of what ran in it.
+pub(crate) const STOPPED: &str = "its machine was stopped";
 
 /// Why an operation on a VM or task cannot be done.
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +60,7 @@ pub enum Unavailable {
         /// Its state.
         state: &'static str,
     },
-    /// Its machine is gone for good.
+    /// It has no machine.
     #[error("{} {id} is stopped: {why}", kind.as_str())]
     Stopped {
         /// What it is.
@@ -69,11 +72,21 @@ pub enum Unavailable {
     },
     /// A disk cannot be used over another one than it was made over.
     #[error(
-        "vm {id} cannot start again: its environment was installed anew since, or it was made by pyro 2.1.0 or \
-         earlier, which alone can start it again"
+        "{} {id} cannot start again: its environment was installed anew since, or it was made by pyro 2.1.0 or \
+         earlier, {}", kind.as_str(), first_releases(*kind)
     )]
     EnvironmentChanged {
+        /// What it is.
+        kind: Kind,
         /// Its id.
+        id: String,
+    },
+    /// A name belongs to one task at a time.
+    #[error("the name {name} is taken by task {id}")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Whose it is.
         id: String,
     },
     /// The attempt's name was used for something else.
@@ -157,6 +170,16 @@ pub enum Unavailable {
 }
 
 impl Unavailable {
+    /// Why a VM or task without a machine takes no commands.
+    pub(crate) fn without_machine(record: &Record) -> Self {
+        let (kind, id) = (record.kind, record.id.to_string());
+        match (&record.last_error, kind) {
+            (Some(why), _) => Self::Stopped { kind, id, why: why.clone() },
+            (None, Kind::Task) => Self::Stopped { kind, id, why: STOPPED.into() },
+            (None, Kind::Vm) => Self::NotStarted { id, state: record.state.as_str() },
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -170,6 +193,7 @@ impl Unavailable {
             Self::Stopped { kind: Kind::Task, .. } => "task_stopped",
             Self::Stopped { kind: Kind::Vm, .. } => "vm_stopped",
             Self::EnvironmentChanged { .. } => "environment_changed",
+            Self::NameTaken { .. } => "name_taken",
             Self::AttemptConflict { .. } => "attempt_conflict",
             Self::UnknownSequence { .. } => "unknown_sequence",
             Self::CommandLost { .. } => "command_lost",
@@ -180,6 +204,13 @@ impl Unavailable {
             Self::TooManyClients { .. } => "too_many_clients",
             Self::OtherRelease { .. } => "other_release",
         }
+    }
+}
+
+fn first_releases(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Vm => "which alone can start it again",
+        Kind::Task => "whose tasks have no disk of their own",
     }
 }
 

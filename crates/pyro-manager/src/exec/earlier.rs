@@ -11,15 +11,25 @@ use crate::{Error, Pyro};
 impl Pyro {
     /// Sends a command off and returns its number, and what it is: one that was made before may be over.
     pub(crate) async fn send_detached(&self, record: &Record, request: RpcExec) -> Result<(u64, Status), Error> {
-        match self.ask(record, &Request::Exec(request.clone().into())).await? {
+        let Some(mut connection) = self.put(record, &Request::Exec(request.clone().into())).await? else {
+            return match Box::pin(self.made_earlier(record, &request)).await? {
+                Some(entry) => Ok((entry.began.sequence, entry.status())),
+                None => Err(Box::pin(self.why_stopped(record)).await),
+            };
+        };
+        match connection.reply().await? {
+            Some(Reply::Failed { failure }) => Err(failure.into()),
             Some(Reply::Accepted { sequence, joined: false }) => Ok((sequence, Status::Running)),
             Some(Reply::Accepted { sequence, joined: true }) => {
                 Ok((sequence, Box::pin(self.entry(record, sequence)).await?.status()))
             }
-            _ => match Box::pin(self.made_earlier(record, &request)).await? {
-                Some(entry) => Ok((entry.began.sequence, entry.status())),
-                None => Err(Box::pin(self.unanswered(record)).await),
-            },
+            _ => {
+                let unanswered = Box::pin(self.unanswered(record)).await;
+                match Box::pin(self.made_earlier(record, &request)).await? {
+                    Some(entry) => Ok((entry.began.sequence, entry.status())),
+                    None => Err(unanswered),
+                }
+            }
         }
     }
 

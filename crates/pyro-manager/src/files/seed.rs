@@ -20,9 +20,7 @@ use super::trees::PushRequest;
 use crate::error::Error;
 use crate::pyro::Pyro;
 use crate::threads::off_thread;
-
-/// The manifest's file in the task's directory.
-const MANIFEST: &str = "seed.manifest";
+use crate::vm_directory::SEED_MANIFEST;
 
 /// What a workspace is seeded with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +58,7 @@ impl Pyro {
     }
 
     fn manifest_path(&self, record: &Record) -> PathBuf {
-        self.machines().directory(&record.id).join(MANIFEST)
+        self.machines().directory(&record.id).join(SEED_MANIFEST)
     }
 
     /// What the task was seeded with; `None` where it was not seeded.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use pyro_store::{Kind, Record};
+use pyro_store::{Kind, Naming, Record};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -25,6 +25,10 @@ pub struct VmRecord {
 pub struct TaskRecord {
     /// Its id.
     pub task_id: String,
+    /// Its name, which stands wherever its id does.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
     /// What every machine has.
     #[serde(flatten)]
     pub life: LifeRecord,
@@ -49,12 +53,12 @@ pub struct LifeRecord {
     pub vcpu_count: u8,
     /// Memory in MiB.
     pub mem_mib: u32,
-    /// How long it may live, from its creation or its last extension.
+    /// How long it may live, from its creation, its start or its last extension; 0 for a stopped task without an end.
     pub ttl_seconds: u64,
     /// Unix seconds.
     pub created_at: f64,
-    /// Unix seconds.
-    pub expires_at: f64,
+    /// Unix seconds; null for never.
+    pub expires_at: Option<f64>,
     /// `created`, `started` or `stopped`.
     pub state: &'static str,
     /// Whether it has a network.
@@ -325,7 +329,7 @@ impl LifeRecord {
             mem_mib: record.mem_mib,
             ttl_seconds: record.ttl_seconds,
             created_at: record.created_at,
-            expires_at: record.expires_at,
+            expires_at: record.expiry(),
             state: record.state.as_str(),
             network_enabled: record.settings.network,
             allow_host_compat: record.settings.allow_host_compat,
@@ -353,6 +357,7 @@ impl TaskRecord {
         problems: Vec<Problem>,
     ) -> Self {
         let (task_id, life) = (record.id.to_string(), LifeRecord::new(record));
-        Self { task_id, life, workspace_path: WORKSPACE, command_count, last_command, problems }
+        let Naming { name, labels } = record.naming.clone();
+        Self { task_id, name, labels, life, workspace_path: WORKSPACE, command_count, last_command, problems }
     }
 }

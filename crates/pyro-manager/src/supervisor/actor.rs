@@ -8,7 +8,7 @@ use pyro_engine::Death;
 use pyro_hostfs::lock::Lock;
 use pyro_store::journal::StartRecord;
 use pyro_store::machines::Machines;
-use pyro_store::{Ended, Kind, Record, State};
+use pyro_store::{Ended, Record, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -21,7 +21,7 @@ use crate::clock::{Timer, WallClock, now};
 use crate::error::{Unavailable, host};
 use crate::threads::off_thread;
 use crate::workspace::{CommandSpec, News, Workspace};
-use crate::{Error, MachineSize, Pyro};
+use crate::{Error, Pyro};
 
 /// How long clients have to hear the last answer.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -96,8 +96,9 @@ impl Actor {
             Message::Exec { request, answer } => drop(answer.send(self.exec(&request))),
             Message::Files { timeout, answer } => drop(answer.send(self.files(timeout))),
             Message::Extend { ttl_seconds, answer } => drop(answer.send(self.extend(ttl_seconds).await)),
-            Message::Stop { answer } => drop(answer.send(self.stop().await)),
-            Message::Start { answer } => match self.start().await {
+            Message::Stop { ttl, answer } => drop(answer.send(self.stop(ttl).await)),
+            Message::Update { change, answer } => drop(answer.send(self.update(&change).await)),
+            Message::Start { ttl, answer } => match self.start(ttl).await {
                 Ok(result) => drop(answer.send(result)),
                 Err(end) => return Some(end),
             },
@@ -121,7 +122,7 @@ impl Actor {
             return Ok(joined);
         }
         if self.workspace.is_none() {
-            return Err(self.why_not().into());
+            return Err(Unavailable::without_machine(&self.record).into());
         }
         let began = StartRecord {
             sequence: 0,
@@ -143,103 +144,22 @@ impl Actor {
             environment: &request.environment,
             timeout: Duration::from_micros(request.timeout_us),
         };
-        let sent = self.workspace.open(&spec).and_then(|stream| stream.ok_or_else(|| self.why_not().into()));
+        let sent = self
+            .workspace
+            .open(&spec)
+            .and_then(|stream| stream.ok_or_else(|| Unavailable::without_machine(&self.record).into()));
         self.step("exec.send.after");
         self.commands.follow(job, began, sent, request)
     }
 
     fn files(&mut self, timeout: Duration) -> Result<Transfer, Error> {
-        let stream = self.workspace.open_files(timeout)?.ok_or_else(|| self.why_not())?;
+        let stream = self.workspace.open_files(timeout)?.ok_or_else(|| Unavailable::without_machine(&self.record))?;
         Ok(self.commands.transfer(stream, timeout))
     }
 
     fn tell_time(&mut self) {
         self.workspace.tell_time();
         self.time_told = Instant::now();
-    }
-
-    fn why_not(&self) -> Unavailable {
-        let Record { id, kind, state, last_error, .. } = &self.record;
-        match last_error {
-            Some(why) => Unavailable::Stopped { kind: *kind, id: id.to_string(), why: why.clone() },
-            None => Unavailable::NotStarted { id: id.to_string(), state: state.as_str() },
-        }
-    }
-
-    /// Starts a VM's machine. It can be deleted, and expires, meanwhile.
-    async fn start(&mut self) -> Result<Result<Record, Error>, End> {
-        if self.record.kind == Kind::Task || !self.workspace.is_none() {
-            return Ok(Ok(self.record.clone()));
-        }
-        let (machines, id) = (self.machines.clone(), self.record.id.clone());
-        let admission = self.pyro.admission(MachineSize::of(&self.record));
-        if let Err(error) = off_thread(move || Ok(machines.take_slot(&id, admission)?)).await {
-            return Ok(Err(error));
-        }
-        let (notices, _nobody) = mpsc::channel(16);
-        let mut later = Vec::new();
-        let started = {
-            let start = self.pyro.start_workspace(&mut self.record, &self.directory, &notices);
-            tokio::pin!(start);
-            loop {
-                tokio::select! {
-                    started = &mut start => break started,
-                    () = self.timer.rung() => return Err(End::Remove(Ended::Expired, None)),
-                    message = self.mailbox.recv() => match message.expect("the actor holds a sender itself") {
-                        Message::Remove { reason, answer } => return Err(End::Remove(reason, Some(answer))),
-                        other => later.push(other),
-                    },
-                }
-            }
-        };
-        let result = match started {
-            Ok(workspace) => {
-                self.workspace = workspace;
-                (self.record.state, self.record.last_error) = (State::Started, None);
-                self.save().await
-            }
-            Err(error) => {
-                self.machines.release_slot(&self.record.id);
-                Err(error)
-            }
-        };
-        if result.is_err() {
-            self.workspace.end().await;
-        }
-        // What was asked meanwhile is asked again: it is in time now.
-        let sender = self.sender.clone();
-        tokio::spawn(async move {
-            for message in later {
-                let _ = sender.send(message).await;
-            }
-        });
-        Ok(result.map(|()| self.record.clone()))
-    }
-
-    async fn stop(&mut self) -> Result<Record, Error> {
-        if !self.workspace.is_none() {
-            self.commands.cancel_all("its machine was stopped");
-            self.workspace.shut_down().await;
-            (self.record.state, self.record.addresses, self.record.last_error) = (State::Stopped, None, None);
-            self.machines.release_slot(&self.record.id);
-            let saved = self.save().await;
-            self.commands.ended().await;
-            saved?;
-        }
-        Ok(self.record.clone())
-    }
-
-    async fn extend(&mut self, ttl_seconds: u64) -> Result<Record, Error> {
-        let before = (self.record.ttl_seconds, self.record.expires_at);
-        self.record.ttl_seconds = ttl_seconds;
-        self.record.expires_at = now() + Duration::from_secs(ttl_seconds).as_secs_f64();
-        let timer = timer(&self.record)?;
-        if let Err(error) = self.save().await {
-            (self.record.ttl_seconds, self.record.expires_at) = before;
-            return Err(error);
-        }
-        self.timer = timer;
-        Ok(self.record.clone())
     }
 
     /// The machine is gone, or must go. What ran in it is lost.

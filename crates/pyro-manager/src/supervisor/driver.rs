@@ -175,7 +175,7 @@ impl Sink for Driver {
 }
 
 fn nonsense(error: &GuestError) -> String {
-    format!("the guest's answers make no sense ({error}), so its machine was ended")
+    format!("the guest broke the protocol ({error}), so its machine was ended")
 }
 
 fn note_cut(stream: &mut StreamEnd, note: &str) {

@@ -12,6 +12,7 @@ use tokio_util::sync::DropGuard;
 use super::request::ExecRequest;
 use super::table::Progress;
 use crate::error::Error;
+use crate::naming::NamingChange;
 
 /// What the owner is asked or told.
 pub enum Message {
@@ -19,12 +20,14 @@ pub enum Message {
     Exec { request: ExecRequest, answer: oneshot::Sender<Result<Joined, Error>> },
     /// Begin a file operation.
     Files { timeout: Duration, answer: oneshot::Sender<Result<Transfer, Error>> },
-    /// Start the machine.
-    Start { answer: oneshot::Sender<Result<Record, Error>> },
-    /// Stop the machine.
-    Stop { answer: oneshot::Sender<Result<Record, Error>> },
+    /// Start the machine. A task's life is counted anew.
+    Start { ttl: Option<Duration>, answer: oneshot::Sender<Result<Record, Error>> },
+    /// Stop the machine, and give it another life; one of no length never ends.
+    Stop { ttl: Option<Duration>, answer: oneshot::Sender<Result<Record, Error>> },
     /// Count the life anew.
     Extend { ttl_seconds: u64, answer: oneshot::Sender<Result<Record, Error>> },
+    /// Call it otherwise.
+    Update { change: NamingChange, answer: oneshot::Sender<Result<Record, Error>> },
     /// Remove everything. The answer comes when that is done.
     Remove { reason: Ended, answer: oneshot::Sender<Result<(), Error>> },
     /// The guest's channel was closed. Its machine's process ends, or hangs.

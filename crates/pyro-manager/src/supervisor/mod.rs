@@ -7,7 +7,7 @@
 //!    └── takes it (removes a file), hangs up ──▶ it stays       hangs up before ──▶ all is undone
 //!
 //! it stays: serves its socket ──Delete──▶ gone        ──expiry──▶ gone (remembered as expired)
-//!              │ machine dies ──▶ stopped, journal readable, exec refused (a VM may start again)
+//!              │ machine dies ──▶ stopped, journal readable, exec refused; it may be started again
 //!              │ socket removed ──▶ machine ended, stopped, directory stays
 //!              │ directory removed ──▶ machine ended, gone
 //!              │ SIGTERM ──▶ machine ended, stopped, directory stays
@@ -16,7 +16,7 @@
 //!
 //! [`launch`] is the creator's side, [`birth`] the supervisor's, [`rpc`] what is
 //! said, [`request`] a command that is asked for, [`actor`] the
-//! one owner of record and machine, [`command`] the life of one command, [`files`] the watch over its
+//! one owner of record and machine, [`life`] how it starts and stops them, [`command`] the life of one command, [`files`] the watch over its
 //! files, [`connections`] the clients,
 //! [`serve`] what each is answered, [`mailbox`] what they and the commands ask of the owner.
 
@@ -27,6 +27,7 @@ mod connections;
 mod driver;
 mod files;
 pub mod launch;
+mod life;
 mod mailbox;
 pub mod request;
 pub mod rpc;

@@ -50,9 +50,22 @@ pub async fn answer(
             None => connection.send(&Reply::NotRunning).await,
         },
         Request::WatchTask => watch_task(connection, table.latest.subscribe()).await,
-        Request::Start => change(connection, mailbox, |answer| Message::Start { answer }).await,
-        Request::Stop => change(connection, mailbox, |answer| Message::Stop { answer }).await,
-        Request::Extend { ttl_seconds } => match limits::ttl(i64::try_from(ttl_seconds).unwrap_or(i64::MAX)) {
+        Request::Start => change(connection, mailbox, |answer| Message::Start { ttl: None, answer }).await,
+        Request::Stop => change(connection, mailbox, |answer| Message::Stop { ttl: None, answer }).await,
+        Request::StartTask { ttl_seconds } => match ttl_seconds.map(|ttl| limits::ttl(seconds(ttl))).transpose() {
+            Ok(ttl) => change(connection, mailbox, |answer| Message::Start { ttl, answer }).await,
+            Err(error) => connection.send(&Reply::failed(&error)).await,
+        },
+        Request::StopTask { ttl_seconds } => match ttl_seconds.map(|ttl| limits::stopped_ttl(seconds(ttl))).transpose()
+        {
+            Ok(ttl) => change(connection, mailbox, |answer| Message::Stop { ttl, answer }).await,
+            Err(error) => connection.send(&Reply::failed(&error)).await,
+        },
+        Request::Update(form) => {
+            let asked = form.into();
+            change(connection, mailbox, |answer| Message::Update { change: asked, answer }).await
+        }
+        Request::Extend { ttl_seconds } => match limits::ttl(seconds(ttl_seconds)) {
             Ok(_) => change(connection, mailbox, |answer| Message::Extend { ttl_seconds, answer }).await,
             Err(error) => connection.send(&Reply::failed(&error)).await,
         },
@@ -65,6 +78,11 @@ pub async fn answer(
             connection.send(&reply).await
         }
     }
+}
+
+/// As the limits want them; what is too much stays too much.
+fn seconds(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }
 
 /// Asks the owner and waits for the answer.

@@ -13,11 +13,13 @@ use tokio::sync::mpsc;
 
 use crate::clock::millis;
 use crate::environments::{Disk, disk_over};
+use crate::error::host;
 use crate::events::{EnvironmentProgress, RunEvent};
 use crate::limits::{MachineSize, NetworkPolicy};
 use crate::network::UplinkPlan;
 use crate::payload::{GUEST_AGENT, HOST_COMPAT, StartMode};
 use crate::template::{Base, RestoreTarget};
+use crate::vm_directory::SEED_MANIFEST;
 use crate::workspace::{GuestWorkspace, HostWorkspace, Workspace, notice};
 use crate::{Error, Pyro};
 
@@ -34,6 +36,11 @@ impl Pyro {
         notices: &mpsc::Sender<RunEvent>,
     ) -> Result<Workspace, Error> {
         let began = Instant::now();
+        if record.kind == Kind::Task && record.execution_mode == HOST_COMPAT {
+            // Its workspace is on the host, and no guest has it.
+            record.start_ms = millis(began.elapsed());
+            return Ok(Workspace::Host(HostWorkspace::new(record.id.clone(), directory.to_owned())));
+        }
         let started = match self.start_guest(record, directory, notices).await {
             Err(error) if record.settings.allow_host_compat && error.means_no_guest() => {
                 let _ = notices.send(RunEvent::Notice(notice(&error))).await;
@@ -94,11 +101,17 @@ impl Pyro {
         notices: &mpsc::Sender<RunEvent>,
     ) -> Result<(GuestWorkspace, StartMode), Error> {
         let (events, mut heard) = mpsc::channel(NOTICES);
-        let base = if record.kind == Kind::Vm { Base::Own } else { Base::Templates };
         let (size, id) = (MachineSize::of(record), record.id.clone());
         let start = async {
             let events = events;
-            self.start(installed, accelerator, size, RestoreTarget { id: &id, directory, base, network }, &events).await
+            self.start(
+                installed,
+                accelerator,
+                size,
+                RestoreTarget { id: &id, directory, base: Base::Own, network },
+                &events,
+            )
+            .await
         };
         let relay = async {
             while let Some(event) = heard.recv().await {
@@ -108,13 +121,13 @@ impl Pyro {
             }
         };
         let (started, ()) = tokio::join!(start, relay);
-        if started.is_ok() && record.kind == Kind::Vm {
+        if started.is_ok() {
             record.environment_digest = Some(installed.system_digest.clone());
         }
         started
     }
 
-    /// Boots a VM that ran before from its own disk.
+    /// Boots a machine that ran before from its own disk.
     async fn start_again(
         &self,
         record: &Record,
@@ -125,6 +138,12 @@ impl Pyro {
     ) -> Result<(GuestWorkspace, StartMode), Error> {
         let key = self.template_key(installed, accelerator, MachineSize::of(record)).await?;
         let spec = crate::template::boot_again_spec(&record.id, directory, &key, installed)?;
-        Ok((self.boot(spec, &record.id, network).await?, StartMode::Cold))
+        let workspace = self.boot(spec, &record.id, network).await?;
+        let seeded = directory.join(SEED_MANIFEST).try_exists().map_err(host("look for the seed's manifest"))?;
+        if seeded && let Err(error) = workspace.mount_seed().await {
+            workspace.end().await;
+            return Err(error);
+        }
+        Ok((workspace, StartMode::Cold))
     }
 }

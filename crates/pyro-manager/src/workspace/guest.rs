@@ -3,9 +3,12 @@
 use std::time::Duration;
 
 use pyro_engine::{Death, Machine};
-use pyro_guest::{Command, Guest};
+use pyro_guest::files::{Event, FileEvent, FileRequest, MountWorkspace, Operation, frame, next_message, reason};
+use pyro_guest::{Command, Guest, OutputEvent};
 use pyro_hostfs::permit::Permit;
 use pyro_network::Uplink;
+
+use crate::error::Error;
 
 use super::command_spec::CommandSpec;
 use super::shell;
@@ -13,6 +16,8 @@ use super::stream::CommandStream;
 
 /// A longer text is left to the shell alone: both ways together must fit into one frame.
 const MAX_DIRECT: usize = 4_000;
+/// How long the mounting of a workspace may take: the guest reads the seed's marks and loads a module.
+const MOUNT_LIMIT: Duration = Duration::from_secs(60);
 /// How long the process of a machine whose channel has closed is waited for.
 const DEATH_GRACE: Duration = Duration::from_secs(5);
 
@@ -36,6 +41,37 @@ impl GuestWorkspace {
             command = command.env(key, value);
         }
         CommandStream::Guest(command.spawn())
+    }
+
+    /// Mounts the seed's overlay again after a boot from the machine's own disk. Nothing is done where nothing was seeded.
+    ///
+    /// # Errors
+    /// [`Error::File`]: the guest cannot. Its workspace is not what it was then.
+    pub async fn mount_seed(&self) -> Result<(), Error> {
+        let mut running = self.guest.file_worker().timeout(MOUNT_LIMIT).spawn();
+        let operation = Some(Operation::MountWorkspace(MountWorkspace {}));
+        let stdin = running.stdin();
+        stdin.write(&frame(&FileRequest { root: b"/".to_vec(), operation })).await;
+        stdin.end();
+        let mut said = Vec::new();
+        loop {
+            match running.next().await.map_err(Error::GuestNonsense)? {
+                OutputEvent::Stderr(bytes) => said.extend_from_slice(&bytes),
+                OutputEvent::Started | OutputEvent::Stdout(_) => {}
+                OutputEvent::Exited(exit) if exit.code == 0 => return Ok(()),
+                OutputEvent::Exited(_) => break,
+            }
+        }
+        match next_message::<FileEvent>(&said) {
+            Ok(Some((FileEvent { event: Some(Event::Failed(failed)) }, _))) if failed.reason == reason::NOT_FOUND => {
+                Ok(())
+            }
+            Ok(Some((FileEvent { event: Some(Event::Failed(failed)) }, _))) => {
+                let path = String::from_utf8_lossy(&failed.path).into_owned();
+                Err(Error::File { reason: failed.reason, path, message: failed.message })
+            }
+            _ => Err(Error::FileUnknown { problem: "the guest did not mount the seeded workspace".into() }),
+        }
     }
 
     /// The end of the machine, whose channel was closed: its process's end, or that it hangs.

@@ -8,7 +8,9 @@ mod kept;
 mod killed;
 mod late;
 mod life;
+mod naming;
 mod releases;
+mod stopped;
 mod world;
 
 /// Supervisors and clients of the other tests are this program in a role.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pyro_manager::{
-    Config, CreateRequest, Error, ExecRequest, Failpoints, Pyro, RunEvent, RunIo, Supervisor, TaskExecRecord,
+    Config, CreateRequest, Error, ExecRequest, Failpoints, Naming, Pyro, RunEvent, RunIo, Supervisor, TaskExecRecord,
     TaskRecord, VmOptions,
 };
 use pyro_testkit::FakeEngine;
@@ -180,7 +180,16 @@ pub async fn create(pyro: &Pyro, attempt_id: Option<&str>) -> Result<TaskRecord,
 
 pub fn request(attempt_id: Option<&str>, ttl: Duration) -> CreateRequest {
     let options = VmOptions { ttl, ..VmOptions::default() };
-    CreateRequest { environment: "debian:12".into(), options, attempt_id: attempt_id.map(str::to_owned) }
+    let (environment, attempt_id) = ("debian:12".into(), attempt_id.map(str::to_owned));
+    CreateRequest { environment, options, naming: Naming::default(), attempt_id }
+}
+
+/// A task of this name.
+pub async fn create_named(pyro: &Pyro, name: &str) -> Result<TaskRecord, Error> {
+    let (events, mut heard) = mpsc::channel(16);
+    tokio::spawn(async move { while heard.recv().await.is_some() {} });
+    let naming = Naming { name: Some(name.into()), ..Naming::default() };
+    pyro.create_task(CreateRequest { naming, ..request(None, Duration::from_secs(600)) }, &events).await
 }
 
 pub fn command(text: impl Into<String>) -> ExecRequest {
@@ -276,7 +285,7 @@ pub fn play(role: &str) -> ! {
     std::process::exit(code)
 }
 
-/// `create ATTEMPT`, `exec ID COMMAND`, `delete ID`; `look ID` prints what one who only reads is told.
+/// `create ATTEMPT`, `exec ID COMMAND`, `delete ID`, `start ID`; `look ID` prints what one who only reads is told.
 async fn client() -> Result<(), Error> {
     let base = PathBuf::from(std::env::var_os("PYRO_TEST_BASE").unwrap());
     let mut config = Config::new(base.join("data"), base.join("cache"), vec![]);
@@ -291,6 +300,7 @@ async fn client() -> Result<(), Error> {
         ["create", attempt] => create(&pyro, Some(attempt)).await.map(drop),
         ["exec", id, text] => exec(&pyro, id, text).await.map(drop),
         ["delete", id] => pyro.delete_task(id).await.map(drop),
+        ["start", id] => pyro.start_task(id, None).await.map(drop),
         ["look", id] => {
             use std::io::Write;
             pyro.recover();

@@ -3,13 +3,15 @@
 //! Names of fields and tags never change. A field may be added where it has a default.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::command_form::CommandForm;
-use super::peer::{FILES, FIRST};
+use super::peer::{FILES, FIRST, WORKSPACES};
 use super::record_form::RecordForm;
 use crate::Failure;
+use crate::naming::{NameChange, NamingChange};
 use crate::supervisor::request::ExecRequest;
 
 /// What a client says: who it is, and then what it wants, once on each connection.
@@ -32,6 +34,12 @@ pub enum Request {
     Start,
     /// Stop the VM's machine in an orderly way.
     Stop,
+    /// Start the task's machine. Its life is counted anew.
+    StartTask { ttl_seconds: Option<u64> },
+    /// Stop the task's machine in an orderly way, and give it another life; 0 is one without an end.
+    StopTask { ttl_seconds: Option<u64> },
+    /// Call the task otherwise.
+    Update(NamingForm),
     /// Remove everything.
     Delete,
     /// Remove everything, because its time is up by the wall's clock.
@@ -47,6 +55,8 @@ impl Request {
         match self {
             Self::Hello { needs, .. } => *needs,
             Self::Files { .. } => FILES,
+            // Tasks of the first generation have no disk of their own.
+            Self::StartTask { .. } | Self::StopTask { .. } | Self::Update(_) => WORKSPACES,
             Self::Exec(_)
             | Self::Watch { .. }
             | Self::WatchTask
@@ -84,6 +94,37 @@ impl From<ExecForm> for ExecRequest {
     fn from(form: ExecForm) -> Self {
         let ExecForm { command, cwd, environment, timeout_us, attempt_id, attached, stdin, then_delete } = form;
         Self { command, cwd, environment, timeout_us, attempt_id, attached, stdin, then_delete }
+    }
+}
+
+/// What is to change of a task's name and labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NamingForm {
+    name: Option<String>,
+    remove_name: bool,
+    labels: BTreeMap<String, String>,
+    remove_labels: Vec<String>,
+}
+
+impl From<NamingChange> for NamingForm {
+    fn from(NamingChange { name, labels, remove_labels }: NamingChange) -> Self {
+        let (name, remove_name) = match name {
+            NameChange::Keep => (None, false),
+            NameChange::Set(name) => (Some(name), false),
+            NameChange::Remove => (None, true),
+        };
+        Self { name, remove_name, labels, remove_labels }
+    }
+}
+
+impl From<NamingForm> for NamingChange {
+    fn from(NamingForm { name, remove_name, labels, remove_labels }: NamingForm) -> Self {
+        let name = match name {
+            Some(name) => NameChange::Set(name),
+            None if remove_name => NameChange::Remove,
+            None => NameChange::Keep,
+        };
+        Self { name, labels, remove_labels }
     }
 }
 

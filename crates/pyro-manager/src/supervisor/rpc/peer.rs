@@ -12,6 +12,8 @@ pub const GENERATION: u32 = 2;
 pub const FIRST: u32 = 1;
 /// The generation that brought file operations.
 pub const FILES: u32 = 2;
+/// The generation that brought the stopping, starting and naming of tasks.
+pub const WORKSPACES: u32 = 2;
 /// This release.
 pub const RELEASE: &str = env!("CARGO_PKG_VERSION");
 /// Characters of a release's name. A client says it, and its supervisor keeps it as long as the connection.

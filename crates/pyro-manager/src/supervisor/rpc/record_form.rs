@@ -1,9 +1,10 @@
 //! A VM or task in a message (the form on the socket).
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use pyro_store::{Addresses, Kind, Record, Settings, State, VmId, Wanted};
+use pyro_store::{Addresses, Kind, Naming, Record, Settings, State, VmId, Wanted};
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
@@ -28,6 +29,10 @@ pub struct RecordForm {
     /// Fields of their own, beside the others. One that the other side does not know has its default.
     #[serde(flatten)]
     settings: Settings,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
     #[serde(default)]
     addresses: Option<AddressesForm>,
     execution_mode: String,
@@ -91,6 +96,8 @@ impl From<Record> for RecordForm {
             created_at: record.created_at,
             expires_at: record.expires_at,
             settings: record.settings,
+            name: record.naming.name,
+            labels: record.naming.labels,
             addresses: record.addresses.map(Into::into),
             execution_mode: record.execution_mode,
             accelerator: record.accelerator,
@@ -132,6 +139,7 @@ impl TryFrom<RecordForm> for Record {
         Ok(Self {
             state,
             expires_at: form.expires_at,
+            naming: Naming { name: form.name, labels: form.labels },
             addresses: form.addresses.map(Into::into),
             execution_mode: form.execution_mode,
             accelerator: form.accelerator,

@@ -1,18 +1,24 @@
 //! The messages of each generation as their releases write them. `golden/socket-1.jsonl` was written by release 2.1.0,
 //! by a test in its own source that printed one of each message.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
 use pyro_store::journal::{CommandRecord, EndRecord, StartRecord, Status, StreamEnd};
-use pyro_store::{Addresses, Kind, Record, Settings, State, VmId, Wanted};
+use pyro_store::{Addresses, Kind, Naming, Record, Settings, State, VmId, Wanted};
 
 use super::{Reply, Request};
 use crate::Failure;
+use crate::naming::{NameChange, NamingChange};
 use crate::supervisor::request::ExecRequest;
 
 fn golden(generation: u32) -> Vec<String> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/socket-{generation}.jsonl"));
+    lines(&format!("socket-{generation}.jsonl"))
+}
+
+fn lines(name: &str) -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name);
     std::fs::read_to_string(path).unwrap().lines().map(str::to_owned).collect()
 }
 
@@ -150,6 +156,39 @@ fn hellos() -> (Request, Reply) {
     (Request::Hello { generation: 2, release: release(), needs: 1 }, Reply::Hello { generation: 2, release: release() })
 }
 
+/// What generation 2 brought for tasks that are stopped, go on and have names.
+fn workspaces() -> (Vec<Request>, Vec<Reply>) {
+    let labels = |entries: &[(&str, &str)]| -> BTreeMap<String, String> {
+        entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    };
+    let update = |change: NamingChange| Request::Update(change.into());
+    let named = NamingChange {
+        name: NameChange::Set("build-1".into()),
+        labels: labels(&[("team", "core")]),
+        remove_labels: vec!["stage".into()],
+    };
+    let nameless = NamingChange { name: NameChange::Remove, ..NamingChange::default() };
+    let requests = vec![
+        Request::StopTask { ttl_seconds: None },
+        Request::StopTask { ttl_seconds: Some(0) },
+        Request::StartTask { ttl_seconds: None },
+        Request::StartTask { ttl_seconds: Some(600) },
+        update(named),
+        update(nameless),
+        update(NamingChange { labels: labels(&[("stage", "test")]), ..NamingChange::default() }),
+    ];
+    (requests, vec![Reply::Done { record: named_task().into() }])
+}
+
+/// A stopped task with a name, labels, and no end.
+fn named_task() -> Record {
+    let labels = [("stage".to_owned(), "test".to_owned()), ("team".to_owned(), "core".to_owned())];
+    let naming = Naming { name: Some("build-1".into()), labels: labels.into() };
+    let mut named = Record { naming, state: State::Stopped, ..task() };
+    named.live_for(Duration::ZERO, 1_700_000_000.5);
+    named
+}
+
 /// Parses each line as what it says that it is.
 fn parsed(lines: &[String]) -> (Vec<Request>, Vec<Reply>) {
     let (asked, said): (Vec<&String>, Vec<&String>) = lines.iter().partition(|line| line.starts_with("{\"ask\":"));
@@ -177,6 +216,18 @@ fn messages_of_this_generation_are_written_as_before_and_understood() {
     assert_eq!(parsed(&golden(2)), (asked, said));
 }
 
+#[test]
+fn messages_for_stopped_and_named_tasks_are_written_as_before_and_need_this_generation() {
+    let (asked, said) = workspaces();
+    let written = asked.iter().map(|request| serde_json::to_value(request).unwrap());
+    let written: Vec<_> = written.chain(said.iter().map(|reply| serde_json::to_value(reply).unwrap())).collect();
+    let before = lines("socket-2-workspaces.jsonl");
+    let before_values = before.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    assert_eq!(written, before_values.collect::<Vec<_>>());
+    assert!(asked.iter().all(|request| request.needs() == 2), "an older supervisor is not asked for them");
+    assert_eq!(parsed(&before), (asked, said));
+}
+
 /// A release of the first generation reads what this one writes: but for the hello, the bytes are the same.
 #[test]
 fn this_generation_adds_only_the_hello() {
@@ -189,7 +240,7 @@ fn this_generation_adds_only_the_hello() {
 
 #[test]
 fn what_the_store_has_is_the_same_behind_the_socket() {
-    for record in [task(), vm(State::Creating), vm(State::Created), vm(State::Stopped)] {
+    for record in [task(), named_task(), vm(State::Creating), vm(State::Created), vm(State::Stopped)] {
         let Reply::Done { record: form } = (Reply::Done { record: record.clone().into() }) else { unreachable!() };
         assert_eq!(Record::try_from(form).unwrap(), record);
     }

@@ -744,6 +744,76 @@ class Operations:
         """
         return self._do("export_files", task_id=task_id, output=output, keep_links=keep_links, path=path)
 
+    def seed_task(self, task_id: str, *, source: str, all: bool = False, no_git: bool = False) -> Payload:
+        """Fill a task's empty /workspace with a directory, a Git checkout or an archive of the host. What
+        changes from then on can be shown and taken over.
+
+        `task_id`: The task's id.
+        `source`: A directory, a Git checkout, or a tar archive (.tar, .tar.gz, .tar.zst) on the host.
+        `all`: Of a Git checkout, also the files that Git ignores.
+        `no_git`: Without the checkout's .git.
+        """
+        return self._do("seed_task", task_id=task_id, source=source, all=all, no_git=no_git)
+
+    def diff_task(
+        self,
+        task_id: str,
+        *,
+        binary: bool = False,
+        form: str = "patch",
+        paths: Sequence[str] = (),
+    ) -> Payload:
+        """Show what changed in a task's workspace since it was seeded, as a Git patch.
+
+        `task_id`: The task's id.
+        `binary`: Binary files with their contents, so that the patch can be applied.
+        `form`: patch, stat, or names.
+        `paths`: Only below these paths.
+        """
+        return self._do("diff_task", task_id=task_id, binary=binary, form=form, paths=list(paths))
+
+    def apply_task(
+        self,
+        task_id: str,
+        *,
+        to: str,
+        allow: Sequence[str] = (),
+        dry_run: bool = False,
+        merge: bool = False,
+        only: Sequence[str] = (),
+        skip_problems: bool = False,
+    ) -> Payload:
+        """Take over what changed in a task's workspace into a directory of the host: all of it or nothing.
+        Files that are no longer what was seeded are conflicts. undo_apply takes it back.
+
+        `task_id`: The task's id.
+        `to`: The directory on the host.
+        `allow`: Paths to take although they are refused otherwise, by their exact names.
+        `dry_run`: Only say what would be done.
+        `merge`: Merge texts that the host has changed as well, with conflict markers.
+        `only`: Only paths that fit one of these patterns.
+        `skip_problems`: Leave out what is refused or in conflict; otherwise nothing is changed then.
+        """
+        return self._do(
+            "apply_task",
+            task_id=task_id,
+            to=to,
+            allow=list(allow),
+            dry_run=dry_run,
+            merge=merge,
+            only=list(only),
+            skip_problems=skip_problems,
+        )
+
+    def undo_apply(self, task_id: str, *, number: int | None = None) -> Payload:
+        """Put the files back as they were before apply_task. Files that were changed since are left as they
+        are.
+
+        `task_id`: The task's id.
+        `number`: The number of the application; the last one where it is left out.
+        """
+        return self._do("undo_apply", task_id=task_id, number=number)
+
     def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
         """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names
         by its full id.
@@ -1467,6 +1537,76 @@ class AsyncOperations:
         `path`: The directory in the task.
         """
         return await self._do("export_files", task_id=task_id, output=output, keep_links=keep_links, path=path)
+
+    async def seed_task(self, task_id: str, *, source: str, all: bool = False, no_git: bool = False) -> Payload:
+        """Fill a task's empty /workspace with a directory, a Git checkout or an archive of the host. What
+        changes from then on can be shown and taken over.
+
+        `task_id`: The task's id.
+        `source`: A directory, a Git checkout, or a tar archive (.tar, .tar.gz, .tar.zst) on the host.
+        `all`: Of a Git checkout, also the files that Git ignores.
+        `no_git`: Without the checkout's .git.
+        """
+        return await self._do("seed_task", task_id=task_id, source=source, all=all, no_git=no_git)
+
+    async def diff_task(
+        self,
+        task_id: str,
+        *,
+        binary: bool = False,
+        form: str = "patch",
+        paths: Sequence[str] = (),
+    ) -> Payload:
+        """Show what changed in a task's workspace since it was seeded, as a Git patch.
+
+        `task_id`: The task's id.
+        `binary`: Binary files with their contents, so that the patch can be applied.
+        `form`: patch, stat, or names.
+        `paths`: Only below these paths.
+        """
+        return await self._do("diff_task", task_id=task_id, binary=binary, form=form, paths=list(paths))
+
+    async def apply_task(
+        self,
+        task_id: str,
+        *,
+        to: str,
+        allow: Sequence[str] = (),
+        dry_run: bool = False,
+        merge: bool = False,
+        only: Sequence[str] = (),
+        skip_problems: bool = False,
+    ) -> Payload:
+        """Take over what changed in a task's workspace into a directory of the host: all of it or nothing.
+        Files that are no longer what was seeded are conflicts. undo_apply takes it back.
+
+        `task_id`: The task's id.
+        `to`: The directory on the host.
+        `allow`: Paths to take although they are refused otherwise, by their exact names.
+        `dry_run`: Only say what would be done.
+        `merge`: Merge texts that the host has changed as well, with conflict markers.
+        `only`: Only paths that fit one of these patterns.
+        `skip_problems`: Leave out what is refused or in conflict; otherwise nothing is changed then.
+        """
+        return await self._do(
+            "apply_task",
+            task_id=task_id,
+            to=to,
+            allow=list(allow),
+            dry_run=dry_run,
+            merge=merge,
+            only=list(only),
+            skip_problems=skip_problems,
+        )
+
+    async def undo_apply(self, task_id: str, *, number: int | None = None) -> Payload:
+        """Put the files back as they were before apply_task. Files that were changed since are left as they
+        are.
+
+        `task_id`: The task's id.
+        `number`: The number of the application; the last one where it is left out.
+        """
+        return await self._do("undo_apply", task_id=task_id, number=number)
 
     async def repair(self, *, apply: bool = False, delete: Sequence[str] = ()) -> Payload:
         """Find damage in pyro's own files; with apply, repair it where possible. Removes only what delete names

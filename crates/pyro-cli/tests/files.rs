@@ -122,8 +122,6 @@ fn a_write_is_whole_or_not_at_all() {
     assert_eq!(task.file(&["read", "f"]).out(), "nOW");
     let there = task.write(&["f", "--if-digest", "absent", "--json"], b"other");
     assert_eq!(there.json()["code"], "file_changed");
-    let full = task.exec("head -c 100000000000 /dev/zero > fill; rm fill; echo $?");
-    assert_eq!(full.code, 0, "{}", full.stderr);
 }
 
 #[test]
@@ -189,4 +187,100 @@ fn files_are_copied_between_host_and_tasks() {
     assert_eq!(copy(&task.at("two"), &task.at("three")).code, 0);
     assert_eq!(task.exec("cat three").out(), "from the host");
     assert_eq!(copy(&host("one"), &host("two")).code, 1, "one side is in a task");
+}
+
+/// A repository with a commit.
+fn repository(base: &Path) -> std::path::PathBuf {
+    let repository = base.join("project");
+    fs::create_dir_all(repository.join("src/deep")).unwrap();
+    git(&repository, &["init", "-q", "-b", "main"]);
+    for number in 0..40 {
+        fs::write(repository.join(format!("src/file{number}")), format!("line\n{number}\nlast\n").repeat(5)).unwrap();
+    }
+    fs::write(repository.join("src/deep/one"), "one\n").unwrap();
+    fs::write(repository.join("README"), "hello\nworld\n").unwrap();
+    fs::write(repository.join("bytes"), [0, 1, 2, 255]).unwrap();
+    git(&repository, &["add", "."]);
+    git(&repository, &["-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "first"]);
+    repository
+}
+
+fn seeded(test: &str) -> Option<(Task, std::path::PathBuf)> {
+    let world = World::with_guests(test)?;
+    let repository = repository(world.base.path());
+    let created = world.run(&["task", "create", "debian:12", "--seed", repository.to_str().unwrap(), "--json"]);
+    let id = created.json()["task_id"].as_str().unwrap_or_else(|| panic!("{}", created.stderr)).to_owned();
+    Some((Task { world, id }, repository))
+}
+
+const EDITS: &str = "sed -i s/world/guest/ README && rm -r src/deep && mv src/file3 moved && chmod +x src/file4 && \
+    printf '\\0\\1\\2' > bytes && echo new > 'a name' && ln -s README link && printf 'no newline' > src/file5 && \
+    git -c user.name=x -c user.email=x@x -c safe.directory=/workspace commit -qam inside";
+
+#[test]
+fn what_changed_is_shown_as_git_shows_it_and_taken_over() {
+    let test = "what_changed_is_shown_as_git_shows_it_and_taken_over";
+    let Some((task, repository)) = seeded(test) else { return };
+    assert_eq!(task.world.run(&["task", "diff", &task.id]).out(), "", "nothing has changed");
+    let edited = task.exec(EDITS);
+    assert_eq!(edited.code, 0, "{}", edited.stderr);
+    let diff = |words: &[&str]| {
+        let all: Vec<&str> = ["task", "diff", &task.id].iter().chain(words).copied().collect();
+        task.world.run(&all)
+    };
+    let patch = diff(&[]).stdout;
+    assert_eq!(diff(&["--name-only"]).out().lines().count(), 8);
+    assert!(diff(&["src", "--stat"]).out().contains("src/deep/one"));
+    let to = repository.to_str().unwrap();
+    let planned = task.world.run(&["task", "apply", &task.id, "--to", to, "--dry-run"]);
+    assert!(planned.stderr.contains("write             README"), "{}", planned.stderr);
+    assert_eq!(git(&repository, &["status", "--short"]), "", "a dry run changes nothing");
+    let asked = task.world.run(&["task", "apply", &task.id, "--to", to]);
+    assert_eq!(asked.code, 1, "nobody is there to be asked");
+    let applied = task.world.run(&["task", "apply", &task.id, "--to", to, "--yes", "--json"]);
+    assert_eq!(applied.code, 0, "{}", applied.stderr);
+    git(&repository, &["add", "-A"]);
+    let theirs = Command::new("git").arg("-C").arg(&repository).args(["diff", "--cached"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&patch), String::from_utf8_lossy(&theirs.stdout), "byte for byte");
+    git(&repository, &["reset", "-q"]);
+    fs::write(repository.join("src/file5"), "changed since\n").unwrap();
+    let undone = task.world.run(&["task", "apply", &task.id, "--undo", "--json"]);
+    assert_eq!((undone.code, undone.json()["left"].as_array().unwrap().len()), (1, 1), "{}", undone.stderr);
+    assert_eq!(git(&repository, &["status", "--short"]), " M src/file5\n", "what was changed since is left");
+}
+
+#[test]
+fn what_is_not_the_seed_any_more_is_a_conflict_and_git_is_not_touched() {
+    let Some((task, repository)) = seeded("what_is_not_the_seed_any_more_is_a_conflict_and_git_is_not_touched") else {
+        return;
+    };
+    assert_eq!(task.exec("echo evil > .git/hooks/post-checkout; echo guest >> README; echo ok > fine").code, 0);
+    fs::write(repository.join("README"), "host\nhello\nworld\n").unwrap();
+    let to = repository.to_str().unwrap();
+    let apply = |words: &[&str]| {
+        let all: Vec<&str> = ["task", "apply", &task.id, "--to", to, "--yes"].iter().chain(words).copied().collect();
+        task.world.run(&all)
+    };
+    let refused = apply(&["--json"]);
+    assert_eq!((refused.code, refused.json()["code"].as_str()), (1, Some("apply_refused")), "{}", refused.stderr);
+    assert!(!repository.join("fine").exists(), "all or nothing");
+    assert_eq!(apply(&["--only", "fine"]).code, 0);
+    assert_eq!(fs::read(repository.join("fine")).unwrap(), b"ok\n");
+    assert_eq!(apply(&["--merge"]).code, 0);
+    assert_eq!(fs::read(repository.join("README")).unwrap(), b"host\nhello\nworld\nguest\n");
+    assert!(!repository.join(".git/hooks/post-checkout").exists());
+    assert_eq!(apply(&["--only", ".git/**", "--allow", ".git/hooks/post-checkout"]).code, 0);
+    assert!(repository.join(".git/hooks/post-checkout").exists(), "it was asked for by name");
+}
+
+#[test]
+fn a_seeded_workspace_outlives_its_machine() {
+    let Some((task, _)) = seeded("a_seeded_workspace_outlives_its_machine") else { return };
+    assert_eq!(task.exec("echo kept > kept; rm README").code, 0);
+    assert_eq!(task.world.run(&["task", "stop", &task.id]).code, 0);
+    assert_eq!(task.file(&["read", "kept"]).code, 1, "it is stopped");
+    let started = task.world.run(&["task", "start", &task.id]);
+    assert_eq!(started.code, 0, "{}", started.stderr);
+    assert_eq!(task.exec("cat kept; ls src | wc -l").out(), "kept\n41\n");
+    assert_eq!(task.world.run(&["task", "diff", &task.id, "--name-only"]).out(), "README\nkept\n");
 }

@@ -31,6 +31,7 @@ const CORE: &[&str] = &[
     "task_file_write",
     "task_file_edit",
     "task_file_grep",
+    "task_diff",
 ];
 
 impl Profile {

@@ -35,12 +35,12 @@ class Pyro(Operations):
     ) -> None:
         self._config = config(base_dir, cache_dir, max_active_vms, standby)
         self._native = Native(self._config)
-        self._end_standby = weakref.finalize(self, self._native.end_standby)
+        self._end_warm_pool = weakref.finalize(self, self._native.end_warm_pool)
 
     def close(self) -> None:
         """Ends the machine that is kept ready, and keeps none ready any more. Happens by itself when this
         object goes, or the program ends; VMs and tasks stay."""
-        self._end_standby()
+        self._end_warm_pool()
 
     def _begin(self, operation: str, stdin: str | bytes | None = None, **arguments: Any) -> Execution:
         return Execution(begin(self._native, operation, stdin, arguments))

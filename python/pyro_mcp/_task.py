@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._errors import PyroError
 from ._execution import Execution, Payload
+from ._files import Files
 
 if TYPE_CHECKING:
     from ._client import Pyro
@@ -18,6 +19,7 @@ class Task:
     def __init__(self, pyro: Pyro, record: Payload) -> None:
         self._pyro = pyro
         self.id: str = record["task_id"]
+        self.files = Files(pyro, self.id)
 
     def exec(self, command: str, **options: Any) -> Payload:
         """Runs a command; `options` are those of `Pyro.exec_task`."""
@@ -34,6 +36,26 @@ class Task:
     def logs(self, **options: Any) -> Payload:
         """Its journal."""
         return self._pyro.logs_task(self.id, **options)
+
+    def seed(self, source: str, **options: Any) -> Payload:
+        """Fills its empty workspace with a directory, a Git checkout or an archive of this host."""
+        return self._pyro.seed_task(self.id, source=source, **options)
+
+    def push(self, source: str, **options: Any) -> Payload:
+        """Sends a directory, a Git checkout or an archive of this host into it."""
+        return self._pyro.push_files(self.id, source=source, **options)
+
+    def export(self, output: str, **options: Any) -> Payload:
+        """Writes a directory of it to a new directory or an archive on this host."""
+        return self._pyro.export_files(self.id, output=output, **options)
+
+    def diff(self, **options: Any) -> Payload:
+        """What changed since it was seeded."""
+        return self._pyro.diff_task(self.id, **options)
+
+    def apply(self, to: str, **options: Any) -> Payload:
+        """Takes what changed over into a directory of this host."""
+        return self._pyro.apply_task(self.id, to=to, **options)
 
     def stop(self, **options: Any) -> Payload:
         """Stops its machine; its files and its journal stay."""

@@ -44,7 +44,7 @@ async def test_every_tool_does_what_it_says(world: World, era: str) -> None:
     async with connect(world, era) as client:
         listed = (await client.list_tools()).tools
         tools = {tool.name: tool for tool in listed}
-        assert len(tools) == 28 and all(tool.annotations and tool.output_schema for tool in listed)
+        assert len(tools) == 29 and all(tool.annotations and tool.output_schema for tool in listed)
         called = set()
 
         async def use(tool: str, **arguments):
@@ -89,6 +89,19 @@ async def test_every_tool_does_what_it_says(world: World, era: str) -> None:
         logs = await use("task_logs", task_id=task)
         assert [entry["status"] for entry in logs["entries"]] == ["finished", "finished", "cancelled"]
         assert (await use("task_extend", task_id=task, ttl_seconds=1000))["ttl_seconds"] == 1000
+        written = await use("task_file_write", task_id=task, path="src/a.py", content="one\ntwo\n")
+        read = await use("task_file_read", task_id=task, path="src/a.py")
+        assert (read["text"], read["digest"], read["ended"]) == ("one\ntwo\n", written["digest"], True)
+        edited = await use("task_file_edit", task_id=task, path="src/a.py", old_text="two", new_text="three")
+        assert edited["replaced"] == 1
+        found = await use("task_file_grep", task_id=task, pattern="^thr")
+        assert found["matches"] == [{"path": "src/a.py", "line_number": 2, "line": "three"}]
+        listed = await use("task_file_list", task_id=task, recursive=True)
+        assert [entry["path"] for entry in listed["entries"]] == ["src", "src/a.py"]
+        assert "+three" in (await use("task_diff", task_id=task))["text"]
+        assert (await use("task_update", task_id=task, name="mine"))["name"] == "mine"
+        assert (await use("task_stop", task_id="mine"))["state"] == "stopped"
+        assert (await use("task_start", task_id="mine"))["state"] == "started"
         assert (await use("task_delete", task_id=task))["deleted"] is True
         assert called == set(tools)
     assert world.machines() == []

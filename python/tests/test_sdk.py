@@ -291,3 +291,31 @@ raise SystemExit(Pyro(base_dir={str(world.data)!r}, cache_dir={str(world.cache)!
     assert b'"pyro_mcp"' in child.stdout.readline()
     child.stdin.close()
     assert child.wait(20) == 0
+
+
+def test_files_of_a_task(pyro: Pyro, tmp_path: pathlib.Path) -> None:
+    source = tmp_path / "source"
+    (source / "src").mkdir(parents=True)
+    (source / "src" / "main.py").write_text("print('one')\n")
+    with pyro.task("debian:12") as task:
+        task.seed(str(source))
+        assert task.diff()["changes"] == []
+        assert task.files.read_text("src/main.py") == "print('one')\n"
+        digest = task.files.write("bytes", bytes(range(256)))["digest"]
+        assert task.files.read("bytes") == bytes(range(256))
+        with pytest.raises(PyroRuntimeError) as changed:
+            task.files.write("bytes", "other", if_digest="0" * 64)
+        assert changed.value.code == "file_changed"
+        assert task.files.write("bytes", "text", if_digest=digest)["bytes"] == 4
+        assert task.files.edit("src/main.py", "one", "two")["replaced"] == 1
+        assert task.exec("cat src/main.py")["stdout"] == "print('two')\n"
+        assert [entry["path"] for entry in task.files.list()["entries"]] == ["bytes", "src"]
+        assert task.files.grep("tw.")["matches"][0]["line"] == "print('two')"
+        assert task.files.below("/").stat("etc/passwd")["kind"] == "file"
+        assert [change["path"] for change in task.diff(form="names")["changes"]] == ["bytes", "src/main.py"]
+        applied = task.apply(str(source), only=["src/**"])
+        assert (source / "src" / "main.py").read_text() == "print('two')\n" and applied["number"] == 1
+        assert not (source / "bytes").exists()
+        assert pyro.undo_apply(task.id)["restored"] == ["src/main.py"]
+        task.export(str(tmp_path / "out"))
+        assert (tmp_path / "out" / "bytes").read_text() == "text"

@@ -6,6 +6,7 @@
 
 mod network;
 mod peers;
+mod previous;
 mod report;
 mod tasks;
 
@@ -42,7 +43,7 @@ pub fn floor(words: &[String]) -> Result<(), String> {
     floor::run(start, Path::new(environment), Path::new(template)).map_err(|error| format!("floor: {error}"))
 }
 
-/// Everything, or only the part of that name (`runs`, `peers`, `tasks`, `network`, `front ends`). Everything
+/// Everything, or only the part of that name (`runs`, `peers`, `tasks`, `network`, `front-ends`, `previous`). Everything
 /// together is written down.
 pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     let home = tempfile::tempdir().map_err(|error| error.to_string())?;
@@ -63,6 +64,9 @@ pub fn run(root: &Path, part: Option<&str>) -> Result<(), String> {
     }
     if wanted("front-ends") {
         bench.front_ends(root)?;
+    }
+    if wanted("previous") {
+        previous::run(&bench, root)?;
     }
     if wanted("network") {
         network::run(&bench)?;

@@ -106,6 +106,10 @@ impl Pyro {
             // Its directory may have gone since: then that is what is to be told.
             self.record_of(record.kind, record.id.as_str()).await?;
         }
+        let all_ended = journal.entries.iter().all(|entry| entry.end.is_some());
+        if all_ended || (!stopped && journal.doubtful().next().is_none()) {
+            return Ok(journal); // nothing in it is lost
+        }
         let mut running = BTreeSet::new();
         if !stopped {
             // Its end may stand in the damaged part: only its supervisor knows.

@@ -1,10 +1,12 @@
 //! The arguments of the command line. The contract (section 3) freezes them: adding is allowed.
 
+mod deferred;
 mod files;
 mod flags;
 mod mcp;
 mod task;
 
+pub use deferred::Deferred;
 pub use files::{
     ApplyArguments, Asked, CopyArguments, DiffArguments, FileCommand, FileReadArguments, FileWriteArguments,
     SeedArguments,
@@ -36,7 +38,7 @@ pub enum Command {
     #[command(arg_required_else_help = true, after_help = "Example:\n  pyro env pull debian:12")]
     Env {
         #[command(subcommand)]
-        command: EnvCommand,
+        command: Deferred<EnvCommand>,
     },
     /// Run one command in a new machine, and remove the machine
     #[command(after_help = "\
@@ -51,7 +53,7 @@ Examples:
     #[command(arg_required_else_help = true, after_help = TASK_EXAMPLE)]
     Task {
         #[command(subcommand)]
-        command: TaskCommand,
+        command: Deferred<TaskCommand>,
     },
     /// Check this host: what works, what is missing, and how to fix it
     #[command(after_help = "The exit code is 1 when something needed is missing.\n\nExample:\n  pyro doctor --deep")]
@@ -71,7 +73,7 @@ Example:
     #[command(arg_required_else_help = true, after_help = "Example:\n  claude mcp add pyro -- pyro mcp serve")]
     Mcp {
         #[command(subcommand)]
-        command: McpCommand,
+        command: Deferred<McpCommand>,
     },
     /// Print a shell's completions
     #[command(after_help = "Example:\n  pyro completions bash > ~/.local/share/bash-completion/completions/pyro")]

@@ -16,7 +16,7 @@ mod terminal;
 
 use clap::Parser;
 
-use arguments::{Arguments, Command, TaskCommand};
+use arguments::{Arguments, Command, Deferred, TaskCommand};
 use failure::{ERROR, Format, OWN_ERROR};
 
 fn main() {
@@ -34,12 +34,12 @@ fn run() -> i32 {
         return failure::show(&error, Format::asked_for(), own_error);
     }
     let code = match arguments.command {
-        Command::Env { command } => commands::env::run(command),
+        Command::Env { command } => commands::env::run(command.0),
         Command::Run(arguments) => commands::run::run(&arguments),
         Command::Doctor(arguments) => commands::doctor::run(&arguments),
         Command::Repair(arguments) => commands::repair::run(&arguments),
-        Command::Task { command } => commands::task::run(command),
-        Command::Mcp { command } => commands::mcp::run(&command),
+        Command::Task { command } => commands::task::run(command.0),
+        Command::Mcp { command } => commands::mcp::run(&command.0),
         Command::Completions(arguments) => commands::manual::completions(&arguments),
         Command::Man(arguments) => commands::manual::man(&arguments),
         Command::Supervise(arguments) => commands::supervise::run(&arguments),
@@ -52,7 +52,7 @@ fn run() -> i32 {
 fn own_error(command: &Command) -> i32 {
     match command {
         Command::Run(_) | Command::Demo(_) => OWN_ERROR,
-        Command::Task { command: TaskCommand::Exec(_) | TaskCommand::Wait(_) } => OWN_ERROR,
+        Command::Task { command: Deferred(TaskCommand::Exec(_) | TaskCommand::Wait(_)) } => OWN_ERROR,
         _ => ERROR,
     }
 }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 
 use pyro_api::{ExportFiles, PushFiles};
 
+use super::deferred::Deferred;
 use super::files::{ApplyArguments, Asked, CopyArguments, DiffArguments, FileCommand, SeedArguments};
 use super::flags::MachineArguments;
 
@@ -86,7 +87,7 @@ Example:
     #[command(arg_required_else_help = true, after_help = FILE_EXAMPLE)]
     File {
         #[command(subcommand)]
-        command: FileCommand,
+        command: Deferred<FileCommand>,
     },
     /// Copy a file or a directory between this host and a task, or from - and to -
     #[command(after_help = "\

@@ -31,7 +31,7 @@ pub fn run(command: TaskCommand) -> i32 {
         TaskCommand::Cancel(arguments) => shown(arguments.json, |pyro, format| cancel(pyro, &arguments, format)),
         TaskCommand::Delete(arguments) => shown(arguments.json, |pyro, format| delete(pyro, &arguments, format)),
         TaskCommand::Logs(arguments) => shown(arguments.json, |pyro, format| task_logs::run(pyro, &arguments, format)),
-        TaskCommand::File { command } => task_file::run(command),
+        TaskCommand::File { command } => task_file::run(command.0),
         TaskCommand::Cp(arguments) => task_copy::run(&arguments),
         TaskCommand::Diff(arguments) => task_changes::diff(&arguments),
         TaskCommand::Apply(arguments) => task_changes::apply(&arguments),

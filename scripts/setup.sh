@@ -102,6 +102,7 @@ setup_rust() {
     have cc || apt_install gcc libc6-dev
     have c++ || apt_install g++ # libFuzzer
     have pgrep || apt_install procps # the tests look for processes
+    have git || apt_install git # checkouts are sent to tasks, and changes shown
     have ip || apt_install iproute2 # and make network namespaces
     if ! have cargo; then
         apt_update

@@ -152,8 +152,8 @@ pub enum Error {
         /// What is wrong with it, and what to do.
         problem: String,
     },
-    /// A tree could not be sent to its end.
-    #[error("the tree could not be sent: the other side took no more")]
+    /// A stream of files could not be passed on to its end.
+    #[error("the other side took no more")]
     SourceStream,
     /// What changed in a task was not taken over. The tree is as it was, but for what the problem names.
     #[error("{problem}")]

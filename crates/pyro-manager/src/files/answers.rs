@@ -20,7 +20,7 @@ pub trait FileSink: Send {
 
 impl FileSink for mpsc::Sender<Bytes> {
     async fn take(&mut self, bytes: Bytes) -> Result<(), Error> {
-        self.send(bytes).await.map_err(|_| Error::FileCancelled)
+        self.send(bytes).await.map_err(|_| Error::SourceStream)
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use super::answers::FileReplies;
 use super::call::{FileCall, FileIo};
 use super::input::FileInput;
-use super::trees::receive_from;
+use super::trees::{receive_from, received};
 use crate::error::{Error, host};
 use crate::pyro::Pyro;
 
@@ -146,9 +146,7 @@ impl Pyro {
             };
             let packed = self.task_file(call, FileInput::None, &mut sender, io).await;
             drop(sender);
-            let received = receiving.await;
-            packed?;
-            received?;
+            received(packed, receiving.await)?;
         }
         Ok(places)
     }

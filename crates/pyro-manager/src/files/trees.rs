@@ -124,12 +124,7 @@ impl Pyro {
         let call = FileCall { task_id, root: directory.into_bytes(), operation: pack };
         let packed = self.task_file(call, FileInput::None, &mut sender, io).await;
         drop(sender);
-        match (packed, receiving.await) {
-            (Err(error @ (Error::File { .. } | Error::FileUnknown { .. })), _) | (_, Err(error)) | (Err(error), _) => {
-                Err(error)
-            }
-            (Ok(_), Ok(received)) => Ok(received),
-        }
+        received(packed, receiving.await)
     }
 }
 
@@ -154,6 +149,14 @@ pub(super) fn receive_from(
     async {
         let received = receiving.await.map_err(|error| host("write what came")(io::Error::other(error)))?;
         received.map_err(|error| Error::Export { problem: crate::error::chain(&error) })
+    }
+}
+
+/// What came of a tree: the guest's end of it tells more than the host's, unless the host took no more.
+pub(super) fn received(packed: Result<Done, Error>, received: Result<Received, Error>) -> Result<Received, Error> {
+    match packed {
+        Ok(_) | Err(Error::SourceStream) => received,
+        Err(error) => Err(error),
     }
 }
 
@@ -198,5 +201,31 @@ impl Read for FromChannel {
         let length = self.bytes.len().min(buffer.len());
         self.bytes.copy_to_slice(&mut buffer[..length]);
         Ok(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_is_received_before_anybody_waits_for_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let (sender, receiver) = mpsc::channel(1);
+        let receiving = receive_from(receiver, directory.path().join("out"), Policy::default());
+        // More than there is room for: without a reader this waits for ever.
+        for _ in 0..4 {
+            sender.send(Bytes::from_static(&[0; 512])).await.unwrap();
+        }
+        drop(sender);
+        assert_eq!(receiving.await.unwrap().entries, 0);
+    }
+
+    #[test]
+    fn the_reason_of_the_one_who_stopped_is_told() {
+        let cut = || Err(Error::Export { problem: "cut off".into() });
+        let gone = received(Err(Error::FileUnknown { problem: "the machine ended".into() }), cut());
+        assert_eq!(gone.unwrap_err().code(), "file_unknown", "the guest stopped");
+        assert_eq!(received(Err(Error::SourceStream), cut()).unwrap_err().code(), "export_refused", "the host stopped");
     }
 }

@@ -3,6 +3,10 @@ use pyro_network::NetworkError;
 use pyro_store::{Ended, Kind};
 
 /// One of every kind of error a user can meet.
+fn file(reason: &str) -> Error {
+    Error::File { reason: reason.into(), path: "a/b".into(), message: "what the guest says".into() }
+}
+
 fn every_error() -> Vec<Error> {
     let io = |kind| io::Error::new(kind, "the host's words");
     let death = Death {
@@ -117,6 +121,23 @@ fn every_error() -> Vec<Error> {
         Unavailable::Unanswered { id: id(), why: "its supervisor ended unexpectedly".into() }.into(),
         Error::HostCompatRefused,
         Error::CallerGone { sequence: 9 },
+        file("not_found"),
+        file("not_a_directory"),
+        file("is_a_directory"),
+        file("exists"),
+        file("not_empty"),
+        file("outside_root"),
+        file("changed"),
+        file("no_space"),
+        file("permission"),
+        file("incomplete"),
+        file("failed"),
+        Error::FileUnknown { problem: "the machine ended meanwhile".into() },
+        Error::Source { problem: "/x cannot be read: No such file or directory".into() },
+        Error::SourceStream,
+        Error::Export { problem: "../x: name_parent".into() },
+        Error::Apply { problem: "1 changes conflict with the host's tree and 0 are refused".into() },
+        Error::FileCancelled,
         Error::Cancelled,
         Error::Host { attempt: "make the machine's directory".into(), source: io(io::ErrorKind::StorageFull) },
         Error::Host { attempt: "make the machine's directory".into(), source: io(io::ErrorKind::PermissionDenied) },

@@ -274,6 +274,24 @@ fn what_is_not_the_seed_any_more_is_a_conflict_and_git_is_not_touched() {
 }
 
 #[test]
+fn a_task_that_cannot_be_seeded_is_removed_and_a_repeated_attempt_is_not() {
+    let test = "a_task_that_cannot_be_seeded_is_removed_and_a_repeated_attempt_is_not";
+    let Some(world) = World::with_guests(test) else { return };
+    let failed = world.run(&["task", "create", "debian:12", "--seed", "/nonexistent/x", "--json"]);
+    assert_eq!((failed.code, failed.json()["code"].as_str()), (1, Some("source_unusable")));
+    assert_eq!(world.machines(), [] as [&str; 0]);
+    let repository = repository(world.base.path());
+    let seed = repository.to_str().unwrap();
+    let words = ["task", "create", "debian:12", "--seed", seed, "--attempt-id", "mine", "--json"];
+    let first = world.run(&words).json()["task_id"].as_str().unwrap().to_owned();
+    let task = Task { world, id: first };
+    assert_eq!(task.exec("echo work > work").code, 0);
+    let again = task.world.run(&words);
+    assert_eq!(again.json()["task_id"].as_str(), Some(task.id.as_str()), "{}", again.stderr);
+    assert_eq!(task.exec("cat work").out(), "work\n", "what was done in it is there");
+}
+
+#[test]
 fn a_seeded_workspace_outlives_its_machine() {
     let Some((task, _)) = seeded("a_seeded_workspace_outlives_its_machine") else { return };
     assert_eq!(task.exec("echo kept > kept; rm README").code, 0);

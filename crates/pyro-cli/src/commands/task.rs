@@ -1,5 +1,7 @@
 //! `pyro task …`, all but what runs commands and shows their output.
 
+use std::cell::RefCell;
+
 use pyro_api::{
     CancelCommand, CreateTask, DeleteTask, Error, ExtendTask, Operation, Pyro, RunIo, SeedTask, StatusTask, TaskRecord,
 };
@@ -57,12 +59,19 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
         attempt_id: arguments.attempt_id.clone(),
     };
     let (events, writer) = write_events("task-create", format);
+    // A task of this call alone, as long as it is not what was asked for.
+    let unfinished = RefCell::new(None);
     let created = context::runtime()?.block_on(async {
         let io = RunIo { events, stdin: None, cancel: CancellationToken::new() };
-        tokio::select! {
-            created = created_and_seeded(pyro, request, &arguments.seed, io) => Ok(created),
+        let created = tokio::select! {
+            created = created_and_seeded(pyro, request, &arguments.seed, &unfinished, io) => Ok(created),
             signal = super::run::interrupted() => Err(signal),
+        };
+        if let Some(task_id) = unfinished.take() {
+            // The first error is the one to tell.
+            let _ = DeleteTask { task_id }.carry_out(context::unheard(pyro)).await;
         }
+        created
     });
     let _ = writer.join();
     match created {
@@ -74,26 +83,30 @@ fn create(pyro: &Pyro, arguments: &TaskCreateArguments, format: Format) -> Resul
     }
 }
 
-/// A task that cannot be seeded is removed again.
+/// A task of this call that cannot be seeded is left in `unfinished`. One that an earlier call with the same attempt
+/// made stays as it is, and is seeded where it was not.
 async fn created_and_seeded(
     pyro: &Pyro,
     request: CreateTask,
     seed: &SeedArguments,
+    unfinished: &RefCell<Option<String>>,
     io: RunIo,
 ) -> Result<TaskRecord, Error> {
     let seeding = RunIo { events: io.events.clone(), stdin: None, cancel: io.cancel.clone() };
+    let repeatable = request.attempt_id.is_some();
     let created = request.carry_out(context::of(pyro, io)).await?;
     let Some(source) = seed.seed.clone() else { return Ok(created) };
     let task_id = created.task_id.clone();
-    let seed = SeedTask { task_id: task_id.clone(), source, all: seed.seed_all, no_git: seed.no_git };
-    match seed.carry_out(context::of(pyro, seeding)).await {
-        Ok(_) => Ok(created),
-        Err(error) => {
-            // The first error is the one to tell.
-            let _ = DeleteTask { task_id }.carry_out(context::unheard(pyro)).await;
-            Err(error)
-        }
+    if !repeatable {
+        unfinished.replace(Some(task_id.clone()));
     }
+    let seed = SeedTask { task_id, source, all: seed.seed_all, no_git: seed.no_git };
+    match seed.carry_out(context::of(pyro, seeding)).await {
+        Err(error) if repeatable && error.code() == "file_exists" => {} // an earlier call has seeded it
+        seeded => drop(seeded?),
+    }
+    unfinished.replace(None);
+    Ok(created)
 }
 
 fn status(pyro: &Pyro, arguments: &TaskArguments, format: Format) -> Result<i32, Error> {

@@ -48,7 +48,11 @@ pub fn apply(arguments: &ApplyArguments) -> i32 {
 
 fn undo(arguments: &ApplyArguments, number: Option<u64>, format: Format) -> Result<i32, Ended> {
     attended(format, async |pyro, io| {
-        let task_id = pyro.complete_task_id(&arguments.task_id).await.unwrap_or_else(|_| arguments.task_id.clone());
+        // A reversal outlives its task.
+        let task_id = match pyro.complete_task_id(&arguments.task_id).await {
+            Err(error) if error.code() == "unknown_task" => arguments.task_id.clone(),
+            task_id => task_id?,
+        };
         let undone = UndoApply { task_id, number }.carry_out(context::of(pyro, io)).await?;
         match format {
             Format::Json => drop(print_json(&undone)),
